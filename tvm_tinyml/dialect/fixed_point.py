@@ -1,0 +1,77 @@
+"""Fixed-point requantisation: quantised multipliers, exact NumPy semantics and the TE expressions for them.
+
+The arithmetic is gemmlowp's (Jacob et al., "Quantization and Training of Neural Networks for Efficient
+Integer-Arithmetic-Only Inference", section 2.2): a real multiplier is `multiplier * 2**(shift - 31)` with
+`multiplier` in [2**30, 2**31) and a positive `shift` meaning a left shift. Two ways to round exist in the
+field: "double" (saturating doubling high multiply, then a rounding right shift) and "single" (one rounding of
+the 64-bit product). The C counterparts are in runtime_c/include/tinyml_fixed_point.h.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from tvm import tirx
+
+from .relax_api import Array
+
+Rounding: TypeAlias = Literal["double", "single"]
+
+INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+
+
+def quantize_multiplier(real: float) -> tuple[int, int]:
+    """Split a non-negative real multiplier into (multiplier, shift); (0, 0) for zero and for values that underflow."""
+    if real == 0.0:
+        return 0, 0
+    fraction, shift = math.frexp(real)
+    multiplier = math.floor(fraction * 2**31 + 0.5)
+    if multiplier == 2**31:
+        multiplier, shift = 2**30, shift + 1
+    return (0, 0) if shift < -31 else (multiplier, shift)
+
+
+def doubling_high_multiply(a: Array, b: Array | int) -> Array:
+    """`round(a * b / 2**31)` on int32 values, ties away from zero, with INT32_MIN * INT32_MIN saturating."""
+    wide_a, wide_b = np.asarray(a, np.int64), np.asarray(b, np.int64)
+    product = wide_a * wide_b
+    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
+    high = np.where(nudged >= 0, nudged >> 31, -((-nudged) >> 31))
+    return np.where((wide_a == INT32_MIN) & (wide_b == INT32_MIN), INT32_MAX, high)
+
+
+def rounding_shift_right(x: Array, exponent: Array | int) -> Array:
+    """`round(x / 2**exponent)` with ties away from zero, exponent >= 0."""
+    wide, bits = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
+    mask = (np.int64(1) << bits) - 1
+    threshold = (mask >> 1) + (wide < 0)
+    return (wide >> bits) + ((wide & mask) > threshold)
+
+
+def requantize(x: Array, multiplier: Array | int, shift: Array | int, rounding: Rounding) -> Array:
+    """Scale int32 accumulators by `multiplier * 2**(shift - 31)`; int64 result holding int32 values."""
+    wide, exponent = np.asarray(x, np.int64), np.asarray(shift, np.int64)
+    if rounding == "single":
+        total = 31 - exponent
+        return (wide * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
+    left, right = np.maximum(exponent, 0), np.maximum(-exponent, 0)
+    shifted = (wide << left).astype(np.int32)
+    return rounding_shift_right(doubling_high_multiply(shifted, multiplier), right)
+
+
+def requantize_expr(x: Any, multiplier: Any, shift: Any, rounding: Rounding) -> Any:
+    """TE expression of `requantize`; int32 in, int32 out; printed as a call into tinyml_fixed_point.h."""
+    return tirx.call_pure_extern(
+        "int32", f"tinyml_requantize_{rounding}", x, _int32(multiplier), _int32(shift)
+    )
+
+
+def saturate_expr(x: Any, clamp_min: int, clamp_max: int, dtype: str = "int8") -> Any:
+    """TE expression `cast(clamp(x, clamp_min, clamp_max))`."""
+    return tirx.max(tirx.min(x, tirx.const(clamp_max, "int32")), tirx.const(clamp_min, "int32")).astype(dtype)
+
+
+def _int32(value: Any) -> Any:
+    return tirx.const(value, "int32") if isinstance(value, int) else value.astype("int32")

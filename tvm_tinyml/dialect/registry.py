@@ -1,0 +1,84 @@
+"""What the compiler knows of an operator, said once: its types, NumPy semantics, TensorIR and bounds.
+
+Every family file of this folder ends by registering its operators here. Passes, the lowering and the tests
+ask this table and never know an operator by name alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .bounds import InputBounds
+from .relax_api import Array, Attrs, TensorSpec, call_name, make_call, register_relax_operator
+
+PREFIX = "tinyml."
+
+
+@dataclass(frozen=True)
+class Operator:
+    """One operator of the dialect.
+
+    name: without the `tinyml.` prefix.
+    inputs: names of the arguments in order; a trailing "..." marks a variadic operator.
+    infer: input types and attributes to the output type; ValueError when they do not fit together.
+    reference: exact integer semantics on NumPy arrays, the in-house reference of the generated C.
+    compute: the same as a TE expression over TE tensors, from which the TensorIR function is made.
+    bounds: which region of each input a region of the output reads.
+    macs: multiply-accumulate operations of one call; 0 where the notion does not apply.
+    is_view: the output is the input's bytes under another shape; no code is generated.
+    """
+
+    name: str
+    inputs: tuple[str, ...]
+    infer: Callable[[Sequence[TensorSpec], Attrs], TensorSpec]
+    reference: Callable[[Sequence[Array], Attrs], Array]
+    compute: Callable[[Sequence[Any], Attrs], Any]
+    bounds: Callable[[Sequence[TensorSpec], Attrs], tuple[InputBounds, ...]]
+    macs: Callable[[Sequence[TensorSpec], Attrs], int] = lambda _inputs, _attrs: 0
+    is_view: bool = False
+
+    @property
+    def relax_name(self) -> str:
+        """Name of the operator in Relax."""
+        return PREFIX + self.name
+
+
+_OPERATORS: dict[str, Operator] = {}
+
+
+def register(operator: Operator) -> Operator:
+    """Add `operator` to the table and to Relax; a second operator of the same name is a defect (ValueError)."""
+    if operator.name in _OPERATORS:
+        raise ValueError(f"operator {operator.name!r} is registered twice")
+    _OPERATORS[operator.name] = operator
+    variadic = bool(operator.inputs) and operator.inputs[-1] == "..."
+    register_relax_operator(
+        operator.relax_name,
+        (operator.compute.__doc__ or operator.name).strip(),
+        None if variadic else len(operator.inputs),
+        operator.infer,
+    )
+    return operator
+
+
+def operator(name: str) -> Operator:
+    """Look up an operator by its dialect name; KeyError when there is none."""
+    return _OPERATORS[name]
+
+
+def operators() -> dict[str, Operator]:
+    """All registered operators by name, in alphabetical order."""
+    return dict(sorted(_OPERATORS.items()))
+
+
+def operator_of(expr: Any) -> Operator | None:
+    """The dialect operator `expr` calls, or None."""
+    name = call_name(expr)
+    return _OPERATORS.get(name[len(PREFIX) :]) if name is not None and name.startswith(PREFIX) else None
+
+
+def call(name: str, args: Sequence[Any], attrs: Attrs) -> Any:
+    """Build a Relax call to the dialect operator `name`."""
+    return make_call(_OPERATORS[name].relax_name, args, attrs)
