@@ -48,8 +48,8 @@ def test_model_is_small_static_and_int8_throughout() -> None:
 def test_golden_vectors_belong_to_the_committed_model(golden: dict[str, np.ndarray]) -> None:
     assert str(golden["model_sha256"]) == hashlib.sha256(MODEL.read_bytes()).hexdigest()
     assert golden["images"].dtype == golden["outputs"].dtype == np.int8
-    assert golden["images"].shape == (100, 16, 16, 1)
-    assert golden["outputs"].shape == (100, 10)
+    assert golden["images"].shape == (360, 16, 16, 1)
+    assert golden["outputs"].shape == (360, 10)
     assert set(golden["labels"].tolist()) == set(range(10))
 
 
