@@ -1,0 +1,147 @@
+"""TargetConfig: the one frozen, validated description of what a model is compiled for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tvm_tinyml.errors import TargetError
+from tvm_tinyml.target import toolchain
+from tvm_tinyml.target.choices import require_choice
+from tvm_tinyml.target.hardware import COMPILERS, BoardConfig, Compiler, CoreConfig, describe_region
+from tvm_tinyml.target.sizes import check_size, format_size
+
+if TYPE_CHECKING:
+    from tvm.target import Target
+
+Rounding = Literal["litert", "tflm"]
+InputOutput = Literal["arena", "caller"]
+PlannerMethod = Literal["auto", "greedy", "exact"]
+
+# The first of each is the default.
+ROUNDINGS: tuple[Rounding, ...] = ("litert", "tflm")
+INPUT_OUTPUT: tuple[InputOutput, ...] = ("arena", "caller")
+PLANNER_METHODS: tuple[PlannerMethod, ...] = ("auto", "greedy", "exact")
+
+
+@dataclass(frozen=True)
+class TargetConfig:
+    """A core, perhaps a board, a compiler, memory budgets and the options that change generated code.
+
+    `ram_bytes` and `flash_bytes` are budgets in bytes, None when none was asked for. A board other than the
+    core's default one always sets both; `board` is None only for a core that has no default board.
+    `str(config)` is the canonical target string: parsing it gives an equal config.
+    """
+
+    core: CoreConfig
+    board: BoardConfig | None
+    compiler: Compiler
+    ram_bytes: int | None = None
+    flash_bytes: int | None = None
+    rounding: Rounding = ROUNDINGS[0]
+    io: InputOutput = INPUT_OUTPUT[0]
+    planner: PlannerMethod = PLANNER_METHODS[0]
+
+    def __post_init__(self) -> None:
+        require_choice("compiler", self.compiler, COMPILERS)
+        self.core.support(self.compiler)
+        require_choice("rounding", self.rounding, ROUNDINGS)
+        require_choice("io", self.io, INPUT_OUTPUT)
+        require_choice("planner", self.planner, PLANNER_METHODS)
+        for option, budget in (("-ram", self.ram_bytes), ("-flash", self.flash_bytes)):
+            if budget is not None:
+                check_size(budget, option)
+        if self.board is not None:
+            self._check_board(self.board)
+
+    def _check_board(self, board: BoardConfig) -> None:
+        if board.cores != (self.core.name,):
+            raise TargetError(f"board {board.name} has {' or '.join(board.cores)}, not {self.core.name}")
+        if board.name == self.core.default_board:
+            return
+        for option, budget, limit in (
+            ("-ram", self.ram_bytes, board.ram_bytes),
+            ("-flash", self.flash_bytes, board.flash_bytes),
+        ):
+            if limit is not None and (budget is None or budget > limit):
+                given = "no limit" if budget is None else format_size(budget)
+                raise TargetError(f"{option}: {given}, but board {board.name} has {format_size(limit)}")
+
+    @property
+    def alignment(self) -> int:
+        """Alignment of buffers in the arena, in bytes."""
+        return self.core.alignment
+
+    def compiler_command(self) -> tuple[str, ...]:
+        """Return the compiler program followed by all target and optimization flags."""
+        return toolchain.compiler_command(self.core, self.compiler)
+
+    def linker_command(self) -> tuple[str, ...]:
+        """Return the linking program followed by the flags that select libgcc and the C library."""
+        return toolchain.linker_command(self.core, self.compiler)
+
+    def c_library_flags(self) -> tuple[str, ...]:
+        """Return the options the compiler needs to find the C library's headers; see toolchain.py."""
+        return toolchain.c_library_flags(self.core, self.compiler)
+
+    def tvm_target(self) -> Target:
+        """Return the TVM target: kind "c" with the core as mcpu and a tag that parses back to this config."""
+        from tvm.target import Target
+
+        canonical = str(self)
+        tag = f"tinyml/{self.core.name}" if canonical == f"tinyml -mcpu={self.core.name}" else canonical
+        return Target({**tvm_fields(self.core), "tag": tag})
+
+    def __str__(self) -> str:
+        words = ["tinyml", f"-mcpu={self.core.name}", *self._board_words()]
+        for option, value, default in (
+            ("compiler", self.compiler, self.core.default_compiler),
+            ("rounding", self.rounding, ROUNDINGS[0]),
+            ("io", self.io, INPUT_OUTPUT[0]),
+            ("planner", self.planner, PLANNER_METHODS[0]),
+        ):
+            if value != default:
+                words.append(f"-{option}={value}")
+        return " ".join(words)
+
+    def _board_words(self) -> list[str]:
+        """Name the default board only when the budgets are exactly its memory, any other board always."""
+        words = []
+        board, ram, flash = self.board, None, None
+        if board is not None:
+            full = (board.ram_bytes, board.flash_bytes)
+            as_built = full != (None, None) and (self.ram_bytes, self.flash_bytes) == full
+            if board.name != self.core.default_board or as_built:
+                words.append(f"-board={board.name}")
+                ram, flash = full
+        if self.ram_bytes is not None and self.ram_bytes != ram:
+            words.append(f"-ram={format_size(self.ram_bytes)}")
+        if self.flash_bytes is not None and self.flash_bytes != flash:
+            words.append(f"-flash={format_size(self.flash_bytes)}")
+        return words
+
+    def describe(self) -> dict[str, Any]:
+        """Return the config as plain data for JSON: sizes in bytes, flags as lists, absent values as None."""
+        board = self.board
+        return {
+            "target": str(self),
+            "core": self.core.name,
+            "family": self.core.family,
+            "features": sorted(self.core.features),
+            "board": None if board is None else board.name,
+            "runner": "none" if board is None else board.runner,
+            "memory": [] if board is None else [describe_region(region) for region in board.memory],
+            "compiler": self.compiler,
+            "compiler_command": list(self.compiler_command()),
+            "ram_bytes": self.ram_bytes,
+            "flash_bytes": self.flash_bytes,
+            "alignment": self.alignment,
+            "rounding": self.rounding,
+            "io": self.io,
+            "planner": self.planner,
+        }
+
+
+def tvm_fields(core: CoreConfig) -> dict[str, Any]:
+    """Return the fields of TVM's target for `core`: kind "c", mcpu and keys."""
+    return {"kind": "c", "mcpu": core.name, "keys": ["tinyml", *core.tvm_keys]}
