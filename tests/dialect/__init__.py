@@ -1,0 +1,1 @@
+"""Tests of the operator families: types, NumPy semantics against LiteRT, TensorIR and bounds maps."""
