@@ -1,0 +1,92 @@
+"""Compiles a generated project: to a shared library for the host, or to firmware for a bare-metal board."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tvm_tinyml.errors import BuildError
+from tvm_tinyml.resources import data_dir
+from tvm_tinyml.runner.elf import SymbolTable, read_flash, read_symbols
+from tvm_tinyml.runner.glue import harness_header
+from tvm_tinyml.runner.linker import linker_script, overflow_error
+from tvm_tinyml.runner.project import Project
+from tvm_tinyml.runner.report import FlashReport
+from tvm_tinyml.runner.tools import ToolFailure, run_tool
+from tvm_tinyml.target import BoardConfig, TargetConfig
+
+_MODEL_FLAGS = ("-std=c99", "-ffunction-sections", "-fdata-sections")
+
+# -ffreestanding keeps the compilers from turning the copy and clear loops into calls of memcpy and memset,
+# which would count as the model's code and run before .data exists.
+_BOARD_FLAGS = ("-std=c11", "-ffreestanding", "-fno-builtin", "-ffunction-sections", "-fdata-sections")
+_GCC_BOARD_FLAGS = ("-fno-tree-loop-distribute-patterns",)
+
+
+@dataclass(frozen=True)
+class Firmware:
+    """A linked bare-metal program."""
+
+    elf: Path
+    symbols: SymbolTable
+    flash: FlashReport
+
+
+def build_shared_library(project: Project, config: TargetConfig, folder: Path) -> Path:
+    """Compile `project` for the host into a shared library in `folder` and return its path.
+
+    BuildError when the compiler is missing or refuses a source.
+    """
+    library = folder / f"{project.model}.so"
+    objects = _compile_model(project, config, folder, ("-fPIC",))
+    command = [*config.linker_command(), "-shared", "-Wl,-Bsymbolic", *objects, "-o", library.name]
+    run_tool(command, folder, f"linking {library.name}")
+    return library
+
+
+def build_firmware(
+    project: Project, config: TargetConfig, board: BoardConfig, folder: Path, stack_bytes: int
+) -> Firmware:
+    """Compile `project`, the board's start-up code and the harness into `folder` and link them.
+
+    BuildError when a tool is missing, a source is refused or the program does not fit; the last states needed
+    and available bytes of each memory region.
+    """
+    (folder / "harness_model.h").write_text(harness_header(project), encoding="utf-8")
+    (folder / "link.ld").write_text(linker_script(board, stack_bytes), encoding="utf-8")
+    objects = [*_compile_board(project, config, folder), *_compile_model(project, config, folder, ())]
+    elf = folder / f"{project.model}.elf"
+    command = [*config.linker_command(), "-nostartfiles", "-T", "link.ld", "-Wl,--gc-sections"]
+    try:
+        run_tool([*command, *objects, "-o", elf.name], folder, f"linking {elf.name}")
+    except ToolFailure as failure:
+        overflow = overflow_error(failure.complaint, board, project.model, project.arena_bytes)
+        raise overflow or failure from None
+    prefix = config.core.gcc
+    return Firmware(elf, read_symbols(prefix, elf), read_flash(prefix, elf))
+
+
+def _compile_model(project: Project, config: TargetConfig, folder: Path, extra: tuple[str, ...]) -> list[str]:
+    objects = []
+    includes = [f"-I{path}" for path in project.include_dirs]
+    command = [*config.compiler_command(), *config.c_library_flags(), *_MODEL_FLAGS, *extra, *includes]
+    for index, source in enumerate(project.sources):
+        if not source.is_file():
+            raise BuildError(f"{source} is missing; compile the model again")
+        objects.append(f"model_{index}.o")
+        run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
+    return objects
+
+
+def _compile_board(project: Project, config: TargetConfig, folder: Path) -> list[str]:
+    boards = data_dir("runtime_c") / "boards"
+    common, family = boards / "common", boards / config.core.family
+    includes = [f"-I{path}" for path in (folder, boards, common, *project.include_dirs)]
+    flags = [*_BOARD_FLAGS, *(_GCC_BOARD_FLAGS if config.compiler == "gcc" else ())]
+    command = [*config.compiler_command(), *config.c_library_flags(), *flags, *includes]
+    objects = []
+    for source in sorted([*common.glob("*.c"), *family.glob("*.c"), *family.glob("*.S")]):
+        # The linker script tells the board's code from the model's by this prefix.
+        objects.append(f"board_{source.stem}_{source.suffix[1:].lower()}.o")
+        run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
+    return objects
