@@ -1,0 +1,37 @@
+"""Scalar schedule of conv2d: one output pixel, up to four output channels in registers.
+
+Each input value is loaded once for all channels of the tile. The kernel loops run only over taps inside the
+image, so the interior has no check and needs no padded copy; the innermost loop is over input channels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .rule import CLAMP_WINDOW, extent_of, inline_injective, largest_divisor, operator_name
+
+CHANNELS_IN_REGISTERS = 4
+
+
+def schedule_convolution(sch: Any, _features: frozenset[str]) -> Any | None:
+    """Schedule conv2d; None for every other operator."""
+    if operator_name(sch) != "conv2d":
+        return None
+    # Step 1. The padding stage becomes a guard inside the window loops.
+    inline_injective(sch)
+    accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
+    # Step 2. A tile of channels lives in registers from the first product to the requantised store.
+    channel = sch.get_loops(requantize)[-1]
+    tile = largest_divisor(extent_of(sch, channel), CHANNELS_IN_REGISTERS)
+    outer, inner = sch.split(channel, [None, tile])
+    sch.compute_at(accumulate, outer)
+    *_, tile_channel, kernel_h, kernel_w, input_channel = sch.get_loops(accumulate)
+    sch.reorder(kernel_h, kernel_w, input_channel, tile_channel)
+    # Step 3. Taps outside the image contribute nothing: the window loops are clamped instead of guarded.
+    sch.annotate(kernel_h, CLAMP_WINDOW, 1)
+    sch.annotate(kernel_w, CLAMP_WINDOW, 1)
+    initial = sch.decompose_reduction(accumulate, kernel_h)
+    # Step 4. Unrolled tiles keep the accumulators out of memory.
+    for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
+        sch.unroll(loop)
+    return sch

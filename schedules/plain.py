@@ -1,0 +1,37 @@
+"""The schedule that always applies: stages without reductions are inlined, reductions run at their consumer.
+
+A reduction of rank r is computed at the r-th loop of the stage that reads it, so that it needs one element
+of storage per inner loop and is never computed twice.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .rule import CLAMP_WINDOW, blocks, inline_injective, is_reduction
+
+
+def schedule_plain(sch: Any, _features: frozenset[str]) -> Any:
+    """Schedule any function made from a dialect operator."""
+    inline_injective(sch)
+    *producers, _output = blocks(sch)
+    for producer in reversed(producers):
+        consumer = sch.get_consumers(producer)[0]
+        rank = len(sch.get(producer).writes[0].region)
+        loops = sch.get_loops(consumer)
+        sch.compute_at(producer, loops[min(rank, len(loops)) - 1])
+    for block in blocks(sch):
+        if is_reduction(sch, block):
+            _decompose(sch, block)
+    return sch
+
+
+def _decompose(sch: Any, block: Any) -> None:
+    spatial = {
+        str(axis.var.name) for axis in sch.get(block).iter_vars if int(axis.iter_type) != 2
+    }
+    reduction_axes = len(sch.get(block).iter_vars) - len(spatial)
+    reduction = sch.get_loops(block)[-reduction_axes:]
+    for loop in reduction:
+        sch.annotate(loop, CLAMP_WINDOW, 1)
+    sch.decompose_reduction(block, reduction[0])

@@ -1,0 +1,80 @@
+"""metadata.json: everything a program may want to know of a generated project, without parsing C."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm_tinyml import __version__
+from tvm_tinyml.memory import MemoryPlan
+from tvm_tinyml.target import TargetConfig
+
+from .model import Layer, LoweredModel, TensorInfo
+from .sources import source_files
+
+FORMAT = 1
+
+
+def metadata(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, Any]:
+    """Description of one generated project; sizes and offsets in bytes."""
+    offsets = plan.offsets
+    return {
+        "format": FORMAT,
+        "generator": f"tvm-tinyml {__version__}",
+        "model": model.name,
+        "target": str(config),
+        "core": config.core.name,
+        "rounding": config.rounding,
+        "io": config.io,
+        "entry": f"{model.name}_run",
+        "sources": list(source_files(model)),
+        "include_dirs": ["include"],
+        "arena_bytes": plan.arena_bytes,
+        "arena_alignment": config.alignment,
+        "inputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.inputs],
+        "outputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.outputs],
+        "layers": [_layer(model, layer) for layer in model.layers],
+        "tensors": [
+            _tensor(info) | {"offset": offsets[name], "view_of": model.views.get(name)}
+            for name, info in model.tensors.items()
+            if name in offsets
+        ],
+        "memory": {
+            "arena_bytes": plan.arena_bytes,
+            "lower_bound_bytes": plan.lower_bound,
+            "method": plan.method,
+            "optimal": plan.optimal,
+        },
+        "macs": sum(layer.macs for layer in model.layers),
+        "constant_bytes": sum(value.nbytes for value in model.constants.values()),
+    }
+
+
+def _tensor(info: TensorInfo) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "dtype": info.spec.dtype,
+        "shape": list(info.spec.shape),
+        "bytes": info.spec.nbytes,
+        "scale": info.scale,
+        "zero_point": info.zero_point,
+    }
+
+
+def _layer(model: LoweredModel, layer: Layer) -> dict[str, Any]:
+    output = model.tensors[layer.output]
+    constants = [model.constants[name] for name in layer.arguments if name in model.constants]
+    return {
+        "index": layer.index,
+        "name": layer.name,
+        "operator": layer.operator,
+        "function": layer.function,
+        "schedule": layer.schedule,
+        "inputs": [name for name in layer.arguments if name in model.tensors],
+        "output_tensor": layer.output,
+        "shape": list(output.spec.shape),
+        "dtype": output.spec.dtype,
+        "scale": output.scale,
+        "zero_point": output.zero_point,
+        "macs": layer.macs,
+        "constant_bytes": sum(value.nbytes for value in constants),
+    }

@@ -1,0 +1,79 @@
+"""A model as loops: what the memory planner and the C printer need, and nothing of Relax.
+
+`lower.py` fills this in; everything below it in the pipeline reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from tvm_tinyml.dialect.relax_api import Array, TensorSpec
+from tvm_tinyml.memory.program import Program, Step, Tensor
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """An activation: `name` is unique in the model and is the source model's name where it has one."""
+
+    name: str
+    spec: TensorSpec
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call in execution order.
+
+    arguments: names of activations and of constants, in the order of the C function's parameters.
+    """
+
+    index: int
+    name: str
+    operator: str
+    function: str
+    schedule: str
+    arguments: tuple[str, ...]
+    output: str
+    macs: int
+    attributes: Mapping[str, Any]
+
+
+@dataclass
+class LoweredModel:
+    """A model as loops: what the memory planner and the C printer need, and nothing of Relax."""
+
+    name: str
+    inputs: list[TensorInfo] = field(default_factory=list)
+    outputs: list[TensorInfo] = field(default_factory=list)
+    tensors: dict[str, TensorInfo] = field(default_factory=dict)
+    views: dict[str, str] = field(default_factory=dict)
+    layers: list[Layer] = field(default_factory=list)
+    constants: dict[str, Array] = field(default_factory=dict)
+    functions: dict[str, Any] = field(default_factory=dict)
+
+    def root(self, tensor: str) -> str:
+        """Tensor whose bytes `tensor` shares: itself unless it is a view."""
+        while tensor in self.views:
+            tensor = self.views[tensor]
+        return tensor
+
+    def program(self, alignment: int, io_in_arena: bool) -> Program:
+        """The memory planner's view of the model; tensors in caller buffers are left out of it."""
+        external = set() if io_in_arena else {self.root(t.name) for t in (*self.inputs, *self.outputs)}
+
+        def inside(names: Sequence[str]) -> tuple[str, ...]:
+            return tuple(n for n in names if n in self.tensors and self.root(n) not in external)
+
+        names = inside(list(self.tensors))
+        return Program(
+            tensors=tuple(Tensor(name, self.tensors[name].spec.nbytes, alignment) for name in names),
+            steps=tuple(
+                Step(layer.name, inside(layer.arguments), inside([layer.output])) for layer in self.layers
+            ),
+            inputs=inside([t.name for t in self.inputs]),
+            outputs=inside([t.name for t in self.outputs]),
+            aliases={name: (self.root(name), 0) for name in names if name in self.views},
+        )

@@ -1,0 +1,139 @@
+"""The generated project: sources, the runtime headers they use, metadata, CMakeLists.txt and a Makefile.
+
+Identical input gives identical bytes. A folder or archive appears whole or not at all: it is written beside its
+place and renamed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path, PurePosixPath
+
+from tvm_tinyml.errors import OutputExistsError
+from tvm_tinyml.memory import MemoryPlan
+from tvm_tinyml.resources import data_dir
+from tvm_tinyml.target import TargetConfig
+
+from . import sources
+from .metadata import metadata
+from .model import LoweredModel
+from .tensorir import print_functions
+
+WARNING_FLAGS = "-std=c99 -Wall -Wextra -Wshadow"
+
+
+def project_files(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, str]:
+    """Contents of the project by path relative to its folder."""
+    functions = print_functions(model.functions, config.tvm_target())
+    name = model.name
+    return {
+        f"{name}.h": sources.header(model, plan, config),
+        f"{name}.c": sources.implementation(model, plan, config, functions),
+        f"{name}_data.h": sources.data_header(model, config),
+        f"{name}_data.c": sources.data_source(model, config),
+        f"include/{sources.RUNTIME_HEADER}": (
+            data_dir("runtime_c") / "include" / sources.RUNTIME_HEADER
+        ).read_text(),
+        "metadata.json": json.dumps(metadata(model, plan, config), indent=1) + "\n",
+        "CMakeLists.txt": _cmake(model),
+        "Makefile": _makefile(model, config),
+    }
+
+
+def _cmake(model: LoweredModel) -> str:
+    files = " ".join(sources.source_files(model))
+    return (
+        "cmake_minimum_required(VERSION 3.13)\n"
+        f"project({model.name} C)\n\n"
+        f"add_library({model.name} STATIC {files})\n"
+        f"target_include_directories({model.name} PUBLIC . PRIVATE include)\n"
+        f"set_target_properties({model.name} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)\n"
+    )
+
+
+def _makefile(model: LoweredModel, config: TargetConfig) -> str:
+    program, *flags = config.compiler_command()
+    archiver = program.removesuffix("gcc") + "gcc-ar" if program.endswith("gcc") else "llvm-ar"
+    objects = " ".join(file.removesuffix(".c") + ".o" for file in sources.source_files(model))
+    return (
+        f"# Builds lib{model.name}.a for {config}.\n"
+        f"CC = {program}\nAR = {archiver}\nARCH_FLAGS = {' '.join(flags)}\n"
+        f"CFLAGS = {WARNING_FLAGS}\n\n"
+        f"lib{model.name}.a: {objects}\n\t$(AR) rcs $@ $^\n\n"
+        f"%.o: %.c {model.name}.h {model.name}_data.h\n"
+        "\t$(CC) $(ARCH_FLAGS) $(CFLAGS) -Iinclude -c $< -o $@\n\n"
+        f"clean:\n\trm -f lib{model.name}.a {objects}\n\n.PHONY: clean\n"
+    )
+
+
+def write_folder(files: Mapping[str, str], destination: Path, *, force: bool = False) -> None:
+    """Write a project folder.
+
+    Raises OutputExistsError when `destination` exists and `force` is false.
+    """
+
+    def write(place: Path) -> None:
+        place.mkdir()
+        for path, text in files.items():
+            file = place / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+
+    _replace(destination, write, force)
+
+
+def write_model_library(files: Mapping[str, str], model: LoweredModel, destination: Path, *, force: bool = False) -> None:
+    """Write a Model Library Format archive (TVM's exchange format for bare-metal projects, version 7).
+
+    Raises OutputExistsError when `destination` exists and `force` is false.
+    """
+    description = json.loads(files["metadata.json"])
+    document = {
+        "version": 7,
+        "modules": {
+            model.name: {
+                "model_name": model.name,
+                "executors": ["aot"],
+                "style": "full-model",
+                "target": [description["target"]],
+                "memory": {"functions": {"main": [{"workspace_size_bytes": description["arena_bytes"]}]}},
+                "tvm_tinyml": description,
+            }
+        },
+    }
+    members = {"metadata.json": json.dumps(document, indent=1) + "\n"}
+    for path, text in files.items():
+        pure = PurePosixPath(path)
+        if pure.suffix in (".c", ".h"):
+            kind = "src" if pure.suffix == ".c" or pure.stem.endswith("_data") else "include"
+            members[f"codegen/host/{kind}/{pure.name}"] = text
+
+    def write(place: Path) -> None:
+        with tarfile.open(place, "w", format=tarfile.USTAR_FORMAT) as archive:
+            for path in sorted(members):
+                content = members[path].encode()
+                # Zero time, owner and mode bits of one kind: the same model gives the same archive.
+                entry = tarfile.TarInfo(path)
+                entry.size, entry.mode = len(content), 0o644
+                archive.addfile(entry, io.BytesIO(content))
+
+    _replace(destination, write, force)
+
+
+def _replace(destination: Path, write: Callable[[Path], None], force: bool) -> None:
+    if destination.exists() and not force:
+        raise OutputExistsError(f"{destination} exists; choose another place or pass --force to replace it")
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as scratch:
+        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
+        write(fresh)
+        if destination.exists():
+            destination.rename(old)
+        fresh.rename(destination)
+        if old.is_dir():
+            shutil.rmtree(old)

@@ -1,0 +1,150 @@
+"""AOTModule: what `relay.build` returns. It runs the compiled model, reports on it and exports it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .codegen import project_files, write_folder, write_model_library
+from .dialect.relax_api import Array
+from .errors import RunError
+from .pipeline import Compiled, compile_module
+from .runner.host import HostModel
+from .runner.qemu import run_qemu
+from .runner.report import RunReport
+from .target import TargetConfig, parse_target
+
+Inputs = Sequence[Array] | Mapping[str, Array] | Array
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Outputs of one inference in the model's order, and what was measured.
+
+    Unpacks as `outputs, report = module.run(...)`.
+    """
+
+    outputs: list[Array]
+    report: RunReport
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter((self.outputs, self.report))
+
+
+class AOTModule:
+    """A model compiled ahead of time for one target."""
+
+    def __init__(self, relax_module: Any, config: TargetConfig) -> None:
+        self.relax_module = relax_module
+        self.config = config
+        self.compiled: Compiled = compile_module(relax_module, config)
+
+    @property
+    def name(self) -> str:
+        """The model's name: prefix of its C functions and files."""
+        return self.compiled.model.name
+
+    @cached_property
+    def files(self) -> dict[str, str]:
+        """The generated project, text by path relative to its folder."""
+        return project_files(self.compiled.model, self.compiled.plan, self.config)
+
+    def export_folder(self, destination: str | Path, *, force: bool = False) -> Path:
+        """Write the project folder; OutputExistsError when it exists and `force` is false."""
+        write_folder(self.files, Path(destination), force=force)
+        return Path(destination)
+
+    def export_model_library_format(self, destination: str | Path, *, force: bool = False) -> Path:
+        """Write a Model Library Format .tar; OutputExistsError when it exists and `force` is false."""
+        write_model_library(self.files, self.compiled.model, Path(destination), force=force)
+        return Path(destination)
+
+    def run(self, inputs: Inputs, *, board: str | None = None, profile: bool = True) -> RunResult:
+        """Run one inference on the target's board, or on another one of the same core, or on the host.
+
+        inputs: arrays in the model's order, by name, or a single array.
+        board: a board's name, or "host"; the target's own (default) board when None.
+        profile: count instructions per layer (emulated boards).
+        Raises RunError when the target has no board that can run.
+        """
+        report = self.run_many([inputs], board=board, profile=profile)
+        return RunResult(report.outputs[0], report)
+
+    def run_many(
+        self,
+        inputs: Sequence[Inputs],
+        *,
+        board: str | None = None,
+        profile: bool = True,
+        keep_elf: Path | None = None,
+    ) -> RunReport:
+        """Run several inferences in one boot; arguments as in `run`. `keep_elf`: where to leave the firmware."""
+        module = self.for_board(board)
+        batches = [module.ordered(one) for one in inputs]
+        runner = module.config.board.runner if module.config.board is not None else "none"
+        if runner == "none":
+            where = module.config.board.name if module.config.board else f"core {module.config.core.name}"
+            raise RunError(
+                f"{where} can be compiled for, but not run here; export the project, or name a board "
+                "that is emulated (see `tvm-tinyml targets`)"
+            )
+        with module.project_folder() as folder:
+            if runner == "host":
+                host = HostModel(folder, module.config)
+                outputs = [host.run(batch) for batch in batches]
+                return RunReport(outputs, "host", module.compiled.plan.arena_bytes)
+            return run_qemu(folder, module.config, batches, profile=profile, keep_elf=keep_elf)
+
+    def tensors(self, inputs: Inputs) -> dict[str, Array]:
+        """Values of every tensor that exists in memory, by name, after one inference on the host.
+
+        The model is compiled again so that no tensor's memory is reused: a debugging aid.
+        """
+        config = parse_target("tinyml -mcpu=host" + (" -rounding=tflm" if self.config.rounding == "tflm" else ""))
+        compiled = compile_module(self.relax_module, config, keep_all=True)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / self.name
+            write_folder(project_files(compiled.model, compiled.plan, config), folder)
+            host = HostModel(folder, config)
+            _, arena = host.run_raw(self.ordered(inputs))
+        values = {}
+        for name, info in compiled.model.tensors.items():
+            start = compiled.plan.offsets[name]
+            raw = arena[start : start + info.spec.nbytes].tobytes()
+            values[name] = np.frombuffer(raw, info.spec.dtype).reshape(info.spec.shape)
+        return values
+
+    def for_board(self, board: str | None) -> AOTModule:
+        """This module, or the same model compiled for another board of the same core (or the host)."""
+        if board is None or (self.config.board is not None and board == self.config.board.name):
+            return self
+        options = f" -rounding={self.config.rounding} -io={self.config.io} -planner={self.config.planner}"
+        core = "host" if board == "host" else self.config.core.name
+        place = "" if board == "host" else f" -board={board} -compiler={self.config.compiler}"
+        return AOTModule(self.relax_module, parse_target(f"tinyml -mcpu={core}{place}{options}"))
+
+    def ordered(self, inputs: Inputs) -> list[Array]:
+        """Inputs as a list in the model's order; RunError when names or their number do not match."""
+        names = [info.name for info in self.compiled.model.inputs]
+        if isinstance(inputs, np.ndarray):
+            inputs = [inputs]
+        if isinstance(inputs, Mapping):
+            if set(inputs) != set(names):
+                raise RunError(f"inputs are named {sorted(inputs)}, the model takes {names}")
+            return [np.asarray(inputs[name]) for name in names]
+        if len(inputs) != len(names):
+            raise RunError(f"{len(inputs)} inputs given, the model takes {len(names)}: {names}")
+        return [np.asarray(value) for value in inputs]
+
+    @contextmanager
+    def project_folder(self) -> Iterator[Path]:
+        """The project in a temporary folder."""
+        with tempfile.TemporaryDirectory() as scratch:
+            yield self.export_folder(Path(scratch) / self.name)

@@ -1,0 +1,80 @@
+"""The whole story on one page: from an imported module to a planned, printable model.
+
+Import gives a Relax module of integer operators with the source model's structure. The passes below rewrite
+it without changing a bit of any tensor that remains, `lower` turns each operator into a scheduled TensorIR function,
+and the planner gives every tensor its place in one arena.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tvm
+
+from .codegen import LoweredModel
+from .errors import PlanError
+from .lower import lower
+from .memory import MemoryPlan, explain, plan, verify
+from .memory.program import Program
+from .target import TargetConfig
+from .transform import (
+    ApplyRounding,
+    DeadCode,
+    DropIdentity,
+    FoldConstants,
+    FoldPad,
+    MaterializeOutputs,
+    MergeClamps,
+)
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A lowered model with its memory plan; `program` is what the plan was made from."""
+
+    model: LoweredModel
+    program: Program
+    plan: MemoryPlan
+
+
+def passes(config: TargetConfig) -> Sequence[Any]:
+    """Graph passes in order, each with the reason for its place."""
+    return (
+        # The target says how products are rounded; everything after it computes with that.
+        ApplyRounding(config.rounding),
+        # Constants first: shapes of the patterns below become visible.
+        FoldConstants(),
+        # Identities hide the neighbours that the next two rewrites look for.
+        DropIdentity(),
+        # A padding operator costs a copy of its input; a convolution pads for nothing.
+        FoldPad(),
+        # An activation of its own costs a pass over the tensor; its producer clamps anyway.
+        MergeClamps(),
+        # Merging leaves reshapes of reshapes and unused producers behind.
+        DropIdentity(),
+        DeadCode(),
+        # Last, because every rewrite above may make two outputs one tensor.
+        MaterializeOutputs(),
+    )
+
+
+def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False) -> Compiled:
+    """Run the passes, lower and plan a module in the dialect.
+
+    keep_all: give every tensor memory of its own until the end, so that all can be read after a run (debugging);
+        the RAM budget does not apply then.
+    Raises PlanError when the arena exceeds the target's RAM budget.
+    """
+    module = tvm.transform.Sequential(list(passes(config)))(module)
+    model = lower(module, config)
+    program = model.program(config.alignment, io_in_arena=config.io == "arena")
+    memory_plan = plan(program, method=config.planner, keep_all=keep_all)
+    verify(program, memory_plan)
+    if config.ram_bytes is not None and memory_plan.arena_bytes > config.ram_bytes and not keep_all:
+        raise PlanError(
+            f"the arena of {memory_plan.arena_bytes:,} bytes exceeds the RAM of {config.ram_bytes:,} bytes "
+            f"(lower bound of this operator order: {memory_plan.lower_bound:,}). {explain(program, memory_plan)}"
+        )
+    return Compiled(model, program, memory_plan)
