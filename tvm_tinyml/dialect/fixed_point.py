@@ -2,9 +2,10 @@
 
 The arithmetic is gemmlowp's (Jacob et al., "Quantization and Training of Neural Networks for Efficient
 Integer-Arithmetic-Only Inference", section 2.2): a real multiplier is `multiplier * 2**(shift - 31)` with
-`multiplier` in [2**30, 2**31) and a positive `shift` meaning a left shift. Two ways to round exist in the
-field: "double" (saturating doubling high multiply, then a rounding right shift) and "single" (one rounding of
-the 64-bit product). The C counterparts are in runtime_c/include/tinyml_fixed_point.h.
+`multiplier` in [2**30, 2**31) and a positive `shift` meaning a left shift. Three ways to round exist in the
+field: "double" (saturating doubling high multiply, then a rounding right shift), "single" (one rounding of
+the 64-bit product, ties up) and "away" (one rounding, ties away from zero: what a kernel that scales in
+floating point computes). The C counterparts are in runtime_c/include/tinyml_fixed_point.h.
 """
 
 from __future__ import annotations
@@ -17,29 +18,38 @@ from tvm import tirx
 
 from .relax_api import Array
 
-Rounding: TypeAlias = Literal["double", "single"]
+Rounding: TypeAlias = Literal["double", "single", "away"]
 
 INT32_MIN, INT32_MAX = -(2**31), 2**31 - 1
+MAX_SHIFT = 30
 
 
 def quantize_multiplier(real: float) -> tuple[int, int]:
-    """Split a non-negative real multiplier into (multiplier, shift); (0, 0) for zero and for values that underflow."""
+    """Split a real multiplier into (multiplier, shift); (0, 0) for zero and for values that underflow.
+
+    Raises ValueError for values that are negative, not finite, or need a left shift of over MAX_SHIFT bits.
+    """
+    if not math.isfinite(real) or real < 0.0:
+        raise ValueError(f"a scaling factor must be finite and not negative, found {real}")
     if real == 0.0:
         return 0, 0
     fraction, shift = math.frexp(real)
     multiplier = math.floor(fraction * 2**31 + 0.5)
     if multiplier == 2**31:
         multiplier, shift = 2**30, shift + 1
+    if shift > MAX_SHIFT:
+        raise ValueError(
+            f"a scaling factor of {real} needs a left shift of {shift} bits, at most {MAX_SHIFT} fit"
+        )
     return (0, 0) if shift < -31 else (multiplier, shift)
 
 
 def doubling_high_multiply(a: Array, b: Array | int) -> Array:
-    """`round(a * b / 2**31)` on int32 values, ties away from zero, with INT32_MIN * INT32_MIN saturating."""
+    """`round(a * b / 2**31)` on int32 values, ties up; INT32_MIN * INT32_MIN saturates."""
     wide_a, wide_b = np.asarray(a, np.int64), np.asarray(b, np.int64)
-    product = wide_a * wide_b
-    nudged = product + np.where(product >= 0, 1 << 30, 1 - (1 << 30))
-    high = np.where(nudged >= 0, nudged >> 31, -((-nudged) >> 31))
-    return np.where((wide_a == INT32_MIN) & (wide_b == INT32_MIN), INT32_MAX, high)
+    high = (wide_a * wide_b + (1 << 30)) >> 31
+    result: Array = np.where((wide_a == INT32_MIN) & (wide_b == INT32_MIN), INT32_MAX, high)
+    return result
 
 
 def rounding_shift_right(x: Array, exponent: Array | int) -> Array:
@@ -47,15 +57,22 @@ def rounding_shift_right(x: Array, exponent: Array | int) -> Array:
     wide, bits = np.asarray(x, np.int64), np.asarray(exponent, np.int64)
     mask = (np.int64(1) << bits) - 1
     threshold = (mask >> 1) + (wide < 0)
-    return (wide >> bits) + ((wide & mask) > threshold)
+    result: Array = (wide >> bits) + ((wide & mask) > threshold)
+    return result
 
 
 def requantize(x: Array, multiplier: Array | int, shift: Array | int, rounding: Rounding) -> Array:
-    """Scale int32 accumulators by `multiplier * 2**(shift - 31)`; int64 result holding int32 values."""
+    """Scale int32 accumulators by `multiplier * 2**(shift - 31)`; int64 result holding int32 values.
+
+    `multiplier` is not negative, `shift` in [-31, 30]. What leaves the range of int32 wraps around.
+    """
     wide, exponent = np.asarray(x, np.int64), np.asarray(shift, np.int64)
-    if rounding == "single":
+    if rounding != "double":
         total = 31 - exponent
-        return (wide * np.asarray(multiplier, np.int64) + (np.int64(1) << (total - 1))) >> total
+        half = (np.int64(1) << (total - 1)) - ((wide < 0) if rounding == "away" else 0)
+        scaled = (wide * np.asarray(multiplier, np.int64) + half) >> total
+        wrapped: Array = scaled.astype(np.int32).astype(np.int64)
+        return wrapped
     left, right = np.maximum(exponent, 0), np.maximum(-exponent, 0)
     shifted = (wide << left).astype(np.int32)
     return rounding_shift_right(doubling_high_multiply(shifted, multiplier), right)
