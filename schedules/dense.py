@@ -18,7 +18,7 @@ def schedule_dense(sch: Any, _features: frozenset[str]) -> Any | None:
     unit = sch.get_loops(requantize)[-1]
     tile = largest_divisor(extent_of(sch, unit), OUTPUTS_IN_REGISTERS)
     outer, inner = sch.split(unit, [None, tile])
-    sch.compute_at(accumulate, outer)
+    sch.compute_at(accumulate, outer, preserve_unit_loops=True)
     *_, tile_unit, depth = sch.get_loops(accumulate)
     sch.reorder(depth, tile_unit)
     initial = sch.decompose_reduction(accumulate, depth)

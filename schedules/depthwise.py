@@ -22,7 +22,7 @@ def schedule_depthwise(sch: Any, _features: frozenset[str]) -> Any | None:
     channel = sch.get_loops(requantize)[-1]
     tile = largest_divisor(extent_of(sch, channel), CHANNELS_IN_REGISTERS)
     outer, inner = sch.split(channel, [None, tile])
-    sch.compute_at(accumulate, outer)
+    sch.compute_at(accumulate, outer, preserve_unit_loops=True)
     *_, tile_channel, kernel_h, kernel_w = sch.get_loops(accumulate)
     sch.reorder(kernel_h, kernel_w, tile_channel)
     sch.annotate(kernel_h, CLAMP_WINDOW, 1)

@@ -52,6 +52,8 @@ def _clamp(loop: Any) -> Any:
 
 
 def _loop(loop: Any, variable: Any, extent: Any, body: Any, annotations: dict[str, Any]) -> Any:
+    if isinstance(extent, tirx.IntImm) and int(extent) == 1:
+        return _substitute(body, variable, loop.min)
     return tirx.For(variable, loop.min, extent, loop.kind, body, loop.thread_binding, annotations)
 
 

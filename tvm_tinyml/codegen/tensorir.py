@@ -88,8 +88,9 @@ def print_functions(functions: Mapping[str, Any], target: Any) -> dict[str, CFun
 
 def _parse(symbol: str, source: str) -> CFunction:
     """Cut one function out of TVM's output and qualify its pointers."""
+    # A forward declaration comes first; the definition is the last mention.
     code = source[source.index(_PREAMBLE_END) :]
-    start = code.index(f"void {symbol}(")
+    start = code.rindex(f"void {symbol}(")
     opening = code.index("{", start)
     parameters = code[start:opening].strip()[len(f"void {symbol}(") : -1].split(", ")
     *inputs, output = parameters
