@@ -11,8 +11,8 @@ from tvm_tinyml.errors import TargetError
 def unknown_choice(what: str, value: str, valid: Iterable[str]) -> TargetError:
     """Return the error for an unknown `value` of a `what` ("core"): nearest match and all valid names."""
     names = list(valid)
-    near = difflib.get_close_matches(value, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = difflib.get_close_matches(value, names, n=2)
+    hint = f"did you mean {' or '.join(map(repr, near))}? " if near else ""
     return TargetError(f"unknown {what} {value!r}; {hint}valid: {', '.join(names) or 'none'}")
 
 

@@ -41,7 +41,9 @@ def linker_command(core: CoreConfig, compiler: str) -> tuple[str, ...]:
     """Return the program and flags that link objects of `core`: its gcc, or on the host `compiler` itself."""
     if core.family == "host":
         return compiler_command(core, compiler)
-    return (f"{core.gcc}gcc", *core.link_flags, *core.c_library)
+    # clang marks its objects as not needing an executable stack and gcc's libraries do not: without the
+    # option the linker warns about every mixture of them.
+    return (f"{core.gcc}gcc", *core.link_flags, *core.c_library, "-Wl,-z,noexecstack")
 
 
 def c_library_flags(core: CoreConfig, compiler: str) -> tuple[str, ...]:
