@@ -1,0 +1,17 @@
+"""One converter per TFLite operator, in tables by family; adding an operator is one row."""
+
+from __future__ import annotations
+
+from ..node import Conversion
+from . import activation, convolution, dense, elementwise, pooling, shape
+
+CONVERSIONS: dict[str, Conversion] = {
+    **convolution.CONVERSIONS,
+    **dense.CONVERSIONS,
+    **pooling.CONVERSIONS,
+    **elementwise.CONVERSIONS,
+    **activation.CONVERSIONS,
+    **shape.CONVERSIONS,
+}
+
+__all__ = ["CONVERSIONS"]

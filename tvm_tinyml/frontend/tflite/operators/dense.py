@@ -1,0 +1,49 @@
+"""FULLY_CONNECTED."""
+
+from __future__ import annotations
+
+import tflite
+
+from ..node import Conversion, Layer, Node
+from ..quantization import bias, channel_multipliers, clamps, weight
+from ..reader import OptionsTable
+
+# LiteRT's reference kernel rounds the scaled 64-bit product once.
+ROUNDING = "single"
+
+
+def _dense(node: Node) -> list[Layer]:
+    data, weights, output = node.activation(), weight(node, 1, axis=0, rank=2), node.result()
+    if node.option("weights_format") != tflite.FullyConnectedOptionsWeightsFormat.DEFAULT:
+        node.reject("its weights are stored shuffled, supported is the default format")
+    channels, depth = weights.shape
+    if data.elements % depth or (node.option("keep_num_dims") and data.shape[-1] != depth):
+        node.malformed(f"weight {weights} does not fit {data}")
+    if node.option("keep_num_dims"):
+        shape = (*data.shape[:-1], channels)
+    else:
+        shape = (data.elements // depth, channels)
+    multipliers, shifts = channel_multipliers(node, data, weights, channels, output)
+    inputs = (data, weights, bias(node, 2, channels), multipliers, shifts)
+    return [
+        node.layer(
+            "dense",
+            inputs,
+            output,
+            input_zero_point=data.zero_point,
+            rounding=ROUNDING,
+            shape=list(shape),
+            **clamps(node, output),
+        )
+    ]
+
+
+CONVERSIONS = {
+    "FULLY_CONNECTED": Conversion(
+        _dense,
+        (2, 3),
+        options=OptionsTable(
+            "FullyConnectedOptions", ("fused_activation_function", "weights_format", "keep_num_dims")
+        ),
+    ),
+}

@@ -1,0 +1,44 @@
+"""Sliding-window options shared by the convolutions and poolings: strides, dilation, SAME and VALID."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import tflite
+
+from ....dialect.windows import same_padding
+from ..node import Node
+
+# Far beyond any image; keeps padded extents small enough to address.
+MAX_WINDOW = 1 << 15
+
+
+def pair(node: Node, height: str, width: str) -> list[int]:
+    """Two positive options, [height, width]."""
+    values = [int(node.option(height)), int(node.option(width))]
+    for name, value in zip((height, width), values, strict=True):
+        if not 1 <= value <= MAX_WINDOW:
+            node.malformed(f"option {name} is {value}, possible are 1 to {MAX_WINDOW}")
+    return values
+
+
+def explicit_padding(
+    node: Node, extents: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
+) -> list[int]:
+    """Padding [top, left, bottom, right] of the two spatial axes, from option `padding`."""
+    padding = node.option("padding")
+    if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
+        node.malformed(f"option padding is {padding}, possible are 0 (SAME) and 1 (VALID)")
+    befores, afters = [], []
+    for extent, size, stride, spread in zip(extents, kernel, strides, dilation, strict=True):
+        span = (size - 1) * spread + 1
+        if span > MAX_WINDOW:
+            node.reject(f"its window spans {span} elements, the limit is {MAX_WINDOW}")
+        if padding == tflite.Padding.VALID and span > extent:
+            node.malformed(f"its window of {span} elements does not fit an axis of {extent}")
+        before, after = (
+            same_padding(extent, size, stride, spread) if padding == tflite.Padding.SAME else (0, 0)
+        )
+        befores.append(before)
+        afters.append(after)
+    return [*befores, *afters]
