@@ -54,7 +54,7 @@ SHAPES: tuple[tuple[Shape, Shape], ...] = (
     ((1, 2, 1, 2, 1, 3), (1, 1, 2, 2, 2, 1)),
 )
 
-# Equal scales, scales far apart both ways, an output scale far finer and far coarser, zero points at the ends.
+# Equal scales, scales far apart both ways, a finer and a coarser output scale, zero points at the ends.
 LINEAR_QUANTIZATIONS: tuple[Triple, ...] = (
     (Quantization(0.05, 0), Quantization(0.05, 0), Quantization(0.05, 0)),
     (Quantization(0.05, -128), Quantization(0.05, -128), Quantization(0.09, -128)),
@@ -121,7 +121,7 @@ class Binary:
         )
         result = self.quantization[2].value(np.broadcast_shapes(*self.shapes))
         options = Options(OPTION_TABLES[self.operator], fields)
-        return single_operator(self.id(), self.operator, operands, [result], options, version=2)
+        return single_operator(self.id(), self.operator, operands, [result], options)
 
     def id(self) -> str:
         """Unique name of the combination."""
@@ -150,16 +150,17 @@ def _combinations(operator: str) -> Iterator[Binary]:
     quantization: Triple = (same, same, same) if comparison else DEFAULT_QUANTIZATION
     if operator == "MUL":
         quantization = (*DEFAULT_QUANTIZATION[:2], Quantization(0.17, 5))
-    for shapes in SHAPES:
+    for shapes in SHAPES[::2] if operator == "MINIMUM" else SHAPES:
         yield Binary(operator, shapes, quantization)
     magnitude = 40 if comparison else 127
-    for second in (SHAPE, (3,), (1, 1, 1, 1), (), (1, 4, 1, 3)):
+    seconds: tuple[Shape, ...] = (SHAPE, (3,), (1, 1, 1, 1), (), (1, 4, 1, 3))
+    for second in seconds:
         shapes = (SHAPE, second)
         yield Binary(operator, shapes, quantization, constant="second", magnitude=magnitude)
-    for first in (SHAPE, (3,), (1,)):
+    firsts: tuple[Shape, ...] = (SHAPE, (3,))
+    for first in firsts:
         shapes = (first, SHAPE)
         yield Binary(operator, shapes, quantization, constant="first", magnitude=magnitude)
-    yield Binary(operator, ((1, 4, 1, 3), (1, 1, 5, 1)), quantization, constant="second", magnitude=magnitude)
     if comparison:
         for zero_point in (-128, 127):
             end = Quantization(0.02, zero_point)
@@ -171,7 +172,6 @@ def _combinations(operator: str) -> Iterator[Binary]:
 def _quantizations(operator: str) -> Iterator[Binary]:
     for triple in PRODUCT_QUANTIZATIONS if operator == "MUL" else LINEAR_QUANTIZATIONS:
         yield Binary(operator, quantization=triple)
-        yield Binary(operator, ((1, 4, 1, 3), (1, 1, 5, 1)), triple)
     for activation, (first, second) in ACTIVATION_SCALES.items():
         for scale, zero_point in ((0.047, -128), (0.06, 9)):
             inputs = (Quantization(first, -3), Quantization(second, 12))

@@ -76,8 +76,6 @@ def single_operator(
     inputs: Sequence[Value | None],
     outputs: Sequence[Value],
     options: Options | None = None,
-    *,
-    version: int = 1,
 ) -> Case:
     """Write a model of one operator; None stands for an omitted optional input."""
     graph = Graph()
@@ -105,5 +103,5 @@ def single_operator(
         for position, value in enumerate(outputs)
     ]
     graph.outputs.extend(results)
-    graph.operator(operator, indices, results, options, version=version)
+    graph.operator(operator, indices, results, options)
     return Case(case_id, write_model(graph), operator)

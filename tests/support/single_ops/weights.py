@@ -101,3 +101,6 @@ class Weights:
         bias = np.round(biases[self.bias]).astype(np.int32)
         bias_scales = tuple(float(source.scale * s) for s in scales)
         return weight, Value(bias.shape, "int32", bias_scales, data=bias)
+
+
+DEFAULT_WEIGHTS = Weights()
