@@ -80,7 +80,6 @@ def test_equals_litert(axis: int, dtype: str) -> None:
         [Value(data.shape), int32_constant(np.int32(axis))],
         [Value(output, dtype, None)],
         Options("ArgMaxOptions", {"output_type": TENSOR_TYPE[dtype]}),
-        version=2,
     )
     golden = run_reference(case.model_bytes, [data]).outputs[0]
     result = operator("argmax").reference([data], {"axis": axis, "dtype": dtype})

@@ -80,7 +80,7 @@ def litert_model(
     joined[axis] = sum(shape[axis] for shape in shapes)
     output = Value(tuple(joined), "int8", scales[0], zero_points[0])
     options = Options("ConcatenationOptions", {"axis": axis})
-    return single_operator("concat", "CONCATENATION", inputs, [output], options, version=2).model_bytes
+    return single_operator("concat", "CONCATENATION", inputs, [output], options).model_bytes
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2, 3])

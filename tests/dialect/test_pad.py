@@ -62,7 +62,7 @@ def test_no_element_is_tested_or_written_twice() -> None:
         "pad", [filled((1, 4, 4, 3), "int8")], {"pad_width": (0, 0, 1, 2, 0, 1, 0, 0), "pad_value": 1}
     ).script()
     assert "if_then_else" not in text
-    assert text.count("T.sblock(") == 5  # the root, top, bottom, right and the inside
+    assert text.count("T.sblock(") == 6  # root and operator; top, bottom, right and inside
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from tvm_tinyml.dialect.relax_api import Array, TensorSpec
 from tvm_tinyml.dialect.resize import index_line
 
 TFLITE = {
-    "resize_nearest": ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions", 3),
-    "resize_bilinear": ("RESIZE_BILINEAR", "ResizeBilinearOptions", 3),
+    "resize_nearest": ("RESIZE_NEAREST_NEIGHBOR", "ResizeNearestNeighborOptions"),
+    "resize_bilinear": ("RESIZE_BILINEAR", "ResizeBilinearOptions"),
 }
 MODES = [(False, False), (True, False), (False, True), (True, True)]
 SIZES = [
@@ -42,7 +42,7 @@ def attributes(size: tuple[int, int], mode: tuple[bool, bool]) -> dict[str, Any]
 
 
 def litert(name: str, data: Array, attrs: dict[str, Any]) -> Array:
-    code, table, version = TFLITE[name]
+    code, table = TFLITE[name]
     options = Options(
         table,
         {
@@ -51,9 +51,7 @@ def litert(name: str, data: Array, attrs: dict[str, Any]) -> Array:
         },
     )
     output = Value((data.shape[0], *attrs["size"], data.shape[3]))
-    case = single_operator(
-        name, code, [Value(data.shape), int32_constant(attrs["size"])], [output], options, version=version
-    )
+    case = single_operator(name, code, [Value(data.shape), int32_constant(attrs["size"])], [output], options)
     return run_reference(case.model_bytes, [data]).outputs[0]
 
 

@@ -97,7 +97,6 @@ def test_equals_litert_strided_slice(
         operands,
         [Value(attrs["shape"])],
         Options("StridedSliceOptions"),
-        version=2,
     )
     golden = run_reference(case.model_bytes, [data]).outputs[0]
     np.testing.assert_array_equal(operator("slice").reference([data], attrs), golden)
@@ -106,9 +105,7 @@ def test_equals_litert_strided_slice(
 def test_equals_litert_slice() -> None:
     data = filled((3, 4, 5, 2), "int8")
     operands = [Value(data.shape), int32_constant((1, 0, 2, 0)), int32_constant((2, 3, -1, 1))]
-    case = single_operator(
-        "slice", "SLICE", operands, [Value((2, 3, 3, 1))], Options("SliceOptions"), version=2
-    )
+    case = single_operator("slice", "SLICE", operands, [Value((2, 3, 3, 1))], Options("SliceOptions"))
     golden = run_reference(case.model_bytes, [data]).outputs[0]
     attrs = {"begin": (1, 0, 2, 0), "strides": (1, 1, 1, 1), "shape": (2, 3, 3, 1)}
     np.testing.assert_array_equal(operator("slice").reference([data], attrs), golden)
@@ -124,7 +121,6 @@ def test_split_into_slices_equals_litert(axis: int) -> None:
         [int32_constant(np.int32(axis)), Value(data.shape)],
         [Value(part), Value(part)],
         Options("SplitOptions", {"num_splits": 2}),
-        version=2,
     )
     golden = run_reference(case.model_bytes, [data]).outputs
     for index, expected in enumerate(golden):

@@ -56,7 +56,6 @@ def test_equals_litert(axes: tuple[int, ...]) -> None:
         [Value(data.shape), int32_constant(axes)],
         [Value(tuple(data.shape[axis] for axis in axes))],
         Options("TransposeOptions"),
-        version=2,
     )
     golden = run_reference(case.model_bytes, [data]).outputs[0]
     np.testing.assert_array_equal(operator("transpose").reference([data], {"axes": axes}), golden)

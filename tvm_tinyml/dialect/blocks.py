@@ -1,8 +1,8 @@
 """TensorIR written statement by statement, where one TE expression would branch at every element.
 
 `concat` and `pad` fill disjoint regions of one output. As TE expressions they would test the coordinates of
-every element; here each region is a loop nest with a block of its own, under the root block of the function,
-so schedules can address it like any other block.
+every element; here each region is a loop nest with a block of its own. One block around them all makes the
+operator a single stage to schedules, which may also address the inner blocks like any others.
 """
 
 from __future__ import annotations
@@ -42,7 +42,10 @@ def assemble(tensors: Sequence[Any], shape: Sequence[int], parts: Sequence[Part]
 
     def statement(_inputs: Sequence[Any], _outputs: Sequence[Any]) -> Any:
         nests = [_nest(part, sources, output) for part in parts]
-        return nests[0] if len(nests) == 1 else tirx.SeqStmt(nests)
+        body = nests[0] if len(nests) == 1 else tirx.SeqStmt(nests)
+        reads = [tirx.BufferRegion(source, _everything(source)) for source in sources]
+        writes = [tirx.BufferRegion(output, _everything(output))]
+        return s_tir.SBlockRealize([], True, s_tir.SBlock([], reads, writes, name, body))
 
     return te.extern(
         list(shape),
@@ -53,6 +56,10 @@ def assemble(tensors: Sequence[Any], shape: Sequence[int], parts: Sequence[Part]
         in_buffers=sources,
         out_buffers=[output],
     )
+
+
+def _everything(buffer: Any) -> list[Any]:
+    return [ir.Range(0, extent) for extent in buffer.shape]
 
 
 def _nest(part: Part, sources: Sequence[Any], output: Any) -> Any:
