@@ -125,9 +125,14 @@ def write_model_library(files: Mapping[str, str], model: LoweredModel, destinati
     _replace(destination, write, force)
 
 
-def _replace(destination: Path, write: Callable[[Path], None], force: bool) -> None:
+def refuse_existing(destination: Path, force: bool) -> None:
+    """Raise OutputExistsError when `destination` exists and `force` is false."""
     if destination.exists() and not force:
         raise OutputExistsError(f"{destination} exists; choose another place or pass --force to replace it")
+
+
+def _replace(destination: Path, write: Callable[[Path], None], force: bool) -> None:
+    refuse_existing(destination, force)
     destination.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as scratch:
         fresh, old = Path(scratch) / "new", Path(scratch) / "old"

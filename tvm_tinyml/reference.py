@@ -1,0 +1,42 @@
+"""What a model's outputs should be: LiteRT's reference kernels where they are installed, else the dialect's own.
+
+LiteRT is the definition of exact for its own rounding; under any other declared rounding, and without the
+`oracle` extra, the NumPy semantics of the dialect decide. The caller is told which one answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from .dialect.evaluate import evaluate
+from .dialect.relax_api import Array
+from .transform import ApplyRounding
+
+
+def reference_outputs(
+    module: Any, model: Path, inputs: Sequence[Array], rounding: str
+) -> tuple[str, list[Array]]:
+    """Name of the reference and its outputs.
+
+    module: the imported Relax module of `model`; inputs: in the model's order.
+    """
+    if rounding == "litert" and find_spec("ai_edge_litert") is not None:
+        return _litert(model, inputs)
+    return "numpy", evaluate(ApplyRounding(rounding)(module), inputs).outputs
+
+
+def _litert(model: Path, inputs: Sequence[Array]) -> tuple[str, list[Array]]:
+    from ai_edge_litert import interpreter as litert
+
+    interpreter = litert.Interpreter(
+        model_path=str(model), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
+    )
+    interpreter.allocate_tensors()
+    for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
+        interpreter.set_tensor(detail["index"], value)
+    interpreter.invoke()
+    outputs = [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+    return "litert", outputs
