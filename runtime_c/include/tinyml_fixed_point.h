@@ -1,12 +1,13 @@
 /*
- * Fixed-point arithmetic of the generated code: requantisation and the transcendental functions of softmax.
+ * Fixed-point arithmetic of the generated code: requantisation, the transcendental functions of softmax, and
+ * the conversions between integers and floating point at a model's edges.
  *
  * Method: Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
  * Inference" (2018), section 2.2 and appendix; the exact rounding is that of gemmlowp and LiteRT's reference
  * kernels. A real factor is written multiplier * 2^(shift - 31) with 0 <= multiplier < 2^31; a positive shift
  * multiplies, a negative one divides.
  *
- * C99, also C++; nothing of libc. Where the reference wraps around, the arithmetic is done in unsigned.
+ * C99, also C++; of libc only memcpy. Where the reference wraps around, the arithmetic is done in unsigned.
  * Right shifts of negative values are arithmetic, and an unsigned value is converted to int32_t modulo 2^32:
  * C99 leaves both to the implementation, every supported compiler (gcc, clang) does them this way.
  */
@@ -14,6 +15,7 @@
 #define TINYML_FIXED_POINT_H
 
 #include <stdint.h>
+#include <string.h>
 
 /* x * 2^bits, wrapping around; 0 <= bits <= 31. */
 static inline int32_t tinyml_shift_left(int32_t x, int32_t bits)
@@ -137,6 +139,42 @@ static inline int32_t tinyml_reciprocal(int32_t x)
 {
     const int32_t zeros = tinyml_count_leading_zeros(x);
     return tinyml_reciprocal_of_one_plus((int32_t)(((uint32_t)x << zeros) - (UINT32_C(1) << 31)));
+}
+
+/* Single-precision number with the given bit pattern; constants come as patterns so that they are exact. */
+static inline float tinyml_float_from_bits(int32_t bits)
+{
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+/* round(x / scale), ties away from zero, saturating at +-2^17; 0 for NaN. `scale` is a bit pattern. */
+static inline int32_t tinyml_quantize(float x, int32_t scale)
+{
+    const float limit = 131072.0f;
+    const float quotient = x / tinyml_float_from_bits(scale);
+    int32_t whole;
+    float rest;
+
+    if (quotient >= limit) {
+        return 131072;
+    }
+    if (quotient <= -limit) {
+        return -131072;
+    }
+    if (quotient != quotient) {
+        return 0;
+    }
+    whole = (int32_t)quotient;
+    rest = quotient - (float)whole;
+    return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
+/* x * scale in single precision. `scale` is a bit pattern. */
+static inline float tinyml_dequantize(int32_t x, int32_t scale)
+{
+    return (float)x * tinyml_float_from_bits(scale);
 }
 
 #endif

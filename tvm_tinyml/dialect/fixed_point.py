@@ -52,6 +52,13 @@ def doubling_high_multiply(a: Array, b: Array | int) -> Array:
     return result
 
 
+def doubling_high_multiply_16(a: Array, b: Array | int) -> Array:
+    """`round(a * b / 2**15)` on int16 values, ties up; -2**15 times itself saturates."""
+    wide_a, wide_b = np.asarray(a, np.int64), np.asarray(b, np.int64)
+    result: Array = np.minimum((wide_a * wide_b + (1 << 14)) >> 15, 2**15 - 1)
+    return result
+
+
 def rounding_shift_right(x: Array, exponent: Array | int) -> Array:
     """`round(x / 2**exponent)` with ties away from zero, exponent >= 0."""
     wide, bits = np.asarray(x, np.int64), np.asarray(exponent, np.int64)

@@ -7,6 +7,7 @@ below `diff_min` give the smallest output. Method: gemmlowp's fixed-point functi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,7 @@ from .fixed_functions import (
 )
 from .fixed_point import (
     doubling_high_multiply,
+    quantize_multiplier,
     requantize,
     requantize_expr,
     rounding_shift_right,
@@ -38,6 +40,16 @@ SUM_INTEGER_BITS = 12
 MAX_DEPTH = (1 << SUM_INTEGER_BITS) - 1
 # The sum x, read as Q12.19, has 12 - clz(x) bits above one; the output keeps 8 of the product's 31 bits.
 _EXPONENT = SUM_INTEGER_BITS + 31 - 8
+
+
+def scaling(beta: float, input_scale: float) -> tuple[int, int, int]:
+    """Attributes (multiplier, shift, diff_min) for the softmax of `beta` times the real input.
+
+    LiteRT caps the multiplier at 2**31. From 2**30 on no exponential but that of the maximum reaches the
+    output, so the lower cap used here, which keeps the shift within 30 bits, gives the same results.
+    """
+    multiplier, shift = quantize_multiplier(min(beta * input_scale * 2.0**26, 2.0**30 - 1))
+    return multiplier, shift, -math.floor(31 * 2.0 ** (26 - shift))
 
 
 def _infer(inputs: Sequence[TensorSpec], _attrs: Attrs) -> TensorSpec:
