@@ -71,6 +71,11 @@ class Tensor:
         return DYNAMIC_EXTENT not in (signature[1:] if self.shape[:1] == (1,) else signature)
 
     @property
+    def is_empty_list(self) -> bool:
+        """True for an int32 or int64 list without elements, which the file cannot mark as constant."""
+        return self.shape == (0,) and self.dtype in ("int32", "int64")
+
+    @property
     def is_quantized(self) -> bool:
         """True when one scale and zero point hold for the whole tensor."""
         return self.quantization is not None and len(self.quantization.scales) == 1

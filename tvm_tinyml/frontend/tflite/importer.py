@@ -13,11 +13,11 @@ import tflite
 import tvm
 from tvm import relax
 
-from ...dialect import call, operator
-from ...dialect.relax_api import Array, TensorSpec, constant, tensor_type
+from ...dialect import call
+from ...dialect.relax_api import Array, constant, tensor_type
 from ...errors import ModelError
 from .graph import Graph, Operator, Tensor
-from .node import Layer, Temporary
+from .node import Layer, Temporary, attributes_of, spec_of
 from .operators import CONVERSIONS
 from .plan import plan_layers
 from .reader import read_graph
@@ -49,7 +49,6 @@ def from_tflite(model: ModelSource) -> tuple[Any, dict[str, Any]]:
     """
     graph, name = _read(model)
     layers = plan_layers(graph, CONVERSIONS)
-    _check_types(graph, layers)
     return _Emitter(graph, name).module(layers), {}
 
 
@@ -95,33 +94,6 @@ def _identifier(text: str) -> str:
     return cleaned if cleaned[0].isalpha() else f"{DEFAULT_NAME}_{cleaned}"
 
 
-def _check_types(graph: Graph, planned: list[tuple[Operator, list[Layer]]]) -> None:
-    """Every layer fits its inputs and gives the shape and element type that the file states."""
-    made: dict[Temporary, TensorSpec] = {}
-    for source, layers in planned:
-        for layer in layers:
-            specs = [made[value] if isinstance(value, Temporary) else _spec(value) for value in layer.inputs]
-            try:
-                spec = operator(layer.operator).infer(specs, _attributes(layer))
-            except ValueError as error:
-                raise ModelError(f"{graph.source}: {source}: {error}. Export the model again.") from error
-            if isinstance(layer.output, Temporary):
-                made[layer.output] = spec
-            elif spec != _spec(layer.output):
-                raise ModelError(
-                    f"{graph.source}: {source}: it computes {spec.dtype}{list(spec.shape)}, the file states "
-                    f"{layer.output}. Export the model again."
-                )
-
-
-def _spec(value: Tensor | Array) -> TensorSpec:
-    return TensorSpec(tuple(value.shape), str(value.dtype))
-
-
-def _attributes(layer: Layer) -> dict[str, Any]:
-    return {"scale": layer.output.scale, "zero_point": layer.output.zero_point, **layer.attrs}
-
-
 class _Emitter:
     """Builds the Relax function of one graph."""
 
@@ -135,7 +107,7 @@ class _Emitter:
     def module(self, planned: list[tuple[Operator, list[Layer]]]) -> Any:
         """The module."""
         inputs = [
-            relax.Var(f"input_{position}", tensor_type(_spec(tensor)))
+            relax.Var(f"input_{position}", tensor_type(spec_of(tensor)))
             for position, tensor in enumerate(self.graph.inputs)
         ]
         self.values.update(zip(self.graph.inputs, inputs, strict=True))
@@ -159,7 +131,7 @@ class _Emitter:
         attrs = {
             "name": name,
             "tensor": output.name if isinstance(output, Tensor) else self._fresh_name(name),
-            **_attributes(layer),
+            **attributes_of(layer),
         }
         expr = call(layer.operator, [self._operand(value) for value in layer.inputs], attrs)
         return self.builder.emit(expr, name_hint=name)
@@ -178,7 +150,7 @@ class _Emitter:
 
     def _outputs(self) -> list[Any]:
         """Graph outputs; one that no operator writes, or that is listed before, becomes a copy."""
-        written = {tensor for operator_ in self.graph.operators for tensor in operator_.outputs}
+        written = {tensor for operator in self.graph.operators for tensor in operator.outputs}
         outputs = []
         for position, tensor in enumerate(self.graph.outputs):
             if tensor in written:
@@ -207,7 +179,7 @@ def _description(tensor: Tensor) -> dict[str, Any]:
         "name": tensor.name,
         "dtype": tensor.dtype,
         "shape": list(tensor.shape),
-        "bytes": _spec(tensor).nbytes,
+        "bytes": spec_of(tensor).nbytes,
         "scale": tensor.scale,
         "zero_point": tensor.zero_point,
     }

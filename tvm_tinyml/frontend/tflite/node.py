@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn
 
+from ...dialect.relax_api import TensorSpec
 from ...errors import ModelError
 from .graph import Array, Operator, Tensor
-from .reader import OptionsTable
+from .reader import MAX_RANK, OptionsTable
 
 ACTIVATION_DTYPE = "int8"
-MAX_ACTIVATION_RANK = 5
 
 
 class RejectionError(Exception):
@@ -29,9 +29,6 @@ class Temporary:
 
     scale: float = 0.0
     zero_point: int = 0
-
-
-Value: TypeAlias = "Tensor | Temporary"
 
 
 @dataclass(frozen=True)
@@ -63,6 +60,16 @@ class Conversion:
     outputs: int | None = 1
     options: OptionsTable | None = None
     moves_data: bool = False
+
+
+def spec_of(value: Tensor | Array) -> TensorSpec:
+    """Static type of a tensor of the file or of a constant."""
+    return TensorSpec(tuple(value.shape), str(value.dtype))
+
+
+def attributes_of(layer: Layer) -> dict[str, Any]:
+    """Attributes of a layer with the quantisation of its output."""
+    return {"scale": layer.output.scale, "zero_point": layer.output.zero_point, **layer.attrs}
 
 
 class Node:
@@ -136,13 +143,16 @@ class Node:
             self.reject(f"{meaning} {tensor} is computed by the model, supported is a constant")
         return tensor.data
 
-    def integers(self, position: int, meaning: str) -> tuple[int, ...]:
-        """Contents of a constant int32 or int64 operand, flattened."""
-        data, tensor = self.constant(position, meaning), self.input(position)
+    def integers(self, position: int, meaning: str, most: int = 2 * MAX_RANK) -> tuple[int, ...]:
+        """Contents of a constant int32 or int64 operand of at most `most` elements, flattened."""
+        tensor = self.input(position)
+        if tensor.is_empty_list:
+            return ()
+        data = self.constant(position, meaning)
         if tensor.dtype not in ("int32", "int64"):
             self.malformed(f"{meaning} {tensor} is neither int32 nor int64")
-        if data.ndim > 2 or data.size > 2 * MAX_ACTIVATION_RANK:
-            self.malformed(f"{meaning} {tensor} has too many elements")
+        if data.ndim > 2 or data.size > most:
+            self.malformed(f"{meaning} {tensor} has more than {most} elements")
         return tuple(int(value) for value in data.reshape(-1))
 
     def axis(self, value: int, rank: int) -> int:

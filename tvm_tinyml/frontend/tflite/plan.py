@@ -8,9 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...dialect import operator as operator_named
+from ...dialect.relax_api import TensorSpec
 from ...errors import UnsupportedError
 from .graph import ITEM_BYTES, Graph, Operator, Tensor
-from .node import ACTIVATION_DTYPE, MAX_ACTIVATION_RANK, Conversion, Layer, Node, RejectionError
+from .node import (
+    ACTIVATION_DTYPE,
+    Conversion,
+    Layer,
+    Node,
+    RejectionError,
+    Temporary,
+    attributes_of,
+    spec_of,
+)
 
 EDGE_DTYPES = frozenset({"float32", "uint8", "int16"})
 
@@ -57,7 +68,26 @@ def _convert(
     for tensor in (*operator.inputs, *operator.outputs):
         if tensor is not None:
             _check_tensor(tensor, edges)
-    return row.convert(node)
+    layers = row.convert(node)
+    _check_types(node, layers)
+    return layers
+
+
+def _check_types(node: Node, layers: list[Layer]) -> None:
+    """Every layer fits its inputs and gives the shape and element type that the file states."""
+    made: dict[Temporary, TensorSpec] = {}
+    for layer in layers:
+        specs = [made[value] if isinstance(value, Temporary) else spec_of(value) for value in layer.inputs]
+        try:
+            spec = operator_named(layer.operator).infer(specs, attributes_of(layer))
+        except ValueError as error:
+            raise RejectionError(str(error)) from error
+        if isinstance(layer.output, Temporary):
+            made[layer.output] = spec
+        elif spec != spec_of(layer.output):
+            node.malformed(
+                f"it computes {spec.dtype}{list(spec.shape)}, the file states the output {layer.output}"
+            )
 
 
 def _check_tensor(tensor: Tensor, edges: frozenset[int]) -> None:
@@ -65,14 +95,10 @@ def _check_tensor(tensor: Tensor, edges: frozenset[int]) -> None:
         raise RejectionError(f"{tensor} is {tensor.obstacle}")
     if tensor.dtype not in ITEM_BYTES:
         raise RejectionError(f"{tensor} is {tensor.dtype}, which is not supported")
-    if not tensor.is_static:
+    if not tensor.is_static and not tensor.is_empty_list:
         raise RejectionError(f"{tensor} has a dynamic or empty shape")
     if tensor.is_constant:
         return
-    if not 1 <= len(tensor.shape) <= MAX_ACTIVATION_RANK:
-        raise RejectionError(
-            f"{tensor} has {len(tensor.shape)} axes, supported are 1 to {MAX_ACTIVATION_RANK}"
-        )
     if tensor.dtype in EDGE_DTYPES and tensor.index not in edges:
         raise RejectionError(
             f"{tensor} is {tensor.dtype} inside the model, supported is {ACTIVATION_DTYPE} "

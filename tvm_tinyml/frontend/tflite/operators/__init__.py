@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from ..node import Conversion
-from . import activation, convolution, dense, elementwise, pooling, shape
+from . import (
+    activation,
+    conversion,
+    convolution,
+    dense,
+    elementwise,
+    joining,
+    pooling,
+    resize,
+    shape,
+    slicing,
+)
 
 CONVERSIONS: dict[str, Conversion] = {
     **convolution.CONVERSIONS,
@@ -12,6 +23,10 @@ CONVERSIONS: dict[str, Conversion] = {
     **elementwise.CONVERSIONS,
     **activation.CONVERSIONS,
     **shape.CONVERSIONS,
+    **joining.CONVERSIONS,
+    **slicing.CONVERSIONS,
+    **resize.CONVERSIONS,
+    **conversion.CONVERSIONS,
 }
 
 __all__ = ["CONVERSIONS"]

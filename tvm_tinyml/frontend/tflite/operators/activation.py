@@ -1,27 +1,27 @@
-"""Activation functions as operators of their own: SOFTMAX and the unary int8 functions."""
+"""Activation functions as operators of their own: SOFTMAX, and the unary int8 functions as tables."""
 
 from __future__ import annotations
 
 import math
+from functools import partial
 
 from ....dialect.fixed_point import quantize_multiplier
+from ....dialect.lookup import table
+from ..graph import Tensor
 from ..node import Conversion, Layer, Node
 from ..reader import OptionsTable
 
 # Scaled differences have five integer bits in a 32-bit word.
 SCALED_DIFFERENCE_BITS = 5
-SOFTMAX_SCALE, SOFTMAX_ZERO_POINT = 1 / 256, -128
-# Relative tolerance of LiteRT on the output scale.
+# Results between 0 and 1 fill the int8 range.
+UNIT_SCALE, UNIT_ZERO_POINT = 1 / 256, -128
+# LiteRT's relative tolerance on that scale, for SOFTMAX; it has none for LOGISTIC.
 SOFTMAX_SCALE_TOLERANCE = 0.001
 
 
 def _softmax(node: Node) -> list[Layer]:
     data, output = node.activation(), node.result()
-    if (
-        abs(output.scale - SOFTMAX_SCALE) > SOFTMAX_SCALE * SOFTMAX_SCALE_TOLERANCE
-        or output.zero_point != SOFTMAX_ZERO_POINT
-    ):
-        node.reject(f"{output} is not quantised with scale 1/256 and zero point {SOFTMAX_ZERO_POINT}")
+    _check_unit(node, output, SOFTMAX_SCALE_TOLERANCE)
     beta = float(node.option("beta"))
     factor = min(beta * data.scale * (1 << (31 - SCALED_DIFFERENCE_BITS)), 2.0**31 - 1)
     if factor <= 1.0:
@@ -33,4 +33,46 @@ def _softmax(node: Node) -> list[Layer]:
     return [node.layer("softmax", (data,), output, **attrs)]
 
 
-CONVERSIONS = {"SOFTMAX": Conversion(_softmax, (1, 1), options=OptionsTable("SoftmaxOptions", ("beta",)))}
+def _check_unit(node: Node, output: Tensor, tolerance: float) -> None:
+    if abs(output.scale - UNIT_SCALE) > UNIT_SCALE * tolerance or output.zero_point != UNIT_ZERO_POINT:
+        node.reject(
+            f"{output} has scale {output.scale:g} and zero point {output.zero_point}, "
+            f"supported are 1/256 and {UNIT_ZERO_POINT}"
+        )
+
+
+def _logistic(node: Node) -> list[Layer]:
+    _check_unit(node, node.result(), tolerance=0.0)
+    return _unary(node, "logistic")
+
+
+def _unary(node: Node, function: str, options: tuple[str, ...] = ()) -> list[Layer]:
+    data, output = node.activation(), node.result()
+    extra = {name: float(node.option(name)) for name in options}
+    try:
+        values = table(
+            function,
+            input_scale=data.scale,
+            input_zero_point=data.zero_point,
+            output_scale=output.scale,
+            output_zero_point=output.zero_point,
+            **extra,
+        )
+    except (ValueError, OverflowError) as error:
+        node.reject(f"no table can be made of it: {error}")
+    return [node.layer("lookup", (data, values), output, function=function)]
+
+
+CONVERSIONS = {
+    "SOFTMAX": Conversion(_softmax, (1, 1), options=OptionsTable("SoftmaxOptions", ("beta",))),
+    "LOGISTIC": Conversion(_logistic, (1, 1)),
+    "LEAKY_RELU": Conversion(
+        partial(_unary, function="leaky_relu", options=("alpha",)),
+        (1, 1),
+        options=OptionsTable("LeakyReluOptions", ("alpha",)),
+    ),
+    **{
+        function.upper(): Conversion(partial(_unary, function=function), (1, 1))
+        for function in ("tanh", "hard_swish", "relu", "relu6", "relu_n1_to_1")
+    },
+}

@@ -8,8 +8,8 @@ from ..node import Conversion, Layer, Node
 from ..quantization import bias, channel_multipliers, clamps, weight
 from ..reader import OptionsTable
 
-# LiteRT's reference kernel rounds the scaled 64-bit product once.
-ROUNDING = "single"
+# LiteRT's reference kernel scales in double precision and rounds once, half away from zero.
+ROUNDING = "away"
 
 
 def _dense(node: Node) -> list[Layer]:

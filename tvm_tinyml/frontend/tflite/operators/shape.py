@@ -1,4 +1,4 @@
-"""Operators that give the same elements another shape: RESHAPE, SQUEEZE and EXPAND_DIMS."""
+"""Operators that give one tensor another layout: RESHAPE, SQUEEZE, EXPAND_DIMS, TRANSPOSE, PAD and PADV2."""
 
 from __future__ import annotations
 
@@ -45,6 +45,37 @@ def _as_shape(node: Node, shape: tuple[int, ...]) -> list[Layer]:
     return [node.layer("reshape", (node.input(0),), node.operator.outputs[0], shape=list(shape))]
 
 
+def _transpose(node: Node) -> list[Layer]:
+    data, axes = node.input(0), node.integers(1, "permutation")
+    rank = len(data.shape)
+    order = [node.axis(axis, rank) for axis in axes]
+    if sorted(order) != list(range(rank)):
+        node.malformed(f"permutation {list(axes)} does not order the axes of {data}")
+    return [node.layer("transpose", (data,), node.operator.outputs[0], axes=order)]
+
+
+def _pad(node: Node) -> list[Layer]:
+    return _padded(node, node.operator.outputs[0].zero_point)
+
+
+def _pad_with_value(node: Node) -> list[Layer]:
+    output, value = node.operator.outputs[0], node.input(2)
+    contents = node.constant(2, "padding value")
+    if value.dtype != output.dtype or contents.size != 1:
+        node.malformed(f"padding value {value} is not one element of {output}")
+    if output.is_quantized:
+        node.same_quantization(value, output)
+    return _padded(node, contents.reshape(-1)[0].item())
+
+
+def _padded(node: Node, value: float) -> list[Layer]:
+    data, widths = node.input(0), node.integers(1, "padding")
+    if len(widths) != 2 * len(data.shape) or any(width < 0 for width in widths):
+        node.malformed(f"padding {list(widths)} does not fit {data}")
+    output = node.operator.outputs[0]
+    return [node.layer("pad", (data,), output, pad_width=list(widths), pad_value=value)]
+
+
 CONVERSIONS = {
     "RESHAPE": Conversion(
         _reshape, (1, 2), options=OptionsTable("ReshapeOptions", ("new_shape",)), moves_data=True
@@ -53,4 +84,7 @@ CONVERSIONS = {
         _squeeze, (1, 1), options=OptionsTable("SqueezeOptions", ("squeeze_dims",)), moves_data=True
     ),
     "EXPAND_DIMS": Conversion(_expand_dims, (2, 2), moves_data=True),
+    "TRANSPOSE": Conversion(_transpose, (2, 2), moves_data=True),
+    "PAD": Conversion(_pad, (2, 2), moves_data=True),
+    "PADV2": Conversion(_pad_with_value, (3, 3), moves_data=True),
 }
