@@ -50,25 +50,25 @@ def _reference(arrays: Sequence[Array], attrs: Attrs) -> Array:
 def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
     """Fully connected layer on the rows of its input."""
     data, weight, bias, multiplier, shift = tensors
-    channels, depth = (int(extent) for extent in weight.shape)
+    depth = int(weight.shape[1])
     shape = tuple(attrs["shape"])
     data_shape = tuple(int(extent) for extent in data.shape)
-    rows = TensorSpec(shape, "int8").elements // channels
     k = te.reduce_axis((0, depth), "k")
 
-    def element(row: Any) -> Any:
-        indices = (row, k) if data_shape == (rows, depth) else indices_of(row * depth + k, data_shape)
-        return data[tuple(indices)].astype("int32") - attrs["input_zero_point"]
+    def element(row: Sequence[Any]) -> Any:
+        if data_shape == (*shape[:-1], depth):
+            return data(*row, k)
+        return data(*indices_of(position_of(row, shape[:-1]) * depth + k, data_shape))
 
-    accumulator = te.compute(
-        (rows, channels),
-        lambda n, o: te.sum(element(n) * weight[o, k].astype("int32"), axis=k),
-        name="accumulate",
-    )
+    def product(*indices: Any) -> Any:
+        *row, o = indices
+        return (element(row).astype("int32") - attrs["input_zero_point"]) * weight[o, k].astype("int32")
+
+    accumulator = te.compute(shape, lambda *indices: te.sum(product(*indices), axis=k), name="accumulate")
 
     def output(*indices: Any) -> Any:
-        row, o = position_of(indices[:-1], shape[:-1]), indices[-1]
-        total = accumulator[row, o] + bias[o]
+        o = indices[-1]
+        total = accumulator(*indices) + bias[o]
         scaled = requantize_expr(total, multiplier[o], shift[o], attrs["rounding"]) + attrs["zero_point"]
         return saturate_expr(scaled, attrs["clamp_min"], attrs["clamp_max"])
 

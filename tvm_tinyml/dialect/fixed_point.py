@@ -11,6 +11,8 @@ floating point computes). The C counterparts are in runtime_c/include/tinyml_fix
 from __future__ import annotations
 
 import math
+from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -42,6 +44,42 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
             f"a scaling factor of {real} needs a left shift of {shift} bits, at most {MAX_SHIFT} fit"
         )
     return (0, 0) if shift < -31 else (multiplier, shift)
+
+
+@lru_cache(maxsize=4096)
+def exact_multiplier(real: float, limit: int) -> tuple[int, int] | None:
+    """(multiplier, shift) whose "away" rounding is `round(x * real)` in double precision, or None.
+
+    Kernels that scale in double precision have a factor of 53 bits; one of 31 bits can differ from it next to
+    a tie. Both functions are monotone and odd, so they agree when they step from k - 1 to k at the same x for
+    all k. Every step bounds the multiplier from both sides; the nearest to `real` within all bounds is returned.
+
+    real: factor in (0, 2**30).
+    limit: largest magnitude of x. Results from 256 on are not told apart: any int8 output saturates there.
+    """
+    multiplier, shift = quantize_multiplier(real)
+    bits = 31 - shift
+    lowest, highest = 0, INT32_MAX
+    for k in range(1, 256):
+        tie = (2 * k - 1) << (bits - 1)
+        crossing = _first_reaching(k - 0.5, real)
+        if crossing > limit:
+            highest = min(highest, (tie - 1) // limit) if limit else highest
+            break
+        lowest = max(lowest, -(-tie // crossing))
+        if crossing > 1:
+            highest = min(highest, (tie - 1) // (crossing - 1))
+    return (min(max(multiplier, lowest), highest), shift) if lowest <= highest else None
+
+
+def _first_reaching(value: float, real: float) -> int:
+    """Smallest integer x with `x * real >= value` in double precision."""
+    x = math.ceil(Fraction(value) / Fraction(real))
+    while x * real < value:
+        x += 1
+    while (x - 1) * real >= value:
+        x -= 1
+    return x
 
 
 def doubling_high_multiply(a: Array, b: Array | int) -> Array:

@@ -6,6 +6,7 @@ number of elements. Semantics: the int8 MEAN of TFLite's reference kernels.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -70,14 +71,16 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
 
     accumulator = te.compute(
         shape,
-        lambda *indices: te.sum(
-            element(indices).astype("int32") - attrs["input_zero_point"], axis=list(axes.values())
-        ),
+        lambda *indices: te.sum(element(indices).astype("int32"), axis=list(axes.values())),
         name="accumulate",
     )
 
+    offset = math.prod(extents[axis] for axis in reduced) * attrs["input_zero_point"]
+
     def output(*indices: Any) -> Any:
-        scaled = requantize_expr(accumulator(*indices), attrs["multiplier"], attrs["shift"], "double")
+        scaled = requantize_expr(
+            accumulator(*indices) - offset, attrs["multiplier"], attrs["shift"], "double"
+        )
         return saturate_expr(scaled + attrs["zero_point"], INT8_MIN, INT8_MAX)
 
     return te.compute(shape, output, name="requantize")
