@@ -111,7 +111,9 @@ def _solve(condition: Any, variable: Any) -> tuple[Any | None, Any | None] | Non
 
 def _padding_is_no_op(store: Any) -> bool:
     """Whether a store writes back the old value once its guarded loads deliver the padding value."""
-    padded = structural.structural_map(store.value, (ir.Call, lambda node: node.args[2] if _is_guard(node) else node))
+    padded = structural.structural_map(
+        store.value, (ir.Call, lambda node: node.args[2] if _is_guard(node) else node)
+    )
     value = sym.Analyzer().simplify(padded)
     if isinstance(value, tirx.Max) and isinstance(value.b, tirx.IntImm):
         lowest = int(tirx.min_value(value.b.ty.dtype).value)

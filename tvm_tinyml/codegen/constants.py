@@ -10,7 +10,7 @@ from tvm_tinyml.dialect.relax_api import Array
 
 # Word loads of packed weights and vector loads both find their operands aligned.
 CONSTANT_ALIGNMENT = 16
-_LINE_WIDTH = 110
+LINE_WIDTH = 110
 _C_TYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
@@ -54,8 +54,7 @@ def _values(value: Array) -> str:
     else:
         texts = [str(item) for item in flat.tolist()]
     width = max(len(text) for text in texts) + 2
-    per_line = max(1, (_LINE_WIDTH - 4) // width)
+    per_line = max(1, (LINE_WIDTH - 4) // width)
     return "\n".join(
-        "    " + ", ".join(texts[start : start + per_line]) + ","
-        for start in range(0, len(texts), per_line)
+        "    " + ", ".join(texts[start : start + per_line]) + "," for start in range(0, len(texts), per_line)
     )

@@ -18,7 +18,11 @@ from tvm import ir, tirx
 @tvm.tirx.transform.prim_func_pass(opt_level=0, name="tinyml.PointerParameters")
 def PointerParameters(func: Any, _module: Any, _context: Any) -> Any:  # noqa: N802 - named as a pass
     """Replace buffer parameters by pointers and drop the return value."""
-    pointers = [tirx.Var(buffer.name, ir.PointerType(ir.PrimType(str(buffer.ty.dtype)))) for buffer in func.params]
-    declarations = [tirx.DeclBuffer(buffer, data=pointer) for buffer, pointer in zip(func.params, pointers, strict=True)]
+    pointers = [
+        tirx.Var(buffer.name, ir.PointerType(ir.PrimType(str(buffer.ty.dtype)))) for buffer in func.params
+    ]
+    declarations = [
+        tirx.DeclBuffer(buffer, data=pointer) for buffer, pointer in zip(func.params, pointers, strict=True)
+    ]
     body = tirx.SeqStmt([*declarations, func.body])
     return tirx.PrimFunc(pointers, body, ir.TupleType([]), func.attrs)

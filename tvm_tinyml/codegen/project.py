@@ -87,7 +87,9 @@ def write_folder(files: Mapping[str, str], destination: Path, *, force: bool = F
     _replace(destination, write, force)
 
 
-def write_model_library(files: Mapping[str, str], model: LoweredModel, destination: Path, *, force: bool = False) -> None:
+def write_model_library(
+    files: Mapping[str, str], model: LoweredModel, destination: Path, *, force: bool = False
+) -> None:
     """Write a Model Library Format archive (TVM's exchange format for bare-metal projects, version 7).
 
     Raises OutputExistsError when `destination` exists and `force` is false.

@@ -18,6 +18,7 @@ from tvm.tirx import transform as tirx_transform
 
 from .clamp_windows import ClampWindows
 from .pointer_parameters import PointerParameters
+from .tidy import tidy
 
 _PREAMBLE_END = "__tvm_ffi__library_ctx"
 # Stack a layer function may use for register tiles and row temporaries; anything larger belongs in the arena.
@@ -32,11 +33,6 @@ class CFunction:
     symbol: str
     signature: str
     body: str
-
-    @property
-    def prototype(self) -> str:
-        """Declaration for a header."""
-        return self.signature + ";"
 
 
 def _passes() -> Sequence[Any]:
@@ -98,8 +94,10 @@ def _parse(symbol: str, source: str) -> CFunction:
     body = code[opening:].rstrip()
     used = sum(int(count) * int(bits or 32) // 8 for bits, count in _LOCAL_ARRAY.findall(body))
     if used > MAX_LOCAL_BYTES:
-        raise ValueError(f"{symbol} needs {used} bytes of stack for temporaries, the limit is {MAX_LOCAL_BYTES}")
-    return CFunction(symbol, f"void {symbol}({', '.join(qualified)})", body)
+        raise ValueError(
+            f"{symbol} needs {used} bytes of stack for temporaries, the limit is {MAX_LOCAL_BYTES}"
+        )
+    return CFunction(symbol, f"void {symbol}({', '.join(qualified)})", tidy(body))
 
 
 def _restrict(parameter: str) -> str:
