@@ -12,7 +12,7 @@ from tvm_tinyml.runner.glue import harness_header
 from tvm_tinyml.runner.linker import linker_script, overflow_error
 from tvm_tinyml.runner.project import Project
 from tvm_tinyml.runner.report import FlashReport
-from tvm_tinyml.runner.tools import ToolFailure, run_tool
+from tvm_tinyml.runner.tools import ToolError, run_tool
 from tvm_tinyml.target import BoardConfig, TargetConfig
 
 _MODEL_FLAGS = ("-std=c99", "-ffunction-sections", "-fdata-sections")
@@ -59,7 +59,7 @@ def build_firmware(
     command = [*config.linker_command(), "-nostartfiles", "-T", "link.ld", "-Wl,--gc-sections"]
     try:
         run_tool([*command, *objects, "-o", elf.name], folder, f"linking {elf.name}")
-    except ToolFailure as failure:
+    except ToolError as failure:
         overflow = overflow_error(failure.complaint, board, project.model, project.arena_bytes)
         raise overflow or failure from None
     prefix = config.core.gcc

@@ -46,7 +46,7 @@ def counting_plugin() -> Path:
 
 
 def markers(project: Project, symbols: SymbolTable) -> str:
-    """Return the plugin's marker file: where the entry function starts, where it returns to, and the layers."""
+    """Return the plugin's marker file: start, body and return of the entry function, starts of the layers."""
     entry = symbols.find(project.entry)
     lines = [f"entry {entry.address:x}", f"return {symbols.find(_RETURN_LABEL).address:x}"]
     for body in symbols.variants(project.entry):
@@ -63,9 +63,10 @@ def markers(project: Project, symbols: SymbolTable) -> str:
 def read_snapshots(text: str, layers: tuple[LayerInfo, ...]) -> tuple[int, tuple[LayerCount, ...]]:
     """Return the instructions of the first inference and of each of its layers.
 
-    `text` is the plugin's snapshot file. A layer lasts from its function's first instruction to that of the
-    next layer, the last one to the entry function's return, so that the layers and the instructions before the
-    first of them add up to the total. RunError when the calls seen are not those the metadata announces.
+    `text` is the plugin's snapshot file. A layer lasts from its function's first instruction to that of
+    the next layer, the last one to the entry function's return, so that the layers and the instructions
+    before the first of them add up to the total. RunError when the number of calls seen is not that of
+    the metadata.
     """
     snapshots = [line.split() for line in text.splitlines()]
     kinds = [snapshot[0] for snapshot in snapshots]
@@ -79,7 +80,7 @@ def read_snapshots(text: str, layers: tuple[LayerInfo, ...]) -> tuple[int, tuple
             f"{len(starts)} layer calls were executed and the metadata lists {len(layers)}; "
             "layer functions must have external linkage and not be inlined: compile the model again"
         )
-    ends = [*starts[1:], counts[last]]
+    ends = [*starts, counts[last]][1:]
     return counts[last] - counts[first], tuple(
         LayerCount(layer.name, layer.function, end - start)
         for layer, start, end in zip(layers, starts, ends, strict=True)

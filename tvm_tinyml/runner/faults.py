@@ -29,6 +29,9 @@ _CFSR_STACK_BITS = (1 << 4) | (1 << 12) | (1 << 20)
 _CFSR_MMFAR_VALID = 1 << 7
 _CFSR_BFAR_VALID = 1 << 15
 
+_GUARD_BYTES = 1 << 20
+"""Protected memory below the stack of an Armv7-M core: guard_stack of boards/arm/startup.c."""
+
 _MCAUSE = {
     0: "instruction address misaligned",
     1: "instruction fetch from an unmapped address",
@@ -54,7 +57,7 @@ def parse_registers(text: str) -> dict[str, int]:
 
 
 def fault_error(registers: dict[str, int], symbols: SymbolTable, board: str, stack_bytes: int) -> RunError:
-    """Return the error for a program that faulted: cause, function, registers and, for a full stack, the remedy."""
+    """Return the error for a program that faulted: cause, function, registers, remedy of a full stack."""
     pc = registers.get("PC", registers.get("mepc"))
     overflow, causes = _riscv_causes(registers) if "mcause" in registers else _arm_causes(registers)
     where = symbols.locate(pc) if pc is not None else None
@@ -62,8 +65,8 @@ def fault_error(registers: dict[str, int], symbols: SymbolTable, board: str, sta
     shown = ", ".join(f"{name}={value:#010x}" for name, value in registers.items() if name != "splimit")
     if overflow:
         return RunError(
-            f"board {board}: stack overflow{place}: the program needs more than its {stack_bytes} bytes of stack; "
-            f"give it more with stack_bytes ({shown})"
+            f"board {board}: stack overflow{place}: the program needs more than its {stack_bytes} bytes "
+            f"of stack; give it more with stack_bytes ({shown})"
         )
     return RunError(
         f"board {board}: the program faulted{place}: {'; '.join(causes) or 'unknown cause'} ({shown})"
@@ -71,13 +74,18 @@ def fault_error(registers: dict[str, int], symbols: SymbolTable, board: str, sta
 
 
 def _arm_causes(registers: dict[str, int]) -> tuple[bool, list[str]]:
-    cfsr = registers.get("CFSR", 0)
+    if "CFSR" not in registers:
+        return "PC" not in registers, ["hard fault (this core does not record the cause)"]
+    cfsr = registers["CFSR"]
     causes = [text for bit, text in _CFSR_BITS.items() if cfsr >> bit & 1]
-    for valid, name in ((_CFSR_MMFAR_VALID, "MMFAR"), (_CFSR_BFAR_VALID, "BFAR")):
-        if cfsr & valid and name in registers:
-            causes.append(f"address {registers[name]:#010x}")
+    limit = registers.get("splimit", 0)
     # Without a readable exception frame (no PC) the registers could not be pushed: the stack was full.
     overflow = bool(cfsr & _CFSR_STACK_BITS) or "PC" not in registers
+    for valid, name in ((_CFSR_MMFAR_VALID, "MMFAR"), (_CFSR_BFAR_VALID, "BFAR")):
+        if cfsr & valid:
+            address = registers.get(name, 0)
+            causes.append(f"address {address:#010x}")
+            overflow = overflow or limit - _GUARD_BYTES <= address < limit
     return overflow, causes
 
 

@@ -17,7 +17,7 @@ _OVERFLOW = re.compile(r"region [`']([^'`]+)' overflowed by (\d+) bytes")
 
 
 def default_stack_bytes(board: BoardConfig) -> int:
-    """Return the stack a program gets when nothing else is asked for: an eighth of its RAM, at most 64 KiB."""
+    """Return the stack a program gets by default: an eighth of its RAM, at most 64 KiB."""
     return min(_role(board.data_region, board).length // _DEFAULT_STACK_SHARE, _MAX_DEFAULT_STACK_BYTES)
 
 

@@ -1,6 +1,6 @@
 """The part of a generated project's metadata.json that running it needs, and its tensors as bytes.
 
-metadata.json is written by codegen; a file that lacks something is a BuildError naming the key, not a KeyError.
+metadata.json is written by codegen; a file that lacks something is a BuildError naming the key.
 """
 
 from __future__ import annotations
@@ -38,14 +38,15 @@ class TensorInfo:
         """Return the bytes of `value`; RunError when its dtype or shape is not the tensor's."""
         if value.dtype != self.dtype or value.shape != self.shape:
             raise RunError(
-                f"input {self.name!r} takes {self.dtype} {list(self.shape)}, got {value.dtype} {list(value.shape)}; "
-                "convert or reshape it first"
+                f"input {self.name!r} takes {self.dtype} {list(self.shape)}, got {value.dtype} "
+                f"{list(value.shape)}; convert or reshape it first"
             )
         return np.ascontiguousarray(value).tobytes()
 
     def decode(self, data: bytes) -> Array:
         """Return a new array of the tensor's dtype and shape holding `data`."""
-        return np.frombuffer(data, self.dtype).reshape(self.shape).copy()
+        array: Array = np.frombuffer(data, self.dtype).reshape(self.shape).copy()
+        return array
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Project:
         return sum(layer.macs for layer in self.layers)
 
     def encode_inputs(self, values: Sequence[Array]) -> list[bytes]:
-        """Return the bytes of one inference's inputs; RunError when there are too many, too few or wrong ones."""
+        """Return the bytes of one inference's inputs; RunError when number, dtype or shape is wrong."""
         if len(values) != len(self.inputs):
             names = ", ".join(repr(tensor.name) for tensor in self.inputs)
             raise RunError(f"model {self.model} takes {len(self.inputs)} inputs ({names}), got {len(values)}")

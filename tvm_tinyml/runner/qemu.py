@@ -11,6 +11,7 @@ import struct
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tvm_tinyml.errors import RunError
@@ -26,7 +27,7 @@ from tvm_tinyml.target import BoardConfig, QemuMachine, TargetConfig
 # An emulated multiply-accumulate of unscheduled code takes a few dozen instructions, QEMU with counting runs
 # upwards of 50 million a second, and the machine may be busy with other work.
 _BASE_SECONDS = 60.0
-_SECONDS_PER_MAC = 4e-6
+_SECONDS_PER_MAC = 2e-6
 
 # struct status and enum outcome of runtime_c/boards/common/harness.c
 _STATUS = struct.Struct("<IiII")
@@ -39,7 +40,7 @@ _OUTCOMES = {
 
 
 def default_timeout(project: Project, inferences: int) -> float:
-    """Return the seconds a run may take when no limit is given: one minute and 4 microseconds per MAC."""
+    """Return the seconds a run may take when no limit is given: one minute and 2 microseconds per MAC."""
     return _BASE_SECONDS + inferences * project.macs * _SECONDS_PER_MAC
 
 
@@ -57,9 +58,11 @@ def run_qemu(
     """Run every inference of `inputs` (one list of arrays each) in one boot of the config's board.
 
     `profile` counts instructions in total and per layer, `address_counts` also per address. `timeout` is in
-    seconds (default: `default_timeout`), `stack_bytes` the size of the stack (default: `default_stack_bytes`),
-    `keep_elf` a file the firmware is copied to. BuildError when the project does not compile or fit, RunError
-    when QEMU is missing, an input does not fit its tensor, or the program faults, fails or does not end in time.
+    seconds (default: `default_timeout`), `stack_bytes` the size of the stack (default: an eighth of the RAM,
+    at most 64 KiB), `keep_elf` a file the firmware is copied to.
+
+    BuildError when the project does not compile or fit; RunError when QEMU is missing, an input does not fit
+    its tensor, or the program faults, fails or does not end in time.
     """
     board, machine = _machine(config)
     project = load_project(project_dir)
@@ -79,23 +82,21 @@ def run_qemu(
         limit = default_timeout(project, len(inputs)) if timeout is None else timeout
         complaint = _boot(command, folder, limit, board)
         stack_used = _check_end(folder, firmware, board, project, stack, complaint)
-        instructions, layers = None, ()
-        if profile and inputs:
-            instructions, layers = read_snapshots((folder / "profile.txt").read_text(), project.layers)
-        counts = (
-            read_address_counts((folder / "counts.txt").read_text()) if address_counts and inputs else None
-        )
-        return RunReport(
+        report = RunReport(
             outputs=_read_outputs(project, (folder / "output.bin").read_bytes(), len(inputs)),
             board=board.name,
             arena_bytes=project.arena_bytes,
-            instructions=instructions,
-            layers=layers,
             stack_bytes=stack_used,
             flash=firmware.flash,
             elf=keep_elf,
-            address_counts=counts,
         )
+        if profile and inputs:
+            instructions, layers = read_snapshots((folder / "profile.txt").read_text("utf-8"), project.layers)
+            report = replace(report, instructions=instructions, layers=layers)
+        if address_counts and inputs:
+            counts = read_address_counts((folder / "counts.txt").read_text("utf-8"))
+            report = replace(report, address_counts=counts)
+        return report
 
 
 def _machine(config: TargetConfig) -> tuple[BoardConfig, QemuMachine]:
@@ -116,7 +117,7 @@ def _command(machine: QemuMachine, firmware: Firmware) -> list[str]:
 
 
 def _counting_options(project: Project, firmware: Firmware, folder: Path, address_counts: bool) -> list[str]:
-    (folder / "markers.txt").write_text(markers(project, firmware.symbols))
+    (folder / "markers.txt").write_text(markers(project, firmware.symbols), encoding="utf-8")
     # A comma separates options; QEMU reads two of them as one that belongs to the value.
     plugin = str(counting_plugin()).replace(",", ",,")
     counts = ",counts=counts.txt" if address_counts else ""
@@ -143,7 +144,9 @@ def _check_end(
     """Return the measured stack use of a program that ended well; RunError saying how it ended otherwise."""
     fault = folder / "fault.txt"
     if fault.is_file():
-        raise fault_error(parse_registers(fault.read_text()), firmware.symbols, board.name, stack_bytes)
+        raise fault_error(
+            parse_registers(fault.read_text(encoding="utf-8")), firmware.symbols, board.name, stack_bytes
+        )
     status = folder / "status.bin"
     if not status.is_file() or status.stat().st_size != _STATUS.size:
         raise RunError(f"board {board.name}: QEMU ended without a result: {complaint or 'no reason given'}")
@@ -169,6 +172,7 @@ def _read_outputs(project: Project, data: bytes, inferences: int) -> list[list[A
 
 def _copy_whole(source: Path, destination: Path) -> None:
     """Copy a file so that `destination` never holds a part of it."""
+    destination.parent.mkdir(parents=True, exist_ok=True)
     partial = destination.with_name(f".{destination.name}.partial")
     shutil.copyfile(source, partial)
     partial.replace(destination)

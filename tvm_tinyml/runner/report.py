@@ -23,10 +23,10 @@ class LayerCount:
 class FlashReport:
     """Bytes of flash the model occupies in the linked program.
 
-    Sizes of the output sections .text, .rodata and .data of the firmware. Counted: the layer functions, the
-    entry function, the constants, and everything they pull in from libgcc and the C library (memcpy, division
-    helpers). Not counted: start-up code, harness and semihosting, which the linker script keeps in sections of
-    their own, and memory that occupies no flash (arena, zero-initialised data, stack).
+    Sizes of the output sections .text, .rodata and .data of the firmware. Counted: the layer functions,
+    the entry function, the constants, and everything they pull in from libgcc and the C library (memcpy,
+    division helpers). Not counted: start-up code, harness and semihosting, which the linker script keeps in
+    sections of their own, and memory that occupies no flash (arena, zero-initialised data, stack).
     """
 
     text: int

@@ -56,11 +56,11 @@ def run_tool(command: Sequence[str], folder: Path, purpose: str) -> str:
     except subprocess.TimeoutExpired:
         raise BuildError(f"{purpose}: {command[0]} did not finish within {_TOOL_SECONDS:.0f} s") from None
     if result.returncode != 0:
-        raise ToolFailure(purpose, command[0], result.stderr or result.stdout)
+        raise ToolError(purpose, command[0], result.stderr or result.stdout)
     return result.stdout
 
 
-class ToolFailure(BuildError):
+class ToolError(BuildError):
     """A compiler or linker refused its input; `complaint` is everything it said."""
 
     def __init__(self, purpose: str, program: str, complaint: str) -> None:

@@ -5,10 +5,11 @@
 
 #include "board.h"
 
-#if __ARM_ARCH >= 8 || __ARM_ARCH_7M__ || __ARM_ARCH_7EM__
-#define HAS_FAULT_STATUS 1
+/* Armv6-M and the Armv8-M baseline have neither fault status registers nor a floating-point unit to switch on. */
+#if __ARM_ARCH >= 7 && !defined(__ARM_ARCH_8M_BASE__)
+#define IS_MAINLINE 1
 #else
-#define HAS_FAULT_STATUS 0
+#define IS_MAINLINE 0
 #endif
 
 #define SYSTEM_REGISTER(address) (*(volatile uint32_t *)(address))
@@ -17,6 +18,11 @@
 #define SCB_MMFAR SYSTEM_REGISTER(0xE000ED34u)
 #define SCB_BFAR SYSTEM_REGISTER(0xE000ED38u)
 #define SCB_CPACR SYSTEM_REGISTER(0xE000ED88u)
+#define MPU_TYPE SYSTEM_REGISTER(0xE000ED90u)
+#define MPU_CTRL SYSTEM_REGISTER(0xE000ED94u)
+#define MPU_RNR SYSTEM_REGISTER(0xE000ED98u)
+#define MPU_RBAR SYSTEM_REGISTER(0xE000ED9Cu)
+#define MPU_RASR SYSTEM_REGISTER(0xE000EDA0u)
 
 /* CP10 and CP11, the floating-point and MVE register file, for every privilege level. */
 static const uint32_t CPACR_FULL_FPU_ACCESS = 0xFu << 20;
@@ -30,17 +36,43 @@ extern const uint32_t data_load[];
 
 _Noreturn void fault_report(const uint32_t *frame);
 
+#if IS_MAINLINE && __ARM_ARCH >= 8
+static void guard_stack(void) {
+    __asm__ volatile("msr msplim, %0" ::"r"(stack_limit));
+}
+#elif IS_MAINLINE
+/* An inaccessible memory protection region below the stack: as large as its address allows, at most 1 MiB. */
+static void guard_stack(void) {
+    enum { MIN_REGION_BITS = 5, MAX_REGION_BITS = 20 };
+    const uint32_t REGION_ENABLE = 1u, NEVER_EXECUTE = 1u << 28;
+    const uint32_t UNIT_ENABLE = 1u, DEFAULT_MAP_ELSEWHERE = 1u << 2;
+    uint32_t limit = (uint32_t)stack_limit;
+    uint32_t bits = MAX_REGION_BITS;
+    while (bits >= MIN_REGION_BITS && (limit & ((1u << bits) - 1u)) != 0) {
+        --bits;
+    }
+    if (MPU_TYPE != 0 && bits >= MIN_REGION_BITS) {
+        MPU_RNR = 0;
+        MPU_RBAR = limit - (1u << bits);
+        MPU_RASR = NEVER_EXECUTE | ((bits - 1u) << 1) | REGION_ENABLE;
+        MPU_CTRL = DEFAULT_MAP_ELSEWHERE | UNIT_ENABLE;
+        __asm__ volatile("dsb\n\tisb" ::: "memory");
+    }
+}
+#else
+/* Nothing to guard with; below the RAM of these parts is unmapped memory. */
+static void guard_stack(void) {}
+#endif
+
 _Noreturn void reset_handler(void);
 
 _Noreturn void reset_handler(void) {
-#if HAS_FAULT_STATUS
+#if IS_MAINLINE
     /* First of all: the compiler may use vector registers in the copy below. */
     SCB_CPACR |= CPACR_FULL_FPU_ACCESS;
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 #endif
-#ifdef __ARM_ARCH_8M_MAIN__
-    __asm__ volatile("msr msplim, %0" ::"r"(stack_limit));
-#endif
+    guard_stack();
     const uint32_t *source = data_load;
     for (uint32_t *word = data_start; word < data_end; ++word) {
         *word = *source++;
@@ -54,8 +86,8 @@ _Noreturn void reset_handler(void) {
 _Noreturn void fault_report(const uint32_t *frame) {
     fault_begin();
     fault_register("SP", (uintptr_t)frame);
-    /* After a stack overflow the frame could not be pushed: there is nothing to read. */
-    if (frame >= stack_limit && frame + FRAME_WORDS <= stack_top) {
+    /* After a stack overflow the frame could not be pushed and SP is at the limit or below it. */
+    if (frame > stack_limit && frame + FRAME_WORDS <= stack_top) {
         fault_register("PC", frame[FRAME_PC]);
         fault_register("LR", frame[FRAME_LR]);
         fault_register("xPSR", frame[FRAME_XPSR]);
@@ -64,7 +96,7 @@ _Noreturn void fault_report(const uint32_t *frame) {
     uint32_t exception;
     __asm__ volatile("mrs %0, ipsr" : "=r"(exception));
     fault_register("IPSR", exception);
-#if HAS_FAULT_STATUS
+#if IS_MAINLINE
     fault_register("CFSR", SCB_CFSR);
     fault_register("HFSR", SCB_HFSR);
     fault_register("MMFAR", SCB_MMFAR);

@@ -38,25 +38,26 @@ static uint8_t arena[MODEL_ARENA_BYTES] __attribute__((section(".arena"), aligne
 static uint8_t tensor_data[MODEL_TENSOR_BYTES] __attribute__((section(".arena"), aligned(MODEL_ARENA_ALIGNMENT)));
 #endif
 
+static struct status status;
 static const struct tensor inputs[] = MODEL_INPUTS;
 static const struct tensor outputs[] = MODEL_OUTPUTS;
 static const void *const arguments[] = MODEL_ARGUMENTS;
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
-static enum outcome run_one(intptr_t input_file, intptr_t output_file, struct status *status) {
+static enum outcome run_one(intptr_t input_file, intptr_t output_file) {
     for (uint32_t i = 0; i < COUNT_OF(inputs); ++i) {
         if (semihosting_read(input_file, inputs[i].data, inputs[i].bytes) != 0) {
             return OUTCOME_SHORT_INPUT;
         }
     }
     uint32_t stack_bytes;
-    status->model_result =
+    status.model_result =
         board_call_model((const void *)MODEL_ENTRY, arguments, MODEL_ARGUMENT_COUNT, &stack_bytes);
-    if (stack_bytes > status->stack_bytes) {
-        status->stack_bytes = stack_bytes;
+    if (stack_bytes > status.stack_bytes) {
+        status.stack_bytes = stack_bytes;
     }
-    if (status->model_result != 0) {
+    if (status.model_result != 0) {
         return OUTCOME_MODEL_FAILED;
     }
     for (uint32_t i = 0; i < COUNT_OF(outputs); ++i) {
@@ -64,11 +65,11 @@ static enum outcome run_one(intptr_t input_file, intptr_t output_file, struct st
             return OUTCOME_OUTPUT_NOT_WRITTEN;
         }
     }
-    ++status->inferences;
+    ++status.inferences;
     return OUTCOME_GOOD;
 }
 
-static enum outcome run_all(struct status *status) {
+static enum outcome run_all(void) {
     uint32_t inferences;
     intptr_t input_file = semihosting_open("input.bin", SEMIHOSTING_READ);
     if (input_file < 0 || semihosting_read(input_file, &inferences, sizeof inferences) != 0) {
@@ -79,8 +80,8 @@ static enum outcome run_all(struct status *status) {
         return OUTCOME_OUTPUT_NOT_WRITTEN;
     }
     enum outcome outcome = OUTCOME_GOOD;
-    while (outcome == OUTCOME_GOOD && status->inferences < inferences) {
-        outcome = run_one(input_file, output_file, status);
+    while (outcome == OUTCOME_GOOD && status.inferences < inferences) {
+        outcome = run_one(input_file, output_file);
     }
     semihosting_close(output_file);
     semihosting_close(input_file);
@@ -88,11 +89,10 @@ static enum outcome run_all(struct status *status) {
 }
 
 _Noreturn void harness_main(void) {
-    struct status status = {OUTCOME_GOOD, 0, 0, 0};
     for (uint32_t i = 0; i < sizeof arena; ++i) {
         arena[i] = ARENA_POISON;
     }
-    status.outcome = run_all(&status);
+    status.outcome = run_all();
     intptr_t file = semihosting_open("status.bin", SEMIHOSTING_WRITE);
     if (file >= 0) {
         semihosting_write(file, &status, sizeof status);
