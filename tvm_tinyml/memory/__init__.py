@@ -1,0 +1,15 @@
+"""Static memory planning: one arena, every offset known at compile time.
+
+A `Program` lists tensors and steps; `plan` gives offsets; `verify` replays the program to check them; `explain`,
+`draw_text` and `draw_svg` show the result.
+"""
+
+from __future__ import annotations
+
+from tvm_tinyml.memory.liveness import Lifetime, lifetimes
+from tvm_tinyml.memory.memory_plan import MemoryPlan
+from tvm_tinyml.memory.planner import plan
+from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
+from tvm_tinyml.memory.verifier import verify
+
+__all__ = ["InPlace", "Lifetime", "MemoryPlan", "Program", "Step", "Tensor", "lifetimes", "plan", "verify"]

@@ -1,0 +1,56 @@
+"""Chooses an offset in one arena for every tensor, view and scratch buffer of a program."""
+
+from __future__ import annotations
+
+from tvm_tinyml.errors import PlanError
+from tvm_tinyml.memory.exact import place_exactly
+from tvm_tinyml.memory.greedy import place_greedily
+from tvm_tinyml.memory.memory_plan import MemoryPlan
+from tvm_tinyml.memory.problem import PlacementProblem
+from tvm_tinyml.memory.program import Program
+
+METHODS = ("auto", "greedy", "exact")
+
+
+def plan(
+    program: Program, *, method: str = "auto", keep_all: bool = False, time_limit: float = 10.0
+) -> MemoryPlan:
+    """Plan the arena of `program`.
+
+    method: "greedy"; "exact", which proves its result or reports the gap that is left; or "auto", which is
+        greedy, and exact where greedy does not reach the lower bound.
+    keep_all: no two tensors share bytes, so that all can be read after the last step (for debugging).
+    time_limit: seconds for the exact search. Its effort is bounded by a count as well, which a slow machine
+        may not reach in time: only then the result depends on the machine, and `optimal` is False.
+
+    Raises PlanError for an unknown method or a negative time limit.
+    """
+    if method not in METHODS:
+        raise PlanError(f"memory plan: method {method!r} is unknown; use one of {', '.join(METHODS)}")
+    if time_limit < 0:
+        raise PlanError(f"memory plan: time limit {time_limit} s is negative; use at least 0")
+    problem = PlacementProblem.of_program(program, keep_all=keep_all)
+    offsets = place_greedily(problem)
+    lower_bound = problem.lower_bound()
+    used = "greedy"
+    if method == "exact" or (method == "auto" and problem.arena_bytes(offsets) > lower_bound):
+        result = place_exactly(problem, offsets, time_limit=time_limit)
+        offsets, lower_bound, used = result.offsets, result.lower_bound, "exact"
+    starts = {block.name: offset for block, offset in zip(problem.blocks, offsets, strict=True)}
+    tensor_offsets = {}
+    for tensor in program.tensors:
+        root, offset = program.place(tensor.name)
+        tensor_offsets[tensor.name] = starts[root] + offset
+    arena_bytes = problem.arena_bytes(offsets)
+    return MemoryPlan(
+        offsets=tensor_offsets,
+        scratch_offsets={
+            buffer.name: starts[buffer.name] for step in program.steps for buffer in step.scratch
+        },
+        arena_bytes=arena_bytes,
+        lower_bound=lower_bound,
+        method=used,
+        optimal=arena_bytes == lower_bound,
+        alignment=max((block.alignment for block in problem.blocks), default=1),
+        keep_all=keep_all,
+    )

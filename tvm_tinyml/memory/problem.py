@@ -1,0 +1,153 @@
+"""The placement problem behind a memory plan: blocks with lifetimes, and how far apart two starts must lie.
+
+Placing blocks with fixed lifetimes in the least memory is dynamic storage allocation (Garey and Johnson,
+problem SR2). Two blocks that are alive at once must not overlap; a step that works in place relaxes that for
+one order of the pair. Both cases are one rule here: `spacing[i][j]` is the least distance from the start of
+block i to the start of block j if i is the lower of the two, and every pair alive at once has one or the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tvm_tinyml.memory.liveness import Lifetime, lifetimes, scratch_lifetimes
+from tvm_tinyml.memory.program import Program
+
+
+@dataclass(frozen=True)
+class Block:
+    """A root tensor or scratch buffer, alive in steps `first` to `last`, both included.
+
+    nbytes: size rounded up to the granule of the problem.
+    alignment: bytes; a multiple of the granule.
+    """
+
+    name: str
+    nbytes: int
+    alignment: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class PlacementProblem:
+    """Blocks, and for each block the spacing to every block that is alive at the same time as it.
+
+    granule: the least alignment of all blocks. Every start and every size is a multiple of it; rounding the
+    sizes up costs nothing but the padding behind the highest block, which the arena contains too.
+    """
+
+    blocks: tuple[Block, ...]
+    spacing: tuple[dict[int, int], ...]
+    granule: int
+
+    @staticmethod
+    def of_program(program: Program, *, keep_all: bool = False) -> PlacementProblem:
+        """Problem with one block per root, then one per scratch buffer, in declaration order."""
+        spans = lifetimes(program, keep_all=keep_all) | scratch_lifetimes(program)
+        scratch = [buffer for step in program.steps for buffer in step.scratch]
+        tensors = [*program.roots, *scratch]
+        granule = min((tensor.alignment for tensor in tensors), default=1)
+        blocks = tuple(
+            Block(tensor.name, round_up(tensor.nbytes, granule), tensor.alignment, *spans[tensor.name])
+            for tensor in tensors
+        )
+        spacing = _disjoint_spacing(blocks)
+        index = {block.name: position for position, block in enumerate(blocks)}
+        for output, source, distance in _usable_permissions(program, spans):
+            lower, upper = index[output], index[source]
+            spacing[lower][upper] = min(spacing[lower][upper], round_up(max(0, distance), granule))
+        return PlacementProblem(blocks, tuple(spacing), granule)
+
+    def arena_bytes(self, offsets: Sequence[int]) -> int:
+        """End of the highest block, in bytes; a multiple of the granule."""
+        return max((at + block.nbytes for at, block in zip(offsets, self.blocks, strict=True)), default=0)
+
+    def lower_bound(self) -> int:
+        """Bytes that no placement can go below: the heaviest set of blocks alive in one step.
+
+        With in-place permissions, a pair that may overlap counts with the least space the two can occupy.
+        """
+        first_alive: dict[int, list[int]] = {}
+        for index, block in enumerate(self.blocks):
+            first_alive.setdefault(block.first, []).append(index)
+        bound = 0
+        alive: list[int] = []
+        # The set of live blocks is largest where one has just been added.
+        for time in sorted(first_alive):
+            alive = [index for index in alive if self.blocks[index].last >= time] + first_alive[time]
+            bound = max(bound, self._bound_of(alive))
+        return bound
+
+    def _bound_of(self, alive: list[int]) -> int:
+        sizes = {index: (self.blocks[index].nbytes, self.blocks[index].alignment) for index in alive}
+        pairs = [
+            (lower, upper, distance)
+            for lower in alive
+            for upper, distance in self.spacing[lower].items()
+            if upper in sizes and distance < self.blocks[lower].nbytes
+        ]
+        if not pairs:
+            return _stacked_bytes(sizes.values())
+        outputs = {lower for lower, _, _ in pairs}
+        sources = {upper for _, upper, _ in pairs}
+        bound = _stacked_bytes(size for index, size in sizes.items() if index not in sources)
+        for lower, upper, distance in pairs:
+            # Sharing or not, the pair takes at least this much, and every other block is disjoint from both.
+            together = max(sizes[lower][0], sizes[upper][0] + distance)
+            rest = [size for index, size in sizes.items() if index not in outputs and index != upper]
+            alignment = min(sizes[lower][1], sizes[upper][1])
+            bound = max(bound, _stacked_bytes([*rest, (together, alignment)]))
+        return bound
+
+
+def round_up(value: int, multiple: int) -> int:
+    """Least multiple of `multiple` that is not below `value`."""
+    return -(-value // multiple) * multiple
+
+
+def _disjoint_spacing(blocks: tuple[Block, ...]) -> list[dict[int, int]]:
+    spacing: list[dict[int, int]] = [{} for _ in blocks]
+    alive: list[int] = []
+    for index in sorted(range(len(blocks)), key=lambda index: blocks[index].first):
+        alive = [other for other in alive if blocks[other].last >= blocks[index].first]
+        for other in alive:
+            spacing[index][other] = blocks[index].nbytes
+            spacing[other][index] = blocks[other].nbytes
+        alive.append(index)
+    return spacing
+
+
+def _usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable[tuple[str, str, int]]:
+    """Yield (output root, input root, distance between their starts) of the permissions that may be used."""
+    for time, step in enumerate(program.steps):
+        for permission in step.inplace:
+            output, output_offset = program.place(permission.output)
+            source, source_offset = program.place(permission.input)
+            dies_here = spans[source].last == time and spans[output].first == time
+            # The permission speaks of one view of each root; other views used by the step are not covered.
+            alone = (
+                _names_in(program, step.reads, source) == 1 and _names_in(program, step.writes, output) == 1
+            )
+            if dies_here and alone and source != output:
+                yield output, source, permission.distance + output_offset - source_offset
+
+
+def _names_in(program: Program, names: tuple[str, ...], root: str) -> int:
+    return len({name for name in names if program.place(name)[0] == root})
+
+
+def _stacked_bytes(sizes: Iterable[tuple[int, int]]) -> int:
+    """Least height of a stack of disjoint blocks, given as (bytes, alignment).
+
+    All blocks with alignment of at least `a` start at multiples of `a`, so each but the topmost is followed by
+    padding to `a`; blocks with a smaller alignment may lie in that padding. Every `a` gives a valid bound.
+    """
+    sizes = list(sizes)
+    best = 0
+    for alignment in {alignment for _, alignment in sizes}:
+        padding = [-nbytes % alignment for nbytes, own in sizes if own >= alignment]
+        heights = sum(nbytes for nbytes, own in sizes if own >= alignment)
+        best = max(best, heights + sum(padding) - max(padding))
+    return best

@@ -1,0 +1,179 @@
+"""Search for a placement of blocks in a given capacity: complete, so that it also proves that there is none.
+
+* Only left-justified placements are tried, lowest block first: each block stands on one placed before it, or
+  on address 0, and starts no lower than the block before it. Every feasible capacity has such a placement. A
+  block is not tried where another one still to come would fit entirely below it, because that one can be put
+  there in any completion (Moffitt, "MiniMalloc", ASPLOS 2023).
+* Blocks still to be placed which share no step, directly or through others, are independent problems.
+* A set of unplaced blocks and the lowest start left to each decide everything that follows, so such a state
+  is examined once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from tvm_tinyml.memory.problem import PlacementProblem, round_up
+
+Rank = Callable[[int, int], tuple[int, ...]]
+State = tuple[tuple[int, ...], tuple[int, ...]]
+
+
+class OutOfBudgetError(Exception):
+    """The node or time budget ended before the question was decided; always caught by the exact planner."""
+
+
+class Budget:
+    """A number of search nodes and a deadline on the clock of `time.monotonic`."""
+
+    def __init__(self, nodes: int, deadline: float) -> None:
+        self.nodes = nodes
+        self.deadline = deadline
+        self.spent = 0
+
+    def spend(self) -> None:
+        """Count one node; raises OutOfBudgetError at the limit or after the deadline."""
+        self.spent += 1
+        if self.spent > self.nodes or time.monotonic() > self.deadline:
+            raise OutOfBudgetError
+
+
+@dataclass
+class _Node:
+    """A state, the blocks that may be placed next, best last, and what the placed one leaves to do."""
+
+    state: State
+    candidates: list[int]
+    pending: list[State] = field(default_factory=list)
+
+
+class Search:
+    """Blocks `members` of a problem, to be placed below `capacity` bytes.
+
+    A state is the tuple of unplaced blocks, in order of their first step, and the tuple of their floors: the
+    lowest start that the placed blocks leave to each. What a run finds infeasible is kept for the next one.
+    """
+
+    def __init__(self, problem: PlacementProblem, members: list[int], capacity: int) -> None:
+        blocks = problem.blocks
+        self.problem = problem
+        self.capacity = capacity
+        self.members = tuple(sorted(members, key=lambda index: (blocks[index].first, index)))
+        self.infeasible: set[State] = set()
+        self.cliques = self._cliques()
+        self.cliques_of: dict[int, list[int]] = {index: [] for index in members}
+        for position, clique in enumerate(self.cliques):
+            for index in clique:
+                self.cliques_of[index].append(position)
+
+    def ranks(self) -> Iterator[Rank]:
+        """Orders in which the candidates of a node are tried, least first: (block, floor) -> key."""
+        blocks = self.problem.blocks
+        inside = set(self.members)
+        weight = {
+            index: sum(blocks[other].nbytes for other in self.problem.spacing[index] if other in inside)
+            for index in self.members
+        }
+        duration = {index: blocks[index].last - blocks[index].first for index in self.members}
+        yield lambda index, floor: (floor, -weight[index], index)
+        yield lambda index, floor: (floor, -duration[index], -blocks[index].nbytes, index)
+        yield lambda index, floor: (-duration[index], floor, index)
+
+    def run(self, rank: Rank, budget: Budget) -> dict[int, int] | None:
+        """Byte offset of every member, or None if the capacity does not suffice; may raise OutOfBudgetError."""
+        placed: dict[int, int] = {}
+        everything = (self.members, (0,) * len(self.members))
+        stack = [_Node(((), ()), [], self._components(everything))]
+        while stack:
+            node = stack[-1]
+            if not node.pending:
+                stack.pop()
+                continue
+            child = self._examine(node.pending.pop(), rank, budget)
+            if child is not None:
+                stack.append(child)
+                self._place_next(child, placed)
+                continue
+            while stack and not stack[-1].candidates:
+                self.infeasible.add(stack.pop().state)
+            if not stack:
+                return None
+            self._place_next(stack[-1], placed)
+        return placed
+
+    def _examine(self, state: State, rank: Rank, budget: Budget) -> _Node | None:
+        budget.spend()
+        if state in self.infeasible or not self._may_fit(state):
+            return None
+        blocks = self.problem.blocks
+        pairs = list(zip(*state, strict=True))
+        # A start at or above this leaves room for a whole unplaced block below it.
+        limit = min(floor + blocks[index].nbytes for index, floor in pairs)
+        candidates = sorted((rank(index, floor), index) for index, floor in pairs if floor < limit)
+        return _Node(state, [index for _, index in reversed(candidates)])
+
+    def _place_next(self, node: _Node, placed: dict[int, int]) -> None:
+        chosen = node.candidates.pop()
+        start = dict(zip(*node.state, strict=True))[chosen]
+        placed[chosen] = start
+        spacing = self.problem.spacing[chosen]
+        blocks = self.problem.blocks
+        unplaced = []
+        floors = []
+        for index, floor in zip(*node.state, strict=True):
+            if index != chosen:
+                unplaced.append(index)
+                lowest = max(floor, start + spacing.get(index, 0))
+                floors.append(round_up(lowest, blocks[index].alignment))
+        node.pending = self._components((tuple(unplaced), tuple(floors)))
+
+    def _components(self, state: State) -> list[State]:
+        """Independent parts of a state, the smallest last because it is the first to be taken."""
+        blocks = self.problem.blocks
+        cuts = [0]
+        end = -2
+        for position, index in enumerate(state[0]):
+            if blocks[index].first > end and position:
+                cuts.append(position)
+            end = max(end, blocks[index].last)
+        cuts.append(len(state[0]))
+        parts = [(state[0][a:b], state[1][a:b]) for a, b in pairwise(cuts) if a < b]
+        return sorted(parts, key=lambda part: -len(part[0]))
+
+    def _may_fit(self, state: State) -> bool:
+        """Whether the blocks of every clique, each stacked no lower than its floor, stay below the capacity."""
+        floor_of = dict(zip(*state, strict=True))
+        blocks = self.problem.blocks
+        touched = dict.fromkeys(position for index in state[0] for position in self.cliques_of[index])
+        for position in touched:
+            top = 0
+            stack = sorted((floor_of[index], index) for index in self.cliques[position] if index in floor_of)
+            for floor, index in stack:
+                top = max(top, floor) + blocks[index].nbytes
+            if top > self.capacity:
+                return False
+        return True
+
+    def _cliques(self) -> list[tuple[int, ...]]:
+        """Largest sets of members that must all be disjoint, each in one step."""
+        blocks = self.problem.blocks
+        spacing = self.problem.spacing
+        found: dict[tuple[int, ...], None] = {}
+        for now in sorted({blocks[index].first for index in self.members}):
+            alive = [index for index in self.members if blocks[index].first <= now <= blocks[index].last]
+            sharing = [
+                (lower, upper)
+                for lower in alive
+                for upper in alive
+                if lower != upper and spacing[lower][upper] < blocks[lower].nbytes
+            ]
+            # Of a pair that may overlap in place only one can be counted; each is, in a clique of its own.
+            for excluded in ({lower for lower, _ in sharing}, {upper for _, upper in sharing}):
+                found.setdefault(tuple(index for index in alive if index not in excluded))
+        sets = [set(clique) for clique in found]
+        return [
+            clique for clique, own in zip(found, sets, strict=True) if not any(own < other for other in sets)
+        ]
