@@ -24,8 +24,10 @@ from . import (
     transpose_conv,
 )
 from .case import Case
+from .network_builder import Network
+from .networks import small_networks
 
-__all__ = ["Case", "all_cases", "one_case_per_operator"]
+__all__ = ["Case", "Network", "all_cases", "one_case_per_operator", "small_networks"]
 
 FAMILIES = (
     convolution,

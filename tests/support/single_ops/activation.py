@@ -81,8 +81,8 @@ def _rectifiers() -> Iterator[Case]:
         (Quantization(0.2, 0), Quantization(0.0235, -128)),
         (Quantization(0.02, 50), Quantization(0.9, -20)),
         (Quantization(0.125, 0), Quantization(0.25, 0)),
-        # 0.075 / 0.1 is 3/4 in single precision only: rounding ties, or just beside them.
-        (Quantization(0.075, 0), Quantization(0.1, -100)),
+        # 0.138 / 0.184 is 3/4 in single precision only: rounding ties, or just beside them.
+        (Quantization(0.138, 0), Quantization(0.184, -100)),
     )
     for operator in ("RELU", "RELU6"):
         for source, target in pairs:
@@ -98,7 +98,7 @@ def _leaky_relu() -> Iterator[Case]:
         (Quantization(0.05, -128), Quantization(0.07, -128)),
         (Quantization(0.5, 0), Quantization(1.0, 0)),
         (Quantization(0.3, 10), Quantization(0.1, 0)),
-        (Quantization(0.075, 0), Quantization(0.1, -100)),
+        (Quantization(0.138, 0), Quantization(0.184, -100)),
     )
     alphas = (0.1, 0.01, 0.2, 0.5, 1.5)
     for source, target in pairs:
@@ -112,4 +112,6 @@ def _hard_swish() -> Iterator[Case]:
         for zero_point, ratio, target_zero_point in ((-3, 0.55, -118), (-128, 1.0, 9), (40, 4.0, -100)):
             source = Quantization(scale, zero_point)
             yield _unary("HARD_SWISH", source, Quantization(scale * ratio, target_zero_point))
+    # One table entry of this pair tells single-precision multipliers from double-precision ones.
+    yield _unary("HARD_SWISH", Quantization(0.1906, -50), Quantization(0.3556, -43))
     yield _unary("HARD_SWISH", Quantization(0.05, -3), Quantization(0.03, -116), shape=(1, 37))
