@@ -53,9 +53,11 @@ qemu_riscv_package() { if offers qemu-system-riscv; then echo qemu-system-riscv;
 
 have_python() { [[ -x $root/.venv/bin/python ]] || "$root/tools/find_python.sh" >/dev/null; }
 
+# python3-venv belongs to the distribution's default Python, which may be too new or too old.
 python_package() {
-    local version
-    if [[ $(candidate python3) == 3.1[0-2].* ]]; then
+    local version default
+    default=$(candidate python3)
+    if [[ -z $default || $default == 3.1[0-2].* ]]; then
         echo python3-venv
         return
     fi
@@ -81,17 +83,22 @@ missing_packages() {
     have_python || python_package
 }
 
-missing() { missing_packages | tr '\n' ' ' | sed 's/ $//'; }
+# The missing packages as an array, and as text for messages.
+look_again() {
+    read -ra packages <<<"$(missing_packages | tr '\n' ' ')"
+    listed=${packages[*]}
+}
 
-packages=$(missing)
-[[ -n $packages ]] || exit 0
+look_again
+[[ -n $listed ]] || exit 0
 
 os_release=${TINYML_OS_RELEASE:-/etc/os-release}
+# shellcheck source=/dev/null
 system=$([[ -r $os_release ]] && . "$os_release" && echo "${ID:-} ${ID_LIKE:-}" || echo unknown)
 if ! [[ " $system " == *" debian "* || " $system " == *" ubuntu "* ]] || ! have apt-get; then
     stop "this is neither Debian nor Ubuntu (${system% }), so nothing was installed." \
         "Install the equivalents of these Debian packages, then run make again:" \
-        "    $packages" \
+        "    $listed" \
         "Python must be 3.10, 3.11 or 3.12; clang 19 is the tested one."
 fi
 
@@ -101,26 +108,25 @@ elif have sudo && { sudo -n true 2>/dev/null || [[ -t 0 ]]; }; then
     as_root=(sudo)
 else
     stop "system packages are missing and neither root nor sudo is available. Have an administrator run:" \
-        "    apt-get update && apt-get install --no-install-recommends $packages" \
+        "    apt-get update && apt-get install --no-install-recommends $listed" \
         "then run make again."
 fi
 
-say "missing: $packages"
-say "running: ${as_root[*]} apt-get update"
+say "missing: $listed"
+say "running: ${as_root[*]:+${as_root[*]} }apt-get update"
 "${as_root[@]}" apt-get update -q || stop "apt-get update failed; see above."
 
 # A fresh machine has no package lists, so which versions there are is known only now.
-packages=$(missing)
-for package in $packages; do
+look_again
+for package in "${packages[@]}"; do
     offers "$package" || stop "this release offers no package $package (or its component is not enabled)." \
         "Install it by other means, so that its programs are on PATH, and run make again." \
-        "Python must be 3.10, 3.11 or 3.12; all that is missing: $packages"
+        "Python must be 3.10, 3.11 or 3.12; all that is missing: $listed"
 done
-say "running: ${as_root[*]} apt-get install -y --no-install-recommends $packages"
-# The list is split into words on purpose.
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends $packages ||
-    stop "apt-get could not install: $packages"
+install=(apt-get install -y -q --no-install-recommends "${packages[@]}")
+say "running: ${as_root[*]:+${as_root[*]} }${install[*]}"
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive "${install[@]}" || stop "apt-get failed; see above."
 
-packages=$(missing)
-[[ -z $packages ]] || stop "still missing after the installation: $packages"
+look_again
+[[ -z $listed ]] || stop "still missing after the installation: $listed"
 say "system packages are complete"
