@@ -56,7 +56,7 @@ def assert_region_suffices(name: str, arrays: Sequence[Array], attrs: Attrs, reg
     expected = described.reference(arrays, attrs)[_slices(region)]
     garbled = []
     for array, bounds in zip(arrays, described.bounds(specs_of(arrays), attrs), strict=True):
-        noise = (np.arange(array.size).reshape(array.shape) * 37 + 11).astype(array.dtype)
+        noise = np.array(np.arange(array.size).reshape(array.shape) * 37 + 11, array.dtype)
         wanted = _slices(bounds.region(region, array.shape))
         noise[wanted] = array[wanted]
         garbled.append(noise)

@@ -52,7 +52,8 @@ def exact_multiplier(real: float, limit: int) -> tuple[int, int] | None:
 
     Kernels that scale in double precision have a factor of 53 bits; one of 31 bits can differ from it next to
     a tie. Both functions are monotone and odd, so they agree when they step from k - 1 to k at the same x for
-    all k. Every step bounds the multiplier from both sides; the nearest to `real` within all bounds is returned.
+    all k. Each step bounds the multiplier from both sides; within all bounds, the one nearest to `real` is
+    returned.
 
     real: factor in (0, 2**30).
     limit: largest magnitude of x. Results from 256 on are not told apart: any int8 output saturates there.
