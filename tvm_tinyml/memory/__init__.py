@@ -6,10 +6,22 @@ A `Program` lists tensors and steps; `plan` gives offsets; `verify` replays the 
 
 from __future__ import annotations
 
+from tvm_tinyml.memory.explanation import explain
 from tvm_tinyml.memory.liveness import Lifetime, lifetimes
 from tvm_tinyml.memory.memory_plan import MemoryPlan
 from tvm_tinyml.memory.planner import plan
 from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
 from tvm_tinyml.memory.verifier import verify
 
-__all__ = ["InPlace", "Lifetime", "MemoryPlan", "Program", "Step", "Tensor", "lifetimes", "plan", "verify"]
+__all__ = [
+    "InPlace",
+    "Lifetime",
+    "MemoryPlan",
+    "Program",
+    "Step",
+    "Tensor",
+    "explain",
+    "lifetimes",
+    "plan",
+    "verify",
+]
