@@ -64,6 +64,15 @@ def test_undefined_instruction_names_registers_and_function(options: str, tmp_pa
     assert ("undefined instruction" in message) == (config.core.name != "cortex-m0")
 
 
+def test_fault_without_a_usable_handler_is_a_lockup(tmp_path: Path) -> None:
+    config = usable_target("-mcpu=cortex-m3")
+    no_vectors = "*(volatile uint32_t *)0xE000ED08 = 0x4F000000;"
+    message = fault_of(config, tmp_path, f'{no_vectors} __asm__ volatile(".short 0xde00");')
+    assert "the processor locked up in tiny_shift+0x" in message
+    for register in ("SP=0x", "PC=0x", "LR=0x", "xPSR=0x"):
+        assert register in message
+
+
 @pytest.mark.parametrize("options", QEMU_BOARDS)
 def test_large_frame_overflows_the_stack(options: str, tmp_path: Path) -> None:
     config = usable_target(options)

@@ -69,6 +69,23 @@ def test_more_arguments_than_registers_arrive_in_order(options: str, tmp_path: P
     np.testing.assert_array_equal(report.outputs[0][0], [10 * index for index in range(10)])
 
 
+FIRST_FLOATING_POINT_OR_VECTOR_INSTRUCTION = {
+    "-mcpu=cortex-m4": '__asm__ volatile("vmov.f32 s0, #1.0" ::: "s0");',
+    "-mcpu=cortex-m7": '__asm__ volatile("vmov.f32 s0, #1.0" ::: "s0");',
+    "-mcpu=cortex-m33": '__asm__ volatile("vmov.f32 s0, #1.0" ::: "s0");',
+    "-mcpu=cortex-m55": '__asm__ volatile("vmov.i8 q0, #1" ::: "q0");',
+    "-mcpu=rv32imcv": '__asm__ volatile("vsetivli zero, 16, e8, m1, ta, ma\\n\\tvadd.vi v0, v0, 1" ::: "v0");',
+}
+
+
+@pytest.mark.parametrize("options", FIRST_FLOATING_POINT_OR_VECTOR_INSTRUCTION)
+def test_start_up_switches_floating_point_and_vectors_on(options: str, tmp_path: Path) -> None:
+    config = usable_target(options)
+    instruction = FIRST_FLOATING_POINT_OR_VECTOR_INSTRUCTION[options]
+    report = run_qemu(write_project(tmp_path, inserted=instruction), config, some_inputs(1))
+    np.testing.assert_array_equal(report.outputs[0][0], expected_output(some_inputs(1)[0][0]))
+
+
 def test_profiling_changes_neither_outputs_nor_firmware(tmp_path: Path) -> None:
     config = usable_target("-mcpu=cortex-m3")
     project = write_project(tmp_path / "project")

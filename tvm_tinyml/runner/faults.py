@@ -6,6 +6,8 @@ Volume II: Privileged Architecture" (mcause).
 
 from __future__ import annotations
 
+import re
+
 from tvm_tinyml.errors import RunError
 from tvm_tinyml.runner.elf import SymbolTable
 
@@ -31,6 +33,10 @@ _CFSR_BFAR_VALID = 1 << 15
 
 _GUARD_BYTES = 1 << 20
 """Protected memory below the stack of an Armv7-M core: guard_stack of boards/arm/startup.c."""
+
+_LOCKUP = re.compile(r"qemu: fatal: (Lockup: .*)")
+_DUMPED = re.compile(r"\b(R1[345]|XPSR)=([0-9a-f]{8})")
+_DUMP_NAMES = {"R13": "SP", "R15": "PC", "R14": "LR", "XPSR": "xPSR"}
 
 _MCAUSE = {
     0: "instruction address misaligned",
@@ -70,6 +76,23 @@ def fault_error(registers: dict[str, int], symbols: SymbolTable, board: str, sta
         )
     return RunError(
         f"board {board}: the program faulted{place}: {'; '.join(causes) or 'unknown cause'} ({shown})"
+    )
+
+
+def lockup_error(complaint: str, symbols: SymbolTable, board: str) -> RunError | None:
+    """Return the error for a core that could not even enter its fault handler, or None when it did not lock up.
+
+    `complaint` is what QEMU wrote: the reason and a dump of the core registers.
+    """
+    reason = _LOCKUP.search(complaint)
+    if reason is None:
+        return None
+    registers = {name: int(value, 16) for name, value in _DUMPED.findall(complaint)}
+    where = symbols.locate(registers.get("R15", 0))
+    shown = [f"{name}={registers[key]:#010x}" for key, name in _DUMP_NAMES.items() if key in registers]
+    return RunError(
+        f"board {board}: the processor locked up{f' in {where}' if where else ''}: {reason.group(1)} "
+        f"({', '.join(shown)})"
     )
 
 

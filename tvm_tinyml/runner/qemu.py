@@ -17,7 +17,7 @@ from pathlib import Path
 from tvm_tinyml.errors import RunError
 from tvm_tinyml.runner.build import Firmware, build_firmware
 from tvm_tinyml.runner.counting import counting_plugin, markers, read_address_counts, read_snapshots
-from tvm_tinyml.runner.faults import fault_error, parse_registers
+from tvm_tinyml.runner.faults import fault_error, lockup_error, parse_registers
 from tvm_tinyml.runner.linker import default_stack_bytes
 from tvm_tinyml.runner.project import Array, Project, load_project
 from tvm_tinyml.runner.report import RunReport
@@ -147,6 +147,9 @@ def _check_end(
         raise fault_error(
             parse_registers(fault.read_text(encoding="utf-8")), firmware.symbols, board.name, stack_bytes
         )
+    lockup = lockup_error(complaint, firmware.symbols, board.name)
+    if lockup is not None:
+        raise lockup
     status = folder / "status.bin"
     if not status.is_file() or status.stat().st_size != _STATUS.size:
         raise RunError(f"board {board.name}: QEMU ended without a result: {complaint or 'no reason given'}")

@@ -44,9 +44,10 @@ board_call_model:
     /* Paint the free stack. */
     ldr     r2, =stack_limit
     ldr     r3, =BOARD_STACK_PATTERN
+    mov     r6, sp
     b       4f
 3:  stmia   r2!, {r3}
-4:  cmp     r2, sp
+4:  cmp     r2, r6
     blo     3b
 
     mov     r6, r1
@@ -66,7 +67,7 @@ board_model_returned:
     ldr     r3, =BOARD_STACK_PATTERN
     b       6f
 5:  adds    r1, #4
-6:  cmp     r1, sp
+6:  cmp     r1, r4
     bhs     7f
     ldr     r2, [r1]
     cmp     r2, r3

@@ -18,14 +18,13 @@
 #define SCB_MMFAR SYSTEM_REGISTER(0xE000ED34u)
 #define SCB_BFAR SYSTEM_REGISTER(0xE000ED38u)
 #define SCB_CPACR SYSTEM_REGISTER(0xE000ED88u)
+/* CP10 and CP11, the floating-point and MVE register file, for every privilege level. */
+#define CPACR_FULL_FPU_ACCESS (0xFu << 20)
 #define MPU_TYPE SYSTEM_REGISTER(0xE000ED90u)
 #define MPU_CTRL SYSTEM_REGISTER(0xE000ED94u)
 #define MPU_RNR SYSTEM_REGISTER(0xE000ED98u)
 #define MPU_RBAR SYSTEM_REGISTER(0xE000ED9Cu)
 #define MPU_RASR SYSTEM_REGISTER(0xE000EDA0u)
-
-/* CP10 and CP11, the floating-point and MVE register file, for every privilege level. */
-static const uint32_t CPACR_FULL_FPU_ACCESS = 0xFu << 20;
 
 /* Words the processor pushes on exception entry: R0-R3, R12, LR, return address, xPSR. */
 enum { FRAME_WORDS = 8, FRAME_LR = 5, FRAME_PC = 6, FRAME_XPSR = 7 };
@@ -115,11 +114,18 @@ __attribute__((naked)) static void fault_handler(void) {
         ".ltorg");
 }
 
-typedef void (*vector)(void);
+typedef void (*handler)(void);
 
-/* Initial stack pointer, reset, then the fourteen other system exceptions. No interrupt is ever enabled. */
-__attribute__((section(".vectors"), used)) static const vector vector_table[] = {
-    (vector)stack_top, reset_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-    fault_handler,     fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
-    fault_handler,     fault_handler, fault_handler, fault_handler,
+struct vector_table {
+    uint32_t *initial_stack_pointer;
+    handler reset;
+    /* NMI, hard fault and the other system exceptions; no interrupt is ever enabled. */
+    handler faults[14];
+};
+
+__attribute__((section(".vectors"), used)) static const struct vector_table vector_table = {
+    stack_top,
+    reset_handler,
+    {fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler,
+     fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler, fault_handler},
 };

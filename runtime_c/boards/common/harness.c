@@ -53,7 +53,7 @@ static enum outcome run_one(intptr_t input_file, intptr_t output_file) {
     }
     uint32_t stack_bytes;
     status.model_result =
-        board_call_model((const void *)MODEL_ENTRY, arguments, MODEL_ARGUMENT_COUNT, &stack_bytes);
+        board_call_model((board_entry)MODEL_ENTRY, arguments, MODEL_ARGUMENT_COUNT, &stack_bytes);
     if (stack_bytes > status.stack_bytes) {
         status.stack_bytes = stack_bytes;
     }
