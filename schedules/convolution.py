@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from .rule import CLAMP_WINDOW, extent_of, inline_injective, largest_divisor, operator_name
-
-CHANNELS_IN_REGISTERS = 4
+from .rule import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor, operator_name
 
 
-def schedule_convolution(sch: Any, _features: frozenset[str]) -> Any | None:
+def schedule_convolution(sch: Any, features: frozenset[str]) -> Any | None:
     """Schedule conv2d; None for every other operator."""
     if operator_name(sch) != "conv2d":
         return None
@@ -22,7 +20,7 @@ def schedule_convolution(sch: Any, _features: frozenset[str]) -> Any | None:
     accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
     # Step 2. A tile of channels lives in registers from the first product to the requantised store.
     channel = sch.get_loops(requantize)[-1]
-    tile = largest_divisor(extent_of(sch, channel), CHANNELS_IN_REGISTERS)
+    tile = largest_divisor(extent_of(sch, channel), accumulators(features))
     outer, inner = sch.split(channel, [None, tile])
     sch.compute_at(accumulate, outer, preserve_unit_loops=True)
     *_, tile_channel, kernel_h, kernel_w, input_channel = sch.get_loops(accumulate)

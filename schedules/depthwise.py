@@ -8,19 +8,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from .rule import CLAMP_WINDOW, extent_of, inline_injective, largest_divisor, operator_name
-
-CHANNELS_IN_REGISTERS = 4
+from .rule import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor, operator_name
 
 
-def schedule_depthwise(sch: Any, _features: frozenset[str]) -> Any | None:
+def schedule_depthwise(sch: Any, features: frozenset[str]) -> Any | None:
     """Schedule depthwise_conv2d; None for every other operator."""
     if operator_name(sch) != "depthwise_conv2d":
         return None
     inline_injective(sch)
     accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
     channel = sch.get_loops(requantize)[-1]
-    tile = largest_divisor(extent_of(sch, channel), CHANNELS_IN_REGISTERS)
+    tile = largest_divisor(extent_of(sch, channel), accumulators(features))
     outer, inner = sch.split(channel, [None, tile])
     sch.compute_at(accumulate, outer, preserve_unit_loops=True)
     *_, tile_channel, kernel_h, kernel_w = sch.get_loops(accumulate)

@@ -27,9 +27,7 @@ def schedule_plain(sch: Any, _features: frozenset[str]) -> Any:
 
 
 def _decompose(sch: Any, block: Any) -> None:
-    spatial = {
-        str(axis.var.name) for axis in sch.get(block).iter_vars if int(axis.iter_type) != 2
-    }
+    spatial = {str(axis.var.name) for axis in sch.get(block).iter_vars if int(axis.iter_type) != 2}
     reduction_axes = len(sch.get(block).iter_vars) - len(spatial)
     reduction = sch.get_loops(block)[-reduction_axes:]
     for loop in reduction:

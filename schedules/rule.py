@@ -44,3 +44,8 @@ def largest_divisor(extent: int, limit: int) -> int:
 def extent_of(sch: Any, loop: Any) -> int:
     """Constant extent of a loop."""
     return int(sch.get(loop).extent)
+
+
+def accumulators(features: frozenset[str]) -> int:
+    """How many accumulators of a scalar tile stay in registers beside operands and addresses."""
+    return 2 if "thumb1" in features else 4

@@ -50,12 +50,30 @@ static inline int32_t tinyml_multiply_high(int32_t a, int32_t b)
     return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
 }
 
+/* round(x * multiplier / 2^31) for multiplier >= 0, ties towards positive infinity: what every quantised factor needs. */
+static inline int32_t tinyml_scale_high(int32_t x, int32_t multiplier)
+{
+#if defined(__ARM_ARCH_6M__)
+    /* No 64-bit product on Armv6-M: four 16-bit ones, of which only the bits above 2^30 are kept. */
+    const int32_t x_high = x >> 16;
+    const uint32_t x_low = (uint32_t)x & 0xffffu;
+    const int32_t m_high = multiplier >> 16;
+    const uint32_t m_low = (uint32_t)multiplier & 0xffffu;
+    const int32_t upper = x_high * (int32_t)m_low + (int32_t)((x_low * m_low) >> 16);
+    const uint32_t lower = x_low * (uint32_t)m_high + ((uint32_t)upper & 0xffffu);
+    const uint32_t high = (uint32_t)(x_high * m_high) + (uint32_t)(upper >> 16) + (lower >> 16);
+    return (int32_t)((high << 1) + ((lower >> 15) & 1u) + ((lower >> 14) & 1u));
+#else
+    return (int32_t)(((int64_t)x * multiplier + (INT64_C(1) << 30)) >> 31);
+#endif
+}
+
 /* Two roundings, as gemmlowp: the high half of the doubled product, then the right shift. -31 <= shift <= 30. */
 static inline int32_t tinyml_requantize_double(int32_t x, int32_t multiplier, int32_t shift)
 {
     const int32_t left = shift > 0 ? shift : 0;
     const int32_t right = shift > 0 ? 0 : -shift;
-    return tinyml_shift_right_rounding(tinyml_multiply_high(tinyml_shift_left(x, left), multiplier), right);
+    return tinyml_shift_right_rounding(tinyml_scale_high(tinyml_shift_left(x, left), multiplier), right);
 }
 
 /* One rounding of the 64-bit product, ties towards positive infinity. -31 <= shift <= 30. */

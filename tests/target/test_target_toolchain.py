@@ -21,6 +21,7 @@ FEATURE_MACROS = {
     "fpu": "__ARM_FP",
     "mve": "__ARM_FEATURE_MVE",
     "rvv": "__riscv_vector",
+    "thumb1": "__ARM_ARCH_6M__",
 }
 
 SOURCE = """
