@@ -1,0 +1,23 @@
+"""Graph passes on the dialect, one per file; each is a tvm.transform pass and idempotent.
+
+A pass keeps every output and every tensor that remains bit for bit, and the attributes `name`, `tensor`, `scale`
+and `zero_point` of the calls it does not rewrite. How many changes it made goes to the log.
+"""
+
+from .apply_rounding import ApplyRounding
+from .dead_code import DeadCode
+from .drop_identity import DropIdentity
+from .fold_constants import FoldConstants
+from .fold_pad import FoldPad
+from .materialize_outputs import MaterializeOutputs
+from .merge_clamps import MergeClamps
+
+__all__ = [
+    "ApplyRounding",
+    "DeadCode",
+    "DropIdentity",
+    "FoldConstants",
+    "FoldPad",
+    "MaterializeOutputs",
+    "MergeClamps",
+]
