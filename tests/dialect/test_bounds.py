@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.dialect.geometry import regions
-from tests.dialect.operator_cases import STRATEGIES, calls
+from tests.dialect.operator_calls import STRATEGIES, calls
 from tests.dialect.te_execution import assert_region_suffices, specs_of
 from tvm_tinyml.dialect import operator, operators
 from tvm_tinyml.dialect.bounds import InputBounds, Whole, Window, elementwise
