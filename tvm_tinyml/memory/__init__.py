@@ -11,6 +11,8 @@ from tvm_tinyml.memory.liveness import Lifetime, lifetimes
 from tvm_tinyml.memory.memory_plan import MemoryPlan
 from tvm_tinyml.memory.planner import plan
 from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
+from tvm_tinyml.memory.svg_map import draw_svg
+from tvm_tinyml.memory.text_map import draw_text
 from tvm_tinyml.memory.verifier import verify
 
 __all__ = [
@@ -20,6 +22,8 @@ __all__ = [
     "Program",
     "Step",
     "Tensor",
+    "draw_svg",
+    "draw_text",
     "explain",
     "lifetimes",
     "plan",

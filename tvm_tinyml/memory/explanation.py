@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from tvm_tinyml.memory.memory_plan import MemoryPlan
-from tvm_tinyml.memory.occupancy import Region, occupied_bytes, peak_time, regions, time_name
+from tvm_tinyml.memory.occupancy import Region, occupied_bytes, peak_time, regions, shortened, time_name
 from tvm_tinyml.memory.program import Program
 
 _NAMED = 6
+_NAME_LENGTH = 40
 
 
 def explain(program: Program, plan: MemoryPlan) -> str:
@@ -25,7 +26,8 @@ def explain(program: Program, plan: MemoryPlan) -> str:
 
 def _listed(program: Program, alive: list[Region], peak: int) -> str:
     entries = [
-        f"{region.name!r} {region.nbytes:,} ({_role(program, region, peak)})" for region in alive[:_NAMED]
+        f"{shortened(region.name, _NAME_LENGTH)!r} {region.nbytes:,} ({_role(program, region, peak)})"
+        for region in alive[:_NAMED]
     ]
     if len(alive) > _NAMED:
         rest = alive[_NAMED:]

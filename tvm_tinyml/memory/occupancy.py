@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -86,13 +87,36 @@ def peak_time(found: Sequence[Region], step_count: int) -> int:
 
     -1 or `step_count` only if the inputs before the first step, or the outputs after the last, need more.
     """
-    return max((*range(step_count), -1, step_count), key=lambda time: occupied_bytes(found, time))
+    times: list[int] = [*range(step_count), -1, step_count]
+    return max(times, key=lambda time: occupied_bytes(found, time))
 
 
 def time_name(program: Program, time: int) -> str:
-    """Step `time` in words, for use in a sentence."""
+    """Step `time` in words, for use in a sentence; steps count from 0."""
     if time < 0:
         return "the time before the first step"
     if time >= len(program.steps):
         return "the time after the last step"
-    return f"step {program.steps[time].name!r} ({time + 1} of {len(program.steps)})"
+    return f"step {time} ({program.steps[time].name})"
+
+
+def operator_of(step_name: str) -> str:
+    """Operator that a step is named after: its name without a trailing index."""
+    return re.sub(r"_\d+$", "", step_name)
+
+
+def printable(text: str) -> str:
+    """`text` with everything that could upset a terminal or an XML reader replaced; names come from model files."""
+    return "".join(
+        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}"
+        for character in text
+    )
+
+
+def shortened(text: str, limit: int) -> str:
+    """`text` made printable, or its beginning and end around an ellipsis if it has more than `limit` characters."""
+    text = printable(text)
+    if len(text) <= limit:
+        return text
+    head = (limit - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (limit - 1 - head) :]}"
