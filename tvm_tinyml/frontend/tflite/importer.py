@@ -22,11 +22,11 @@ from .operators import CONVERSIONS
 from .plan import plan_layers
 from .reader import read_graph
 
-ModelSource: TypeAlias = "bytes | bytearray | str | os.PathLike[str] | tflite.Model"
+ModelSource: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | tflite.Model"
 
 SIGNATURE_ATTRIBUTE = "tinyml.signature"
 DEFAULT_NAME = "model"
-MAX_FILE_BYTES = 1 << 30
+MAX_FILE_BYTES = 1 << 28
 _OPTIONS = {kind: row.options for kind, row in CONVERSIONS.items() if row.options is not None}
 
 
@@ -68,7 +68,7 @@ def tensor_names(model: ModelSource) -> dict[int, str]:
 def _read(model: ModelSource) -> tuple[Graph, str]:
     if isinstance(model, tflite.Model):
         return read_graph(bytes(model._tab.Bytes), "model", _OPTIONS, root=model), DEFAULT_NAME
-    if isinstance(model, bytes | bytearray):
+    if isinstance(model, bytes | bytearray | memoryview):
         return read_graph(bytes(model), "model", _OPTIONS), DEFAULT_NAME
     path = Path(model)
     return read_graph(_file_contents(path), str(path), _OPTIONS), _identifier(path.stem)

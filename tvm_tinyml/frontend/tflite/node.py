@@ -17,6 +17,8 @@ from .graph import Array, Operator, Tensor
 from .reader import MAX_RANK, OptionsTable
 
 ACTIVATION_DTYPE = "int8"
+# Far beyond any quantised value, and far from where single precision overflows or loses digits.
+MIN_SCALE, MAX_SCALE = 2.0**-60, 2.0**60
 
 
 class RejectionError(Exception):
@@ -132,8 +134,8 @@ class Node:
         if not tensor.is_quantized:
             kind = "per channel" if tensor.quantization is not None else "not"
             self.reject(f"{tensor} is {kind} quantised, supported is one scale and zero point")
-        if tensor.scale == 0.0:
-            self.malformed(f"{tensor} has the scale 0")
+        if not MIN_SCALE <= tensor.scale <= MAX_SCALE:
+            self.malformed(f"{tensor} has the scale {tensor.scale:g}, not in {MIN_SCALE:g} to {MAX_SCALE:g}")
         return tensor
 
     def constant(self, position: int, meaning: str) -> Array:

@@ -18,8 +18,6 @@ from .graph import Array, Tensor
 from .node import ACTIVATION_DTYPE, Node
 
 INT8_RANGE = (-128, 127)
-# Fixed-point shifts beyond these have no meaning for 32-bit accumulators.
-MAX_LEFT_SHIFT = 30
 # Fused activation -> the real-valued limits it clamps to.
 ACTIVATION_LIMITS: dict[int, tuple[float | None, float | None]] = {
     tflite.ActivationFunctionType.NONE: (None, None),
@@ -58,12 +56,12 @@ def _quantize(node: Node, tensor: Tensor, real: float) -> int:
 
 def fixed_point(node: Node, real: float, limit: float = math.inf) -> tuple[int, int]:
     """(multiplier, shift) of a real factor below `limit`; refused when it exceeds a 32-bit accumulator."""
-    if not real < limit:
+    if real >= limit:
         node.reject(f"its scales give the factor {real:g}, supported are factors below {limit:g}")
-    multiplier, shift = quantize_multiplier(real) if math.isfinite(real) else (0, MAX_LEFT_SHIFT + 1)
-    if shift > MAX_LEFT_SHIFT:
-        node.reject(f"its scales give the factor {real:g}, which exceeds a 32-bit accumulator")
-    return multiplier, shift
+    try:
+        return quantize_multiplier(real)
+    except ValueError as error:
+        node.reject(f"its scales do not fit each other: {error}")
 
 
 def weight(node: Node, position: int, axis: int, rank: int) -> Tensor:

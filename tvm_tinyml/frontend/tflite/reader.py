@@ -25,10 +25,10 @@ SCHEMA_VERSION = 3
 # The smallest file with a root offset and an identifier.
 HEADER_BYTES = 8
 # Limits far above any model for a microcontroller, so that a hostile file cannot ask for unbounded work.
-MAX_TABLES = 65_536
+MAX_TABLES = 16_384
 MAX_RANK = 8
 MAX_ACTIVATION_BYTES = 1 << 30
-MAX_CONSTANT_BYTES = 1 << 28
+MAX_CONSTANT_BYTES = 1 << 26
 # Quantised dimensions and zero points are checked for these element types.
 ZERO_POINT_RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 # A table without fields (vtable of 4 bytes, then its offset): reading it gives every schema default.

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from functools import partial
 
-from ....dialect.fixed_point import quantize_multiplier
 from ....dialect.lookup import table
 from ..graph import Tensor
 from ..node import Conversion, Layer, Node
+from ..quantization import fixed_point
 from ..reader import OptionsTable
 
 # Scaled differences have five integer bits in a 32-bit word.
@@ -26,7 +26,7 @@ def _softmax(node: Node) -> list[Layer]:
     factor = min(beta * data.scale * (1 << (31 - SCALED_DIFFERENCE_BITS)), 2.0**31 - 1)
     if factor <= 1.0:
         node.reject(f"beta {beta:g} times the scale of {data} is too small for its fixed-point exponential")
-    multiplier, shift = quantize_multiplier(factor)
+    multiplier, shift = fixed_point(node, factor)
     # The most negative difference that can be scaled without overflow.
     radius = ((1 << SCALED_DIFFERENCE_BITS) - 1) * 2.0 ** (31 - SCALED_DIFFERENCE_BITS - shift)
     attrs = {"multiplier": multiplier, "shift": shift, "diff_min": -math.floor(radius)}

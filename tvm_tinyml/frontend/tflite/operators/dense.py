@@ -19,10 +19,9 @@ def _dense(node: Node) -> list[Layer]:
     channels, depth = weights.shape
     if data.elements % depth or (node.option("keep_num_dims") and data.shape[-1] != depth):
         node.malformed(f"weight {weights} does not fit {data}")
-    if node.option("keep_num_dims"):
-        shape = (*data.shape[:-1], channels)
-    else:
-        shape = (data.elements // depth, channels)
+    shape = (
+        (*data.shape[:-1], channels) if node.option("keep_num_dims") else (data.elements // depth, channels)
+    )
     multipliers, shifts = channel_multipliers(node, data, weights, channels, output)
     inputs = (data, weights, bias(node, 2, channels), multipliers, shifts)
     return [

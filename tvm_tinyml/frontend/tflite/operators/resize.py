@@ -7,11 +7,14 @@ from functools import partial
 from ..node import Conversion, Layer, Node
 from ..reader import OptionsTable
 
+# Source positions are computed for every row and column while compiling; no image is near this.
+MAX_EXTENT = 1 << 15
+
 
 def _resize(node: Node, operator: str) -> list[Layer]:
     data, size = node.image(), node.integers(1, "size")
-    if len(size) != 2 or min(size) < 1:
-        node.malformed(f"size {list(size)} is not a height and a width")
+    if len(size) != 2 or not all(1 <= extent <= MAX_EXTENT for extent in (*size, *data.shape[1:3])):
+        node.malformed(f"{data} cannot take the size {list(size)}; heights and widths are 1 to {MAX_EXTENT}")
     align_corners, half_pixel_centers = (
         bool(node.option(name)) for name in ("align_corners", "half_pixel_centers")
     )

@@ -10,10 +10,9 @@ from ..reader import OptionsTable
 
 def _reshape(node: Node) -> list[Layer]:
     data = node.input(0)
-    if node.optional_input(1) is not None:
-        wanted = node.integers(1, "shape")
-    else:
-        wanted = tuple(node.option("new_shape"))
+    wanted = (
+        node.integers(1, "shape") if node.optional_input(1) is not None else tuple(node.option("new_shape"))
+    )
     if wanted.count(-1) > 1 or any(extent < -1 or extent == 0 for extent in wanted):
         node.malformed(f"shape {list(wanted)} is not a shape")
     known = -math.prod(wanted) if -1 in wanted else math.prod(wanted)

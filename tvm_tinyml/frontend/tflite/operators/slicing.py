@@ -42,7 +42,7 @@ class _Box:
     def take(self, indices: range, keep: bool = True) -> None:
         """Read `indices` of the next input axis."""
         self.begin.append(indices.start)
-        self.strides.append(indices.step)
+        self.strides.append(indices.step if len(indices) > 1 else 1)
         self.shape.append(len(indices))
         if keep:
             self.result.append(len(indices))
