@@ -1,21 +1,18 @@
 """The generated project: sources, the runtime headers they use, metadata, CMakeLists.txt and a Makefile.
 
-Identical input gives identical bytes. A folder or archive appears whole or not at all: it is written beside its
-place and renamed.
+Identical input gives identical bytes.
 """
 
 from __future__ import annotations
 
 import io
 import json
-import shutil
 import tarfile
-import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
-from tvm_tinyml.errors import OutputExistsError
 from tvm_tinyml.memory import MemoryPlan
+from tvm_tinyml.output import write_whole
 from tvm_tinyml.resources import data_dir
 from tvm_tinyml.target import TargetConfig
 
@@ -24,6 +21,7 @@ from .metadata import metadata
 from .model import LoweredModel
 from .tensorir import print_functions
 
+METADATA = "metadata.json"
 WARNING_FLAGS = "-std=c99 -Wall -Wextra -Wshadow"
 
 
@@ -39,7 +37,7 @@ def project_files(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -
         f"include/{sources.RUNTIME_HEADER}": (
             data_dir("runtime_c") / "include" / sources.RUNTIME_HEADER
         ).read_text(),
-        "metadata.json": json.dumps(metadata(model, plan, config), indent=1) + "\n",
+        METADATA: json.dumps(metadata(model, plan, config), indent=1) + "\n",
         "CMakeLists.txt": _cmake(model),
         "Makefile": _makefile(model, config),
     }
@@ -84,7 +82,7 @@ def write_folder(files: Mapping[str, str], destination: Path, *, force: bool = F
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
 
-    _replace(destination, write, force)
+    write_whole(destination, write, force=force, marker=METADATA)
 
 
 def write_model_library(
@@ -94,7 +92,7 @@ def write_model_library(
 
     Raises OutputExistsError when `destination` exists and `force` is false.
     """
-    description = json.loads(files["metadata.json"])
+    description = json.loads(files[METADATA])
     document = {
         "version": 7,
         "modules": {
@@ -124,23 +122,4 @@ def write_model_library(
                 entry.size, entry.mode = len(content), 0o644
                 archive.addfile(entry, io.BytesIO(content))
 
-    _replace(destination, write, force)
-
-
-def refuse_existing(destination: Path, force: bool) -> None:
-    """Raise OutputExistsError when `destination` exists and `force` is false."""
-    if destination.exists() and not force:
-        raise OutputExistsError(f"{destination} exists; choose another place or pass --force to replace it")
-
-
-def _replace(destination: Path, write: Callable[[Path], None], force: bool) -> None:
-    refuse_existing(destination, force)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{destination.name}.", dir=destination.parent) as scratch:
-        fresh, old = Path(scratch) / "new", Path(scratch) / "old"
-        write(fresh)
-        if destination.exists():
-            destination.rename(old)
-        fresh.rename(destination)
-        if old.is_dir():
-            shutil.rmtree(old)
+    write_whole(destination, write, force=force)
