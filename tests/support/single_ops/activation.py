@@ -105,6 +105,8 @@ def _leaky_relu() -> Iterator[Case]:
         for alpha in alphas if source is pairs[0][0] else (0.1, 0.25):
             options = Options("LeakyReluOptions", {"alpha": alpha})
             yield _unary("LEAKY_RELU", source, target, options, suffix=f"-alpha{alpha:g}")
+    negative = Options("LeakyReluOptions", {"alpha": -0.5})
+    yield _unary("LEAKY_RELU", Quantization(0.05, 3), Quantization(0.1, -7), negative, suffix="-alpha-0.5")
 
 
 def _hard_swish() -> Iterator[Case]:

@@ -128,10 +128,11 @@ def _several_inputs_and_outputs() -> Network:
     net = NetworkBuilder("several_inputs_and_outputs")
     first = net.input((1, 5, 6, 3), INPUT)
     second = net.input((1, 5, 6, 3), SIGNED)
-    third = net.input((1, 1, 1, 3), HIDDEN)
+    third = net.input((1, 1, 1, 3), SIGNED)
     total = net.binary("ADD", first, second, Quantization(0.06, -70), activation="relu6")
-    scaled = net.binary("MUL", total, third, Quantization(0.09, -11))
-    difference = net.binary("SUB", scaled, first, Quantization(0.07, 2))
+    scaled = net.binary("MUL", total, third, Quantization(0.3, -11))
+    squared = net.binary("MUL", scaled, scaled, Quantization(3.0, -120))
+    difference = net.binary("SUB", scaled, first, Quantization(0.3, 2))
     axis = net.graph.constant("axis", 3)
     classes = net.layer(
         "ARG_MAX",
@@ -141,7 +142,7 @@ def _several_inputs_and_outputs() -> Network:
         Options("ArgMaxOptions", {"output_type": 2}),
         dtype="int32",
     )
-    return net.finish(difference, total, classes)
+    return net.finish(difference, total, squared, classes)
 
 
 def _redundant_operators() -> Network:
