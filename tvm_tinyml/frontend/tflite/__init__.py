@@ -3,5 +3,14 @@
 from __future__ import annotations
 
 from .importer import from_tflite, tensor_names
+from .operators import supported_operators
+from .summary import ModelSummary, OperatorSummary, summarize
 
-__all__ = ["from_tflite", "tensor_names"]
+__all__ = [
+    "ModelSummary",
+    "OperatorSummary",
+    "from_tflite",
+    "summarize",
+    "supported_operators",
+    "tensor_names",
+]

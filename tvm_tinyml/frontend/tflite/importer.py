@@ -47,7 +47,7 @@ def from_tflite(model: ModelSource) -> tuple[Any, dict[str, Any]]:
         ModelError: the file cannot be read, is damaged or contradicts itself.
         UnsupportedError: operators outside the supported set, all of them listed.
     """
-    graph, name = _read(model)
+    graph, name = read_model(model)
     layers = plan_layers(graph, CONVERSIONS)
     return _Emitter(graph, name).module(layers), {}
 
@@ -61,11 +61,12 @@ def tensor_names(model: ModelSource) -> dict[int, str]:
     Raises:
         ModelError: the file cannot be read or is damaged.
     """
-    graph, _ = _read(model)
+    graph, _ = read_model(model)
     return {tensor.index: tensor.name for tensor in graph.tensors}
 
 
-def _read(model: ModelSource) -> tuple[Graph, str]:
+def read_model(model: ModelSource) -> tuple[Graph, str]:
+    """The first subgraph of a model and the model's name, a C identifier; ModelError as for `from_tflite`."""
     if isinstance(model, tflite.Model):
         return read_graph(bytes(model._tab.Bytes), "model", _OPTIONS, root=model), DEFAULT_NAME
     if isinstance(model, bytes | bytearray | memoryview):

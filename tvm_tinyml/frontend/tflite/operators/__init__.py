@@ -29,4 +29,10 @@ CONVERSIONS: dict[str, Conversion] = {
     **conversion.CONVERSIONS,
 }
 
-__all__ = ["CONVERSIONS"]
+
+def supported_operators() -> tuple[str, ...]:
+    """Names of the TFLite operators that can be imported, in alphabetical order."""
+    return tuple(sorted(CONVERSIONS))
+
+
+__all__ = ["CONVERSIONS", "supported_operators"]
