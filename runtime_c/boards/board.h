@@ -21,9 +21,10 @@ intptr_t board_semihosting(uintptr_t operation, const void *arguments);
 typedef void (*board_entry)(void);
 
 /* Call `entry`, whatever its real parameters, with `count` pointer arguments by the family's procedure call
- * standard and return its result. `arguments` must hold at least BOARD_REGISTER_ARGUMENTS words. The free stack is painted before the call;
- * `*stack_bytes` receives the depth the call reached below the stack pointer, arguments on the stack included.
- * The instruction after the call carries the global label board_model_returned. */
+ * standard and return its result. `arguments` must hold at least BOARD_REGISTER_ARGUMENTS words. The free
+ * stack is painted before the call; `*stack_bytes` receives the depth the call reached below the stack
+ * pointer, arguments on the stack included. The instruction after the call carries the global label
+ * board_model_returned. */
 int board_call_model(board_entry entry, const void *const *arguments, uintptr_t count, uint32_t *stack_bytes);
 
 /* The harness: reads the inputs, runs the model, writes the results, ends the program. */

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from pathlib import Path
@@ -180,7 +181,9 @@ def test_missing_emulator_names_the_package(tmp_path: Path, monkeypatch: pytest.
     only_compiler.mkdir()
     for tool in ("gcc", "nm", "size"):
         name = f"riscv64-unknown-elf-{tool}"
-        (only_compiler / name).symlink_to(f"/usr/bin/{name}")
+        path = shutil.which(name)
+        assert path is not None
+        (only_compiler / name).symlink_to(path)
     monkeypatch.setenv("PATH", str(only_compiler))
     with pytest.raises(RunError, match=r"qemu-system-riscv32 is not installed.*qemu-system-misc"):
         run_qemu(project, config, some_inputs(1))
