@@ -65,16 +65,16 @@ class Constant:
 
 @dataclass(eq=False)
 class Call:
-    """A call of a dialect operator; passes change `inputs` and `attrs` in place."""
+    """A call of a dialect operator; passes change it in place, all but `spec`, the static type of its result."""
 
     operator: Operator
     inputs: list[Value]
     attrs: dict[str, Any]
+    spec: TensorSpec = field(init=False)
 
-    @property
-    def spec(self) -> TensorSpec:
-        """Static type; ValueError when inputs and attributes do not fit together."""
-        return self.operator.infer([value.spec for value in self.inputs], self.attrs)
+    def __post_init__(self) -> None:
+        """Infer the type; ValueError when inputs and attributes do not fit together."""
+        self.spec = self.operator.infer([value.spec for value in self.inputs], self.attrs)
 
     @property
     def quantization(self) -> Quantization:
@@ -169,9 +169,13 @@ class Graph:
         """Let everything that reads `old` read `new`; a call that is new to the graph takes the place of `old`."""
         place = self.calls.index(old)
         self.calls[place : place + 1] = [new] if isinstance(new, Call) and new not in self.calls else []
+        self.redirect(old, new)
+        self.outputs = [new if value is old else value for value in self.outputs]
+
+    def redirect(self, old: Value, new: Value) -> None:
+        """Let every call that reads `old` read `new`."""
         for node in self.calls:
             node.inputs = [new if value is old else value for value in node.inputs]
-        self.outputs = [new if value is old else value for value in self.outputs]
 
     def remove_unused(self, value: Value) -> None:
         """Remove `value` if it is a call that nothing reads any more, then its inputs likewise."""

@@ -19,15 +19,15 @@ def _fold(graph: Graph) -> int:
         value = _value(node)
         if value is None:
             continue
+        is_copied_output = node.operator.name == "copy" and graph.is_output(node)
+        changes += not is_copied_output or bool(graph.users(node))
+        graph.redirect(node, value)
         if not graph.is_output(node):
             graph.replace(node, value)
-        elif node.operator.name == "copy":
-            continue
-        else:
+        elif not is_copied_output:
             # An output stays a tensor that the model writes, under its own name.
             common = {key: node.attrs[key] for key in ("name", "tensor", "scale", "zero_point")}
             graph.replace(node, Call(operator("copy"), [value], common))
-        changes += 1
     return changes
 
 
