@@ -36,7 +36,7 @@ def attributes(shape: tuple[int, ...], zero_point: int = 0) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize("scale", [2.0, 3.0, 16.0])
+@pytest.mark.parametrize("scale", [2.0, 3.0, 6.0, 16.0])
 def test_ties_round_away_from_zero_as_in_litert(scale: float) -> None:
     """With unit weights and these output scales, every other accumulator lies on or next to a tie."""
     weight = np.array([[1], [-1], [3]], np.int8)

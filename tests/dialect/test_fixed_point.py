@@ -7,7 +7,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tvm_tinyml.dialect.fixed_functions import count_leading_zeros, exp_negative, reciprocal
@@ -111,19 +111,32 @@ def test_requantising_is_elementwise_over_channels() -> None:
 @given(st.floats(2.0**-14, 2.0), st.integers(1, 2**24))
 def test_an_exact_multiplier_scales_as_double_precision_does(real: float, limit: int) -> None:
     scaling = exact_multiplier(real, limit)
-    assert scaling is not None
+    assume(scaling is not None)
     generator = np.random.default_rng(limit)
     near_ties = [math.ceil((k - 0.5) / real) + d for k in generator.integers(1, 256, 200) for d in (-1, 0)]
     x = np.array([v for v in (*near_ties, *generator.integers(0, limit, 200)) if 0 <= v <= limit] or [0])
     for signed in (x, -x):
         product = signed.astype(np.float64) * real
         rounded = np.copysign(np.floor(np.abs(product) + 0.5), product)
-        scaled = requantize(signed, *scaling, "away")
+        scaled = requantize(signed, *(scaling or (0, 0)), "away")
         np.testing.assert_array_equal(np.clip(scaled, -256, 256), np.clip(rounded, -256, 256))
 
 
 def test_powers_of_two_keep_their_exact_multiplier() -> None:
     assert exact_multiplier(0.5, 2**20) == quantize_multiplier(0.5)
+
+
+def test_ordinary_factors_have_an_exact_multiplier() -> None:
+    factors = 2.0 ** np.random.default_rng(0).uniform(-14, 1, 100)
+    assert all(exact_multiplier(float(real), 2**24) is not None for real in factors)
+
+
+def test_a_factor_whose_ties_31_bits_miss_gets_a_neighbouring_multiplier() -> None:
+    """A sixth of 3 is a tie in double precision; the nearest 31-bit factor lies below a sixth."""
+    nearest, exact = quantize_multiplier(1 / 6), exact_multiplier(1 / 6, 2**16)
+    assert exact == (nearest[0] + 1, nearest[1])
+    assert int(requantize(np.int64(3), *nearest, "away")) == 0
+    assert int(requantize(np.int64(3), *exact, "away")) == 1
 
 
 def test_no_exact_multiplier_is_admitted_when_31_bits_cannot_be() -> None:
