@@ -52,10 +52,11 @@ def build(program: Path, command: str, *flags: str) -> Path:
     return program
 
 
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=[(), ("-D__ARM_ARCH_6M__",)], ids=["general", "armv6m"])
+def driver(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The driver with the general arithmetic, and with what the header does without a 64-bit product."""
     folder = tmp_path_factory.mktemp("fixed_point")
-    return build(folder / "driver", compiler("gcc"), "-std=c99", "-O1", *SANITIZERS)
+    return build(folder / "driver", compiler("gcc"), "-std=c99", "-O1", *SANITIZERS, *request.param)
 
 
 def run(driver: Path, function: str, *arguments: Array) -> Array:
