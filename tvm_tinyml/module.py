@@ -88,13 +88,7 @@ class AOTModule:
         """Run several inferences in one boot; arguments as in `run`. `keep_elf`: where to leave the firmware."""
         module = self.for_board(board)
         batches = [module.ordered(one) for one in inputs]
-        runner = module.config.board.runner if module.config.board is not None else "none"
-        if runner == "none":
-            where = module.config.board.name if module.config.board else f"core {module.config.core.name}"
-            raise RunError(
-                f"{where} can be compiled for, but not run here; export the project, or name a board "
-                "that is emulated (see `tvm-tinyml targets`)"
-            )
+        runner = runner_of(module.config)
         with module.project_folder() as folder:
             if runner == "host":
                 host = HostModel(folder, module.config)
@@ -107,7 +101,9 @@ class AOTModule:
 
         The model is compiled again so that no tensor's memory is reused: a debugging aid.
         """
-        config = parse_target("tinyml -mcpu=host" + (" -rounding=tflm" if self.config.rounding == "tflm" else ""))
+        config = parse_target(
+            "tinyml -mcpu=host" + (" -rounding=tflm" if self.config.rounding == "tflm" else "")
+        )
         compiled = compile_module(self.relax_module, config, keep_all=True)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / self.name
@@ -123,12 +119,8 @@ class AOTModule:
 
     def for_board(self, board: str | None) -> AOTModule:
         """This module, or the same model compiled for another board of the same core (or the host)."""
-        if board is None or (self.config.board is not None and board == self.config.board.name):
-            return self
-        options = f" -rounding={self.config.rounding} -io={self.config.io} -planner={self.config.planner}"
-        core = "host" if board == "host" else self.config.core.name
-        place = "" if board == "host" else f" -board={board} -compiler={self.config.compiler}"
-        return AOTModule(self.relax_module, parse_target(f"tinyml -mcpu={core}{place}{options}"))
+        config = config_for_board(self.config, board)
+        return self if config is self.config else AOTModule(self.relax_module, config)
 
     def ordered(self, inputs: Inputs) -> list[Array]:
         """Inputs as a list in the model's order; RunError when names or their number do not match."""
@@ -148,3 +140,38 @@ class AOTModule:
         """The project in a temporary folder."""
         with tempfile.TemporaryDirectory() as scratch:
             yield self.export_folder(Path(scratch) / self.name)
+
+
+def config_for_board(config: TargetConfig, board: str | None) -> TargetConfig:
+    """`config` when it already is for `board` (None: any), else one for that board of the same core, or the host.
+
+    Options and memory budgets are kept; a budget that was the old board's memory becomes that of the new one.
+    TargetError for an unknown board, one that cannot have the core, or one too small for a budget.
+    """
+    own = config.board
+    if board is None or (own is not None and board == own.name):
+        return config
+    words = [f"-rounding={config.rounding}", f"-io={config.io}", f"-planner={config.planner}"]
+    if board == "host":
+        words.append("-mcpu=host")
+    else:
+        words += [f"-mcpu={config.core.name}", f"-board={board}", f"-compiler={config.compiler}"]
+    for option, budget, memory in (
+        ("ram", config.ram_bytes, own.ram_bytes if own else None),
+        ("flash", config.flash_bytes, own.flash_bytes if own else None),
+    ):
+        if budget is not None and budget != memory:
+            words.append(f"-{option}={budget}")
+    return parse_target(" ".join(["tinyml", *words]))
+
+
+def runner_of(config: TargetConfig) -> str:
+    """What runs programs for `config`: "host" or "qemu"; RunError when it can only be compiled for."""
+    runner = config.board.runner if config.board is not None else "none"
+    if runner == "none":
+        where = config.board.name if config.board is not None else f"core {config.core.name}"
+        raise RunError(
+            f"{where} can be compiled for, but not run here; export the project, or name a board "
+            "that is emulated (see `tvm-tinyml targets`)"
+        )
+    return runner
