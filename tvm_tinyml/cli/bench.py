@@ -2,123 +2,171 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from tvm_tinyml.errors import BuildError, PlanError
+from tvm_tinyml.errors import BuildError, PlanError, RunError, TinyMLError
+from tvm_tinyml.output import refuse_existing, write_text
 
-from .common import import_model, json_option, print_json, print_table, progress
-from .run import CHECK_FAILED, random_inputs
+from .common import Model, force_option, import_model, json_option, print_json, print_table
+from .results import COLUMNS, CSV_FILE, MARKDOWN_FILE, csv_text, markdown_text, table_rows
+from .run import CHECK_FAILED
 
-COLUMNS = (
-    "model",
-    "target",
-    "board",
-    "MACs",
-    "instructions",
-    "per MAC",
-    "arena",
-    "lower bound",
-    "stack",
-    "text",
-    "rodata",
-    "data",
-    "bit-exact",
-    "reference",
-)
+if TYPE_CHECKING:
+    from tvm_tinyml.target import TargetConfig
+
+    from .tensors import Array
 
 
 @click.command("bench")
 @click.argument("models", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("--target", "-t", "targets", multiple=True, required=True, help="Repeat for several targets.")
-@click.option("--inputs", "count", default=5, show_default=True, help="Random inputs to check per model and target.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="Folder for results.csv and results.md.")
+@click.option(
+    "--target",
+    "-t",
+    "targets",
+    multiple=True,
+    required=True,
+    metavar="TARGET",
+    help="Repeat for several targets.",
+)
+@click.option(
+    "--inputs",
+    "count",
+    default=5,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Random inputs to check per model and target.",
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help=f"Folder for {CSV_FILE} and {MARKDOWN_FILE}."
+)
+@force_option
 @json_option
 def bench_command(
-    models: Sequence[Path], targets: Sequence[str], count: int, output: Path | None, as_json: bool
+    models: Sequence[Path],
+    targets: Sequence[str],
+    count: int,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
-    """Run MODELS on every target; bytes and exact instructions of one inference."""
-    rows = [row for model in models for row in _bench_model(model, targets, count)]
-    if output is not None:
-        _write(output, rows)
-    if as_json:
-        print_json({"results": rows})
-    else:
-        print_table("Results", COLUMNS, [tuple(row[column] for column in COLUMNS) for row in rows])
-    if any(row["bit-exact"] == "no" for row in rows):
-        sys.exit(CHECK_FAILED)
+    """Measure MODELS on every target and check their outputs.
 
-
-def _bench_model(path: Path, targets: Sequence[str], count: int) -> list[dict[str, Any]]:
-    from tvm_tinyml import relay
-    from tvm_tinyml.reference import reference_outputs
+    Instructions are those of one inference and exact, sizes are in bytes. A model that does not fit a target is a
+    line with the reason. The exit code is 1 when an output differs from the reference or a program fails.
+    """
     from tvm_tinyml.target import parse_target
 
     configs = [parse_target(target) for target in targets]
-    module = import_model(path)
-    rows = []
-    references: dict[str, tuple[str, list[list[Any]]]] = {}
+    files = [] if output is None else [output / CSV_FILE, output / MARKDOWN_FILE]
+    for file in files:
+        refuse_existing(file, force)
+    tools = _tools(configs)
+    imported = [import_model(path) for path in models]
+    rows: list[dict[str, Any]] = []
+    for model in imported:
+        bench = _ModelBench(model, count)
+        for config in configs:
+            position = f"[{len(rows) + 1}/{len(imported) * len(configs)}]"
+            click.echo(f"{position} {model.path.stem} on {config}", err=True)
+            rows.append(bench.row(config))
+    for file, text in zip(files, (csv_text(rows), markdown_text(rows, tools, count)), strict=False):
+        write_text(file, text, force=force)
+    if as_json:
+        print_json({"inputs": count, "tools": tools, "results": rows})
+    else:
+        print_table("Results", COLUMNS, table_rows(rows))
+    if any(row["bit_exact"] is False for row in rows):
+        sys.exit(CHECK_FAILED)
+
+
+def _tools(configs: Sequence[TargetConfig]) -> dict[str, str]:
+    """Version of every program the results depend on, by name.
+
+    BuildError or RunError when one is missing, before any work is done; RunError for a target that cannot run here.
+    """
+    from tvm_tinyml.module import runner_of
+    from tvm_tinyml.runner.tools import require_program, run_tool
+
+    programs: dict[str, type[TinyMLError]] = {}
     for config in configs:
-        with progress(f"{path.stem} on {config}"):
-            try:
-                built = relay.build(module, target=config)
-                inputs = [random_inputs(built.compiled.model.inputs, seed) for seed in range(count)]
-                report = built.run_many(inputs)
-            except (PlanError, BuildError) as error:
-                rows.append(_empty_row(path, str(config), f"does not fit: {error}"))
-                continue
-            if config.rounding not in references:
-                answers = [reference_outputs(module, path, one, config.rounding) for one in inputs]
-                references[config.rounding] = (answers[0][0], [outputs for _, outputs in answers])
-        name, expected = references[config.rounding]
-        exact = all(
-            np.array_equal(got, want)
-            for outputs, wanted in zip(report.outputs, expected, strict=True)
-            for got, want in zip(outputs, wanted, strict=True)
-        )
+        runner_of(config)
+        programs[config.compiler_command()[0]] = BuildError
+        if config.board is not None and config.board.qemu is not None:
+            programs[config.linker_command()[0]] = BuildError
+            programs[config.board.qemu.binary] = RunError
+    for program, error in programs.items():
+        require_program(program, error)
+    return {
+        program: run_tool(
+            [program, "--version"], Path.cwd(), f"asking {program} for its version"
+        ).splitlines()[0]
+        for program in sorted(programs)
+    }
+
+
+class _ModelBench:
+    """One model on one target after the other; inputs and references are the same for all of them."""
+
+    def __init__(self, model: Model, count: int) -> None:
+        from .tensors import random_inputs
+
+        self.model = model
+        self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
+        self._references: dict[str, tuple[str, list[list[Array]]]] = {}
+
+    def row(self, config: TargetConfig) -> dict[str, Any]:
+        """Figures of one target, or the reason why there are none."""
+        from tvm_tinyml.runner.tools import ToolError
+
+        row: dict[str, Any] = dict.fromkeys(COLUMNS)
+        row |= {"model": self.model.path.stem, "target": str(config)}
+        try:
+            return row | self._measure(config)
+        except (PlanError, BuildError, RunError) as error:
+            # Not fitting is a property of the pair; code that does not compile or run is a failed check.
+            failed = isinstance(error, RunError | ToolError)
+            return row | {"bit_exact": False if failed else None, "failure": str(error).splitlines()[0]}
+
+    def _measure(self, config: TargetConfig) -> dict[str, Any]:
+        from tvm_tinyml import relay
+
+        from .tensors import mismatches
+
+        built = relay.build(self.model.module, target=config)
+        report = built.run_many(self.inputs)
+        reference, expected = self._reference(config.rounding)
+        differing = [mismatches(got, want) for got, want in zip(report.outputs, expected, strict=True)]
         macs = sum(layer.macs for layer in built.compiled.model.layers)
         flash = report.flash
-        rows.append(
-            {
-                "model": path.stem,
-                "target": str(config),
-                "board": report.board,
-                "MACs": macs,
-                "instructions": report.instructions,
-                "per MAC": round(report.instructions / macs, 3) if report.instructions and macs else None,
-                "arena": report.arena_bytes,
-                "lower bound": built.compiled.plan.lower_bound,
-                "stack": report.stack_bytes,
-                "text": flash.text if flash else None,
-                "rodata": flash.rodata if flash else None,
-                "data": flash.data if flash else None,
-                "bit-exact": "yes" if exact else "no",
-                "reference": name,
-            }
-        )
-    return rows
+        return {
+            "board": report.board,
+            "macs": macs,
+            "instructions": report.instructions,
+            "instructions_per_mac": (
+                round(report.instructions / macs, 3) if report.instructions is not None and macs else None
+            ),
+            "arena_bytes": report.arena_bytes,
+            "lower_bound_bytes": built.compiled.plan.lower_bound,
+            "stack_bytes": report.stack_bytes,
+            "text_bytes": None if flash is None else flash.text,
+            "rodata_bytes": None if flash is None else flash.rodata,
+            "data_bytes": None if flash is None else flash.data,
+            "bit_exact": not any(any(counts) for counts in differing),
+            "reference": reference,
+        }
 
+    def _reference(self, rounding: str) -> tuple[str, list[list[Array]]]:
+        from tvm_tinyml.reference import reference_outputs
 
-def _empty_row(path: Path, target: str, note: str) -> dict[str, Any]:
-    return dict.fromkeys(COLUMNS) | {"model": path.stem, "target": target, "bit-exact": note.split(";")[0]}
-
-
-def _write(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    (folder / "results.csv").write_text(text.getvalue())
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
-    for row in rows:
-        cells = [f"{value:,}" if isinstance(value, int) else str(value or "–") for value in row.values()]
-        lines.append("| " + " | ".join(cells) + " |")
-    (folder / "results.md").write_text("\n".join(lines) + "\n")
+        if rounding not in self._references:
+            answers = [
+                reference_outputs(self.model.module, self.model.path, inputs, rounding)
+                for inputs in self.inputs
+            ]
+            self._references[rounding] = (answers[0][0], [outputs for _, outputs in answers])
+        return self._references[rounding]

@@ -1,20 +1,24 @@
-"""What the subcommands share: their arguments, progress, tables and JSON output."""
+"""What the subcommands share: their arguments, the model, progress, tables and JSON output."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from tvm_tinyml.errors import ModelError
 
-Function = TypeVar("Function", bound=Callable[..., Any])
+# A pipe has no width of its own: wide enough that no table is cut.
+PIPE_WIDTH = 160
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 target_option = click.option(
@@ -24,7 +28,22 @@ target_option = click.option(
     metavar="TARGET",
     help='For example "tinyml -mcpu=cortex-m55"; `tvm-tinyml targets` lists cores, boards and options.',
 )
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."
+)
+
+
+@dataclass(frozen=True)
+class Model:
+    """An imported model file.
+
+    signature: name, inputs and outputs as the importer describes them.
+    """
+
+    path: Path
+    module: Any
+    signature: Mapping[str, Any]
 
 
 @contextmanager
@@ -32,24 +51,33 @@ def progress(message: str) -> Iterator[None]:
     """Show what is being done, on standard error and only to a person."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with console.status(message):
+        with console.status(Text(message)):
             yield
     else:
         yield
 
 
-def import_model(path: Path) -> Any:
-    """Relax module of a model file.
+def import_model(path: Path) -> Model:
+    """Read a model file.
 
-    Raises ModelError when the file cannot be read, is not of a known kind, or is broken.
+    Raises ModelError when it cannot be read, is not of a known kind, or is broken; UnsupportedError when it uses
+    something that cannot be compiled.
     """
-    from tvm_tinyml import frontend
-
-    if not path.is_file():
-        raise ModelError(f"{path}: no such file; pass a .tflite model")
+    require_file(path)
     with progress(f"Reading {path.name}"):
+        from tvm_tinyml import frontend
+        from tvm_tinyml.lower import SIGNATURE_ATTR
+
         module, _ = frontend.from_tflite(path)
-    return module
+    return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]))
+
+
+def require_file(path: Path) -> None:
+    """Raise ModelError when there is no model file at `path`, before anything slow is imported."""
+    if path.is_dir():
+        raise ModelError(f"{path} is a folder; pass a .tflite file")
+    if not path.exists():
+        raise ModelError(f"{path}: no such file; pass a .tflite file")
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -59,29 +87,36 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print a table; numbers are grouped and aligned to the right."""
-    table = Table(title=title, title_justify="left", title_style="bold")
+    table = Table(title=Text(title), title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
-        numeric = any(isinstance(row[index], int | float) for row in rows)
+        numeric = any(type(row[index]) in (int, float) for row in rows)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(_cell(value) for value in row))
+        # Names come from the model file and may look like the terminal library's markup.
+        table.add_row(*(Text(cell(value)) for value in row))
     _console().print(table)
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """Print name and value pairs, one per line."""
-    width = max(len(name) for name in facts)
-    for name, value in facts.items():
-        click.echo(f"{name:<{width}}  {_cell(value)}")
+    """Print name and value pairs, one per line; those without a value are left out."""
+    known = {name: value for name, value in facts.items() if value is not None}
+    width = max(map(len, known), default=0)
+    for name, value in known.items():
+        click.echo(f"{name:<{width}}  {cell(value)}")
+
+
+def terminal_width() -> int:
+    """Characters per line of the terminal, or of a comfortable page when there is none."""
+    return _console().width
 
 
 def _console() -> Console:
-    # A pipe has no width of its own: wide enough that no table is cut.
     console = Console()
-    return console if console.is_terminal else Console(width=160)
+    return console if console.is_terminal else Console(width=PIPE_WIDTH)
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value as people read it: grouped digits, yes and no, "-" for none."""
     if value is None:
         return "-"
     if isinstance(value, bool):

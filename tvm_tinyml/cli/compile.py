@@ -7,7 +7,10 @@ from typing import Any
 
 import click
 
+from tvm_tinyml.output import refuse_existing
+
 from .common import (
+    force_option,
     import_model,
     json_option,
     model_argument,
@@ -19,6 +22,8 @@ from .common import (
     target_option,
 )
 
+ARCHIVE = ".tar"
+
 
 @click.command("compile")
 @model_argument
@@ -28,23 +33,24 @@ from .common import (
     "-o",
     required=True,
     type=click.Path(path_type=Path),
-    help="Folder to write, or a Model Library Format archive when it ends in .tar.",
+    help=f"Folder to write, or a Model Library Format archive when it ends in {ARCHIVE}.",
 )
-@click.option("--force", is_flag=True, help="Replace an existing output.")
+@force_option
 @json_option
 def compile_command(model: Path, target: str, output: Path, force: bool, as_json: bool) -> None:
     """Compile MODEL to C with one static memory plan."""
-    from tvm_tinyml import relay
-    from tvm_tinyml.codegen.metadata import metadata
-    from tvm_tinyml.codegen.project import refuse_existing
     from tvm_tinyml.target import parse_target
 
     config = parse_target(target)
-    refuse_existing(output, force)
-    module = import_model(model)
-    with progress(f"Compiling for {config}"):
-        built = relay.build(module, target=config)
-        if output.suffix == ".tar":
+    is_archive = output.suffix == ARCHIVE
+    refuse_existing(output, force, None if is_archive else "metadata.json")
+    imported = import_model(model)
+    with progress(f"Compiling {imported.path.name} for {config}"):
+        from tvm_tinyml import relay
+        from tvm_tinyml.codegen.metadata import metadata
+
+        built = relay.build(imported.module, target=config)
+        if is_archive:
             built.export_model_library_format(output, force=force)
         else:
             built.export_folder(output, force=force)
@@ -52,7 +58,9 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
     if as_json:
         print_json(description | {"output": str(output)})
         return
-    print_table("Layers", ("", "operator", "output", "shape", "MACs", "constants", "schedule"), _rows(description))
+    print_table(
+        "Layers", ("", "operator", "output", "shape", "MACs", "constants", "schedule"), _rows(description)
+    )
     print_facts(
         {
             "target": description["target"],
@@ -67,11 +75,13 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
 
 
 def _rows(description: dict[str, Any]) -> list[tuple[Any, ...]]:
+    from tvm_tinyml.memory.occupancy import shortened
+
     return [
         (
             layer["name"],
             layer["operator"],
-            layer["output_tensor"],
+            shortened(layer["output_tensor"], 48),
             shape_text(layer["shape"]),
             layer["macs"],
             layer["constant_bytes"],

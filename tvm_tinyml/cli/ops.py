@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from .common import json_option, print_json, print_table
@@ -10,25 +12,26 @@ from .common import json_option, print_json, print_table
 @click.command("ops")
 @json_option
 def ops_command(as_json: bool) -> None:
-    """List the TFLite operators that can be compiled and the operators of the dialect."""
+    """List the operators that can be compiled."""
     from tvm_tinyml.dialect import operators
     from tvm_tinyml.frontend.tflite import supported_operators
 
     supported = supported_operators()
+    dialect: list[dict[str, Any]] = [
+        {
+            "name": operator.relax_name,
+            "arguments": list(operator.inputs),
+            "is_view": operator.is_view,
+            "meaning": (operator.compute.__doc__ or "").split("\n")[0],
+        }
+        for operator in operators().values()
+    ]
     if as_json:
-        print_json(
-            {
-                "tflite": supported,
-                "dialect": {name: list(operator.inputs) for name, operator in operators().items()},
-            }
-        )
+        print_json({"tflite": list(supported), "dialect": dialect})
         return
-    print_table("TFLite operators", ("operator",), [(name,) for name in supported])
+    print_table("TFLite operators (int8, batch 1)", ("operator",), [(name,) for name in supported])
     print_table(
         "Dialect",
         ("operator", "arguments", "meaning"),
-        [
-            (operator.relax_name, ", ".join(operator.inputs), (operator.compute.__doc__ or "").split("\n")[0])
-            for operator in operators().values()
-        ],
+        [(row["name"], ", ".join(row["arguments"]), row["meaning"]) for row in dialect],
     )

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
-from tvm_tinyml.errors import RunError
+from tvm_tinyml.output import refuse_existing, write_whole
 
 from .common import (
+    Model,
+    force_option,
     import_model,
     json_option,
     model_argument,
@@ -25,23 +28,38 @@ from .common import (
     target_option,
 )
 
+if TYPE_CHECKING:
+    from tvm_tinyml.runner import RunReport
+    from tvm_tinyml.target import TargetConfig
+
+    from .tensors import Array
+
 CHECK_FAILED = 1
+REPORT = "report.json"
 
 
 @click.command("run")
 @model_argument
 @target_option
-@click.option("--board", help="Board to run on; the target's own when not given.")
+@click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @click.option(
     "--input",
     "input_files",
     multiple=True,
     type=click.Path(path_type=Path),
-    help="A .npy file per model input, in order.",
+    help="A .npy file; repeat for each model input, in order.",
 )
-@click.option("--random", "seed", type=int, help="Random inputs from this seed.")
+@click.option(
+    "--random", "seed", type=click.IntRange(min=0), help="Random inputs from this seed (default: 0)."
+)
 @click.option("--check", is_flag=True, help="Compare with the reference; exit code 1 when an output differs.")
-@click.option("--save", type=click.Path(path_type=Path), help="Folder for outputs and firmware; a new one by default.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(path_type=Path),
+    help=f"Folder for outputs, firmware and {REPORT}; a new temporary one when not given.",
+)
+@force_option
 @json_option
 def run_command(
     model: Path,
@@ -50,110 +68,154 @@ def run_command(
     input_files: Sequence[Path],
     seed: int | None,
     check: bool,
-    save: Path | None,
+    output: Path | None,
+    force: bool,
     as_json: bool,
 ) -> None:
-    """Run MODEL once and report outputs, instructions, memory and flash."""
-    from tvm_tinyml import relay
-    from tvm_tinyml.reference import reference_outputs
+    """Run one inference of MODEL, on an emulated board or here.
+
+    Reports outputs, exact instructions in total and per layer, arena, stack and flash.
+    """
     from tvm_tinyml.target import parse_target
 
+    from .tensors import random_inputs, read_inputs
+
+    if input_files and seed is not None:
+        raise click.UsageError("--input and --random exclude each other")
     config = parse_target(target)
-    module = import_model(model)
-    with progress(f"Compiling for {config}"):
-        built = relay.build(module, target=config).for_board(board)
-    inputs = _inputs(built, input_files, seed)
-    folder = save if save is not None else Path(tempfile.mkdtemp(prefix=f"{built.name}-"))
-    folder.mkdir(parents=True, exist_ok=True)
-    elf = folder / f"{built.name}.elf" if built.config.core.family != "host" else None
-    with progress(f"Running on {built.config.board.name if built.config.board else built.config.core.name}"):
-        report = built.run_many([inputs], keep_elf=elf)
-    outputs = report.outputs[0]
-    paths = []
-    for index, output in enumerate(outputs):
-        paths.append(folder / f"output_{index}.npy")
-        np.save(paths[-1], output)
-    reference, exact = None, None
-    if check:
-        with progress("Computing the reference"):
-            reference, expected = reference_outputs(module, model, inputs, built.config.rounding)
-        exact = all(np.array_equal(got, want) for got, want in zip(outputs, expected, strict=True))
-    document: dict[str, Any] = {
-        "model": built.name,
-        "target": str(built.config),
+    if output is not None:
+        refuse_existing(output, force, REPORT)
+    imported = import_model(model)
+    config = _config_to_run(config, board)
+    described = imported.signature["inputs"]
+    inputs = read_inputs(input_files, described) if input_files else random_inputs(described, seed or 0)
+    with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as scratch:
+        report = _run(imported, config, inputs, Path(scratch) / f"{imported.signature['name']}.elf")
+        verdict = _verdict(imported, config, inputs, report.outputs[0], check)
+        place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
+        document = _document(imported, config, report, verdict, place)
+        _save(place, report, document, force)
+    if as_json:
+        print_json(document)
+    else:
+        _print(document, report.outputs[0])
+    if document["bit_exact"] is False:
+        sys.exit(CHECK_FAILED)
+
+
+def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
+    from tvm_tinyml.module import config_for_board, runner_of
+
+    config = config_for_board(config, board)
+    runner_of(config)
+    return config
+
+
+def _run(model: Model, config: TargetConfig, inputs: Sequence[Array], elf: Path) -> RunReport:
+    from tvm_tinyml import relay
+
+    with progress(f"Compiling {model.path.name} for {config}"):
+        built = relay.build(model.module, target=config)
+    where = config.board.name if config.board is not None else config.core.name
+    with progress(f"Running {model.path.name} on {where}"):
+        return built.run_many([inputs], keep_elf=None if config.core.family == "host" else elf)
+
+
+def _verdict(
+    model: Model, config: TargetConfig, inputs: Sequence[Array], outputs: Sequence[Array], check: bool
+) -> dict[str, Any]:
+    """What the comparison with the reference says; everything unknown without a check."""
+    if not check:
+        return {"bit_exact": None, "reference": None, "mismatches": None}
+    from tvm_tinyml.reference import reference_outputs
+
+    from .tensors import mismatches
+
+    with progress("Computing the reference"):
+        reference, expected = reference_outputs(model.module, model.path, inputs, config.rounding)
+    differing = mismatches(outputs, expected)
+    return {"bit_exact": not any(differing), "reference": reference, "mismatches": differing}
+
+
+def _document(
+    model: Model, config: TargetConfig, report: RunReport, verdict: Mapping[str, Any], place: Path
+) -> dict[str, Any]:
+    return {
+        "model": model.signature["name"],
+        "target": str(config),
         "board": report.board,
-        "outputs": [str(path) for path in paths],
-        "bit_exact": exact,
-        "reference": reference,
+        "outputs": [str(place / _output_name(index)) for index in range(len(report.outputs[0]))],
+        **verdict,
         "instructions": report.instructions,
         "layers": [asdict(layer) for layer in report.layers],
         "arena_bytes": report.arena_bytes,
         "stack_bytes": report.stack_bytes,
-        "flash": asdict(report.flash) if report.flash is not None else None,
-        "elf": str(report.elf) if report.elf is not None else None,
+        "flash": None if report.flash is None else asdict(report.flash),
+        "elf": None if report.elf is None else str(place / report.elf.name),
     }
-    if as_json:
-        print_json(document)
-    else:
-        _print(document, outputs)
-    if exact is False:
-        sys.exit(CHECK_FAILED)
 
 
-def _inputs(built: Any, files: Sequence[Path], seed: int | None) -> list[Any]:
-    if files and seed is not None:
-        raise RunError("--input and --random exclude each other")
-    infos = built.compiled.model.inputs
-    if not files:
-        return random_inputs(infos, 0 if seed is None else seed)
-    arrays = []
-    for file in files:
-        try:
-            arrays.append(np.load(file, allow_pickle=False))
-        except (OSError, ValueError) as error:
-            raise RunError(f"{file}: not a readable .npy file: {error}") from error
-    return list(built.ordered(arrays))
+def _output_name(index: int) -> str:
+    return f"output_{index}.npy"
 
 
-def random_inputs(infos: Sequence[Any], seed: int) -> list[Any]:
-    """Inputs over the full range of each integer type; floats that cover what the first layer quantises."""
-    generator = np.random.default_rng(seed)
-    arrays = []
-    for info in infos:
-        dtype = np.dtype(info.spec.dtype)
-        if dtype.kind == "f":
-            arrays.append(generator.normal(0.0, 1.0, info.spec.shape).astype(dtype))
-        else:
-            limits = np.iinfo(dtype)
-            arrays.append(
-                generator.integers(limits.min, limits.max, info.spec.shape, dtype=dtype, endpoint=True)
-            )
-    return arrays
+def _save(place: Path, report: RunReport, document: Mapping[str, Any], force: bool) -> None:
+    import numpy as np
+
+    def write(folder: Path) -> None:
+        folder.mkdir()
+        for index, value in enumerate(report.outputs[0]):
+            np.save(folder / _output_name(index), value)
+        if report.elf is not None:
+            shutil.copyfile(report.elf, folder / report.elf.name)
+        (folder / REPORT).write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+    write_whole(place, write, force=force, marker=REPORT)
 
 
-def _print(document: dict[str, Any], outputs: Sequence[Any]) -> None:
+def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
     if document["layers"]:
-        total = document["instructions"]
-        print_table(
-            "Instructions",
-            ("layer", "function", "instructions", "share %"),
-            [
-                (layer["name"], layer["function"], layer["instructions"], 100.0 * layer["instructions"] / total)
-                for layer in document["layers"]
-            ],
-        )
+        rows = [
+            (
+                layer["name"],
+                layer["function"],
+                layer["instructions"],
+                f"{layer['instructions'] / document['instructions']:.1%}",
+            )
+            for layer in document["layers"]
+        ]
+        print_table("One inference, layer by layer", ("layer", "function", "instructions", "share"), rows)
     flash = document["flash"]
-    facts = {
-        "target": document["target"],
-        "board": document["board"],
-        "instructions": document["instructions"],
-        "arena (bytes)": document["arena_bytes"],
-        "stack (bytes)": document["stack_bytes"],
-        "flash (bytes)": ", ".join(f"{key} {value:,}" for key, value in flash.items()) if flash else None,
-        "bit-exact": None if document["bit_exact"] is None else document["bit_exact"],
-        "reference": document["reference"],
-    }
-    print_facts({name: value for name, value in facts.items() if value is not None})
-    for path, output in zip(document["outputs"], outputs, strict=True):
-        text = np.array2string(output.ravel(), threshold=24, max_line_width=100)
-        click.echo(f"{path}: {output.dtype} {list(output.shape)} {text}")
+    print_facts(
+        {
+            "target": document["target"],
+            "board": document["board"],
+            "instructions": document["instructions"],
+            "arena (bytes)": document["arena_bytes"],
+            "stack (bytes)": document["stack_bytes"],
+            "flash (bytes)": flash and ", ".join(f"{section} {size:,}" for section, size in flash.items()),
+            "bit-exact": _exactness(document, outputs),
+            "firmware": document["elf"],
+        }
+    )
+    for path, value in zip(document["outputs"], outputs, strict=True):
+        click.echo(f"{path}: {value.dtype} {list(value.shape)}\n  {_values(value)}")
+
+
+def _exactness(document: Mapping[str, Any], outputs: Sequence[Array]) -> str | None:
+    if document["bit_exact"] is None:
+        return None
+    if document["bit_exact"]:
+        return f"yes (reference: {document['reference']})"
+    counts = ", ".join(
+        f"output {index}: {count:,} of {value.size:,} elements differ"
+        for index, (count, value) in enumerate(zip(document["mismatches"], outputs, strict=True))
+        if count
+    )
+    return f"no (reference: {document['reference']}; {counts})"
+
+
+def _values(value: Array) -> str:
+    import numpy as np
+
+    return np.array2string(value.ravel(), threshold=24, max_line_width=100, prefix="  ")

@@ -5,8 +5,28 @@ from __future__ import annotations
 import click
 
 from tvm_tinyml.target import OPTIONS, list_boards, list_cores
+from tvm_tinyml.target.config import INPUT_OUTPUT, PLANNER_METHODS, ROUNDINGS
+from tvm_tinyml.target.hardware import COMPILERS, describe_region
 
-from .common import json_option, print_json, print_table
+from .common import json_option, print_facts, print_json, print_table
+
+# What each option means, and the values of those that are a choice.
+MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "mcpu": ("core, see above", ()),
+    "board": ("board, see above; sets the memory budgets", ()),
+    "compiler": ("C compiler; the default depends on the core", COMPILERS),
+    "ram": ("bytes the arena may take, for example 64K", ()),
+    "flash": ("bytes code and constants may take, for example 512K", ()),
+    "rounding": (
+        f"rounding as LiteRT's reference kernels or as TFLite Micro; default {ROUNDINGS[0]}",
+        ROUNDINGS,
+    ),
+    "io": (
+        f"whether inputs and outputs lie in the arena or in the caller's buffers; default {INPUT_OUTPUT[0]}",
+        INPUT_OUTPUT,
+    ),
+    "planner": (f"how the arena is planned; default {PLANNER_METHODS[0]}", PLANNER_METHODS),
+}
 
 
 @click.command("targets")
@@ -18,7 +38,14 @@ def targets_command(as_json: bool) -> None:
         print_json(
             {
                 "cores": {
-                    core.name: {"features": sorted(core.features), "default_board": core.default_board}
+                    core.name: {
+                        "title": core.title,
+                        "family": core.family,
+                        "features": sorted(core.features),
+                        "default_board": core.default_board,
+                        "compilers": list(core.flags),
+                        "default_compiler": core.default_compiler,
+                    }
                     for core in cores
                 },
                 "boards": {
@@ -28,17 +55,21 @@ def targets_command(as_json: bool) -> None:
                         "runner": board.runner,
                         "ram_bytes": board.ram_bytes,
                         "flash_bytes": board.flash_bytes,
+                        "memory": [describe_region(region) for region in board.memory],
                     }
                     for board in boards
                 },
-                "options": list(OPTIONS),
+                "options": {
+                    name: {"meaning": MEANINGS[name][0], "values": list(MEANINGS[name][1])}
+                    for name in OPTIONS
+                },
             }
         )
         return
     print_table(
         "Cores (-mcpu=)",
-        ("core", "features", "default board"),
-        [(core.name, " ".join(sorted(core.features)), core.default_board) for core in cores],
+        ("core", "features", "compilers", "default board"),
+        [(c.name, " ".join(sorted(c.features)), " ".join(c.flags), c.default_board) for c in cores],
     )
     print_table(
         "Boards (-board=)",
@@ -48,4 +79,10 @@ def targets_command(as_json: bool) -> None:
             for b in boards
         ],
     )
-    click.echo("Options: " + " ".join(f"-{option}=" for option in OPTIONS))
+    click.echo('Options of a target string, "tinyml -mcpu=cortex-m55 -ram=64K ...":')
+    print_facts({f"  -{name}=": _meaning(name) for name in OPTIONS})
+
+
+def _meaning(option: str) -> str:
+    meaning, values = MEANINGS[option]
+    return f"{'|'.join(values)}: {meaning}" if values else meaning

@@ -1,0 +1,98 @@
+"""`tvm-tinyml plan`: where every tensor lies in the arena and when, as a map in the terminal or a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tvm_tinyml.output import refuse_existing, write_text
+
+from .common import (
+    force_option,
+    import_model,
+    json_option,
+    model_argument,
+    print_facts,
+    print_json,
+    progress,
+    target_option,
+    terminal_width,
+)
+
+WIDEST_MAP = 140
+
+
+@click.command("plan")
+@model_argument
+@target_option
+@click.option("--svg", type=click.Path(path_type=Path), help="Draw the map into this file as well.")
+@force_option
+@json_option
+def plan_command(model: Path, target: str, svg: Path | None, force: bool, as_json: bool) -> None:
+    """Show where the tensors of MODEL lie in memory, and when."""
+    from tvm_tinyml.target import parse_target
+
+    config = parse_target(target)
+    if svg is not None:
+        refuse_existing(svg, force)
+    imported = import_model(model)
+    with progress(f"Planning {model.name} for {config}"):
+        from tvm_tinyml.memory import draw_svg, draw_text
+        from tvm_tinyml.pipeline import compile_module
+
+        compiled = compile_module(imported.module, config)
+    program, plan = compiled.program, compiled.plan
+    if svg is not None:
+        title = f"{imported.signature['name']} for {config}"
+        write_text(svg, draw_svg(program, plan, title=title), force=force)
+    if as_json:
+        header = {"model": imported.signature["name"], "target": str(config)}
+        print_json(header | _document(compiled) | {"svg": None if svg is None else str(svg)})
+        return
+    click.echo(draw_text(program, plan, width=min(terminal_width(), WIDEST_MAP)))
+    click.echo()
+    print_facts(
+        {
+            "target": str(config),
+            "arena (bytes)": plan.arena_bytes,
+            "lower bound (bytes)": plan.lower_bound,
+            "planner": f"{plan.method}, {'optimal' if plan.optimal else f'{plan.gap:.2%} above the lower bound'}",
+            "picture": svg,
+        }
+    )
+
+
+def _document(compiled: Any) -> dict[str, Any]:
+    """The plan as plain data: steps count from 0, -1 is before the first and their number after the last."""
+    from tvm_tinyml.memory import explain
+    from tvm_tinyml.memory.occupancy import occupied_bytes, peak_time, regions
+
+    program, plan = compiled.program, compiled.plan
+    found = regions(program, plan)
+    return {
+        "arena_bytes": plan.arena_bytes,
+        "arena_alignment": plan.alignment,
+        "lower_bound_bytes": plan.lower_bound,
+        "method": plan.method,
+        "optimal": plan.optimal,
+        "explanation": explain(program, plan),
+        "peak_step": peak_time(found, len(program.steps)) if found else None,
+        "steps": [
+            {"index": index, "name": step.name, "bytes_in_use": occupied_bytes(found, index)}
+            for index, step in enumerate(program.steps)
+        ],
+        "tensors": [
+            {
+                "name": region.name,
+                "kind": region.kind,
+                "offset": region.start,
+                "bytes": region.nbytes,
+                "first_step": region.first,
+                "last_step": region.last,
+                "views": list(region.views),
+            }
+            for region in found
+        ],
+    }

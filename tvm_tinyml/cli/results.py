@@ -1,0 +1,81 @@
+"""The result files of `tvm-tinyml bench`: results.csv for programs, results.md for people.
+
+They hold nothing that changes from run to run: no dates, times or folders.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .common import cell
+
+CSV_FILE = "results.csv"
+MARKDOWN_FILE = "results.md"
+# Keys of a row and the headings people see.
+HEADINGS = {
+    "model": "model",
+    "target": "target",
+    "board": "board",
+    "macs": "MACs",
+    "instructions": "instructions",
+    "instructions_per_mac": "per MAC",
+    "arena_bytes": "arena",
+    "lower_bound_bytes": "lower bound",
+    "stack_bytes": "stack",
+    "text_bytes": "text",
+    "rodata_bytes": "rodata",
+    "data_bytes": "data",
+    "bit_exact": "bit-exact",
+    "reference": "reference",
+    "failure": "failure",
+}
+COLUMNS = tuple(HEADINGS)
+Row = Mapping[str, Any]
+
+
+def table_rows(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+    """Rows for a table in the terminal."""
+    return [tuple(row[column] for column in COLUMNS) for row in rows]
+
+
+def csv_text(rows: Sequence[Row]) -> str:
+    """All rows as CSV: sizes in bytes, empty cells for what was not measured."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) -> str:
+    """One table per model; sizes in bytes, instructions of one inference."""
+    lines = [
+        "# Results",
+        "",
+        f"Written by `tvm-tinyml bench`, {inputs} random inputs per line. Sizes are in bytes; instructions are those",
+        "of one inference, counted exactly on the emulator; the lower bound is the least arena that any plan could",
+        "have for the same order of operators.",
+    ]
+    for model in dict.fromkeys(row["model"] for row in rows):
+        of_model = [row for row in rows if row["model"] == model]
+        shown = [c for c in COLUMNS if c != "model" and any(row[c] is not None for row in of_model)]
+        lines += ["", f"## {model}", "", _line(HEADINGS[column] for column in shown)]
+        lines.append(_line("---:" if _is_number(of_model, column) else "---" for column in shown))
+        lines += [_line(_cell(row[column]) for column in shown) for row in of_model]
+    lines += ["", "## Tools", "", *(f"* {version}" for version in tools.values())]
+    return "\n".join(lines) + "\n"
+
+
+def _line(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _is_number(rows: Sequence[Row], column: str) -> bool:
+    return any(isinstance(row[column], int | float) and not isinstance(row[column], bool) for row in rows)
+
+
+def _cell(value: Any) -> str:
+    return cell(value).replace("|", "\\|")
