@@ -155,6 +155,17 @@ def test_inconsistent_graph_is_named_as_damage(edit: Callable[[Graph], None], re
     assert reason in str(refusal.value)
 
 
+def test_dense_bias_in_foreign_units_is_refused() -> None:
+    graph = Graph()
+    source = graph.input("x", (1, 4), "int8", scale=SCALE)
+    weights = graph.tensor("weights", (2, 4), "int8", scale=SCALE, data=np.ones((2, 4)))
+    bias = graph.tensor("bias", (2,), "int32", scale=SCALE, data=np.ones(2))
+    target = graph.output("y", (1, 2), "int8", scale=SCALE)
+    graph.operator("FULLY_CONNECTED", [source, weights, bias], [target], Options("FullyConnectedOptions"))
+    with pytest.raises(UnsupportedError, match="the scale of bias 'bias'"):
+        from_tflite(write_model(graph))
+
+
 def test_constant_must_fill_its_shape() -> None:
     graph = Graph()
     source = graph.input("x", (1, 4), "int8", scale=SCALE)

@@ -158,6 +158,23 @@ def test_unprintable_characters_of_a_name_are_replaced() -> None:
     assert tensor_names(write_model(graph)) == {0: "a?*/?é"}
 
 
+@pytest.mark.parametrize(("narrow", "wide"), [(0, 28), (28, 0), (19, 28), (28, 19), (28, 28)])
+def test_operator_code_is_the_larger_of_its_two_fields(narrow: int, wide: int) -> None:
+    """Files may fill the 8-bit field, the 32-bit field or both; RELU is 19 and TANH is 28."""
+    graph = Graph()
+    graph.operator(
+        "RELU",
+        [graph.input("x", (1, 4), "int8", scale=0.1)],
+        [graph.output("y", (1, 4), "int8", scale=0.1)],
+    )
+    data = bytearray(write_model(graph))
+    code = tflite.Model.GetRootAs(data, 0).OperatorCodes(0)._tab
+    data[code.Pos + code.Offset(4)] = narrow
+    data[code.Pos + code.Offset(10)] = wide
+    attrs, _ = only_call(from_tflite(bytes(data))[0])
+    assert attrs["function"] == "tanh"
+
+
 def test_split_becomes_one_slice_per_output() -> None:
     graph = Graph()
     source = graph.input("x", (1, 6), "int8", scale=0.1)

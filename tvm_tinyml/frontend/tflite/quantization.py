@@ -93,6 +93,8 @@ def bias(node: Node, position: int, channels: int) -> Array:
         node.reject(f"bias {tensor} is computed by the model, supported is a constant")
     if tensor.dtype != "int32":
         node.reject(f"bias {tensor} is {tensor.dtype}, supported is int32")
+    if tensor.quantization is not None and tensor.quantization.zero_points.any():
+        node.reject(f"bias {tensor} has a zero point other than 0")
     if tensor.elements != channels:
         node.malformed(f"bias {tensor} does not have one element for each of {channels} channels")
     return tensor.data.reshape(channels)

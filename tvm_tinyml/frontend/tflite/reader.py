@@ -34,6 +34,8 @@ ZERO_POINT_RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 3
 # A table without fields (vtable of 4 bytes, then its offset): reading it gives every schema default.
 EMPTY_TABLE = b"\x04\x00\x04\x00\x04\x00\x00\x00"
 EMPTY_TABLE_POSITION = 4
+# Places of fields in their tables' vtables.
+NAME_SLOT, CUSTOM_CODE_SLOT, BUILTIN_CODE_SLOT = 10, 6, 10
 RUNTIME_ERRORS = (struct.error, IndexError, ValueError, TypeError, OverflowError)
 
 
@@ -101,6 +103,20 @@ class _Reader:
         self.spend(4 * count, what)
         return count
 
+    def table(self, table: Any, what: str) -> Any:
+        """`table` after checking that it, its vtable and its fields lie inside the file."""
+        start = table._tab.Pos
+        vtable = start - struct.unpack_from("<i", self.data, start)[0]
+        if start % 4 or vtable % 2 or not 0 <= vtable < len(self.data):
+            raise self.fail(f"the table of {what} is misplaced")
+        vtable_bytes, table_bytes = struct.unpack_from("<HH", self.data, vtable)
+        fields = struct.unpack_from(f"<{max(0, vtable_bytes // 2 - 2)}H", self.data, vtable + 4)
+        if vtable_bytes < 4 or vtable_bytes % 2 or start + table_bytes > len(self.data):
+            raise self.fail(f"the table of {what} does not fit the file")
+        if max(fields, default=0) >= max(table_bytes, 4):
+            raise self.fail(f"a field of {what} lies outside its table")
+        return table
+
     def integers(self, vector: Any, what: str) -> tuple[int, ...]:
         """Contents of an integer vector read `AsNumpy` (0 when absent)."""
         if isinstance(vector, int):
@@ -108,12 +124,17 @@ class _Reader:
         self.spend(vector.nbytes, what)
         return tuple(vector.tolist())
 
-    def text(self, raw: bytes | None, what: str) -> str:
-        """A string of the file with everything unprintable replaced."""
-        if raw is None:
+    def text(self, table: Any, slot: int, what: str) -> str:
+        """The string in a table's `slot`, empty when there is none, with everything unprintable replaced."""
+        offset = table._tab.Offset(slot)
+        if not offset:
             return ""
-        self.spend(len(raw), what)
-        decoded = raw.decode("utf-8", errors="replace")
+        start, length = table._tab.Vector(offset), table._tab.VectorLen(offset)
+        self.spend(length, what)
+        # The schema's strings are followed by a zero byte, which is not part of their length.
+        if self.data[start + length : start + length + 1] != b"\0":
+            raise self.fail(f"{what} has no end")
+        decoded = self.data[start : start + length].decode("utf-8", errors="replace")
         return "".join(character if character.isprintable() else "?" for character in decoded)
 
     def graph(self, root: tflite.Model | None) -> Graph:
@@ -123,13 +144,13 @@ class _Reader:
                 f"{self.source}: not a TFLite model: the identifier {IDENTIFIER.decode()} is missing "
                 "at byte 4. Give a .tflite file."
             )
-        model = tflite.Model.GetRootAs(self.data, 0) if root is None else root
+        model = self.table(tflite.Model.GetRootAs(self.data, 0) if root is None else root, "the model")
         if model.Version() != SCHEMA_VERSION:
             raise self.fail(f"schema version {model.Version()}, expected {SCHEMA_VERSION}")
         subgraphs = self.table_count(model.SubgraphsLength(), "subgraphs")
         if subgraphs == 0:
             raise self.fail("it holds no subgraph")
-        main = model.Subgraphs(0)
+        main = self.table(model.Subgraphs(0), "the first subgraph")
         buffers = self._buffers(model)
         tensors = self._tensors(main, buffers)
         self._check_memory(tensors)
@@ -146,7 +167,7 @@ class _Reader:
         """Contents of every buffer (empty for none), or why it cannot be read."""
         contents: list[Array | str] = []
         for index in range(self.table_count(model.BuffersLength(), "buffers")):
-            buffer = model.Buffers(index)
+            buffer = self.table(model.Buffers(index), f"buffer {index}")
             if buffer.Offset() > 1 or buffer.Size() > 1:
                 contents.append("stored outside the model's tables")
                 continue
@@ -157,19 +178,24 @@ class _Reader:
     def _kinds(self, model: tflite.Model) -> list[str]:
         kinds = []
         for index in range(self.table_count(model.OperatorCodesLength(), "operator codes")):
-            code = model.OperatorCodes(index)
-            # Files older than the 32-bit field hold the code in the deprecated one; new files hold both.
-            value = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+            what = f"operator code {index}"
+            code = self.table(model.OperatorCodes(index), what)
+            # Files older than the 32-bit field have only the 8-bit one, others may have either or both.
+            # The generated accessor ignores the wide field for small codes, LiteRT does not.
+            offset = code._tab.Offset(BUILTIN_CODE_SLOT)
+            wide = struct.unpack_from("<i", self.data, code._tab.Pos + offset)[0] if offset else 0
+            value = max(wide, code.DeprecatedBuiltinCode())
             kind = self.operator_names.get(value, f"BUILTIN({value})")
-            custom = self.text(code.CustomCode(), "an operator code's name")
+            custom = self.text(code, CUSTOM_CODE_SLOT, f"the name of {what}")
             kinds.append(f"CUSTOM({custom})" if kind == "CUSTOM" else kind)
         return kinds
 
     def _tensors(self, subgraph: tflite.SubGraph, buffers: list[Array | str]) -> tuple[Tensor, ...]:
         count = self.table_count(subgraph.TensorsLength(), "tensors")
-        tables = [subgraph.Tensors(index) for index in range(count)]
-        stored = [self.text(table.Name(), "a tensor's name") for table in tables]
-        names = _unique_names(stored)
+        tables = [self.table(subgraph.Tensors(index), f"tensor {index}") for index in range(count)]
+        names = _unique_names(
+            [self.text(table, NAME_SLOT, f"the name of tensor {i}") for i, table in enumerate(tables)]
+        )
         return tuple(
             self._tensor(index, table, name, buffers)
             for index, (table, name) in enumerate(zip(tables, names, strict=True))
@@ -194,7 +220,7 @@ class _Reader:
         if (parameters := table.Quantization()) is not None:
             if parameters.DetailsType() != tflite.QuantizationDetails.NONE:
                 obstacle = "quantised in a custom way"
-            quantization = self._quantization(parameters, what, shape, dtype)
+            quantization = self._quantization(self.table(parameters, what), what, shape, dtype)
         if table.Sparsity() is not None:
             obstacle = "sparse"
         if table.IsVariable():
@@ -255,6 +281,7 @@ class _Reader:
     def _operator(
         self, index: int, table: tflite.Operator, kinds: list[str], tensors: tuple[Tensor, ...]
     ) -> Operator:
+        self.table(table, f"operator {index}")
         code = table.OpcodeIndex()
         if not 0 <= code < len(kinds):
             raise self.fail(f"operator {index} refers to operator code {code} of {len(kinds)}")
@@ -283,6 +310,7 @@ class _Reader:
             options.Init(EMPTY_TABLE, EMPTY_TABLE_POSITION)
         else:
             options.Init(union.Bytes, union.Pos)
+            self.table(options, f"the options of {what}")
         return {field: self._field(options, field, what) for field in wanted.fields}
 
     def _field(self, options: Any, field: str, what: str) -> OptionValue:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tflite
 
+from ..graph import Tensor
 from ..node import Conversion, Layer, Node
 from ..quantization import bias, channel_multipliers, clamps, weight
 from ..reader import OptionsTable
 
 # LiteRT's reference kernel scales in double precision and rounds once, half away from zero.
 ROUNDING = "away"
+# In steps of the output, for each step of the bias.
+BIAS_SCALE_TOLERANCE = 0.02
 
 
 def _dense(node: Node) -> list[Layer]:
@@ -22,6 +25,7 @@ def _dense(node: Node) -> list[Layer]:
     shape = (
         (*data.shape[:-1], channels) if node.option("keep_num_dims") else (data.elements // depth, channels)
     )
+    _check_bias_scale(node, data, weights, output)
     multipliers, shifts = channel_multipliers(node, data, weights, channels, output)
     inputs = (data, weights, bias(node, 2, channels), multipliers, shifts)
     return [
@@ -35,6 +39,16 @@ def _dense(node: Node) -> list[Layer]:
             **clamps(node, output),
         )
     ]
+
+
+def _check_bias_scale(node: Node, data: Tensor, weights: Tensor, output: Tensor) -> None:
+    """With one weight scale, LiteRT refuses a bias in other units than those of the accumulator."""
+    bias_tensor = node.optional_input(2)
+    if bias_tensor is None or not (bias_tensor.is_quantized and weights.is_quantized):
+        return
+    error = abs(data.scale * weights.scale - bias_tensor.scale) / output.scale
+    if error > BIAS_SCALE_TOLERANCE:
+        node.reject(f"the scale of bias {bias_tensor} is not that of {data} times that of {weights}")
 
 
 CONVERSIONS = {

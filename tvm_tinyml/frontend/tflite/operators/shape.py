@@ -36,6 +36,7 @@ def _expand_dims(node: Node) -> list[Layer]:
     data, axes = node.input(0), node.integers(1, "axis")
     if len(axes) != 1:
         node.malformed(f"it has {len(axes)} axes, expected one")
+    node.same_quantization(data, node.operator.outputs[0])
     axis = node.axis(axes[0], len(data.shape) + 1)
     return _as_shape(node, (*data.shape[:axis], 1, *data.shape[axis:]))
 
@@ -72,6 +73,8 @@ def _padded(node: Node, value: float) -> list[Layer]:
     if len(widths) != 2 * len(data.shape) or any(width < 0 for width in widths):
         node.malformed(f"padding {list(widths)} does not fit {data}")
     output = node.operator.outputs[0]
+    if data.is_quantized != output.is_quantized:
+        node.reject(f"only one of {data} and {output} is quantised")
     return [node.layer("pad", (data,), output, pad_width=list(widths), pad_value=value)]
 
 
