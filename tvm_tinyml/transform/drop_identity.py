@@ -106,7 +106,7 @@ def _repeated(node: Call) -> Value | None:
     if node.operator.name in _MOVEMENTS:
         positions = np.arange(spec.elements).reshape(spec.shape)
         unmoved = np.array_equal(node.operator.reference([positions], node.attrs), positions)
-        return source if len(node.inputs) == 1 and unmoved else None
+        return source if unmoved else None
     entries = unary.table(node)
     return source if entries is not None and np.array_equal(entries, unary.domain(spec.dtype)) else None
 

@@ -54,10 +54,9 @@ def _folds(pad: Call, reader: Call) -> bool:
     equal_value = _READERS.get(reader.operator.name)
     if equal_value is None or pad not in reader.inputs[:1] or pad in reader.inputs[1:]:
         return False
-    width = pad.attrs["pad_width"]
-    batch, channels = width[:2], width[6:]
-    if any((*batch, *channels)) or not equal_value(pad, reader):
+    if not equal_value(pad, reader):
         return False
+    # A pad of the batch or of channels changes the type of the reader's result.
     attrs = {**reader.attrs, "padding": _joined_padding(pad, reader)}
     return reader.fits([pad.inputs[0], *reader.inputs[1:]], attrs)
 
