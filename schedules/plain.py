@@ -19,7 +19,9 @@ def schedule_plain(sch: Any, _features: frozenset[str]) -> Any:
         consumer = sch.get_consumers(producer)[0]
         rank = len(sch.get(producer).writes[0].region)
         loops = sch.get_loops(consumer)
-        sch.compute_at(producer, loops[min(rank, len(loops)) - 1])
+        # A scalar has no loop to be computed at; it comes right before its reader anyway.
+        if rank and loops:
+            sch.compute_at(producer, loops[min(rank, len(loops)) - 1])
     for block in blocks(sch):
         if is_reduction(sch, block):
             _decompose(sch, block)

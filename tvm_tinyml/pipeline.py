@@ -24,6 +24,7 @@ from .transform import (
     DeadCode,
     DropIdentity,
     FoldConstants,
+    FoldInputZeroPoint,
     FoldPad,
     MaterializeOutputs,
     MergeClamps,
@@ -55,6 +56,8 @@ def passes(config: TargetConfig) -> Sequence[Any]:
         # Merging leaves reshapes of reshapes and unused producers behind.
         DropIdentity(),
         DeadCode(),
+        # After FoldPad: what is padded now keeps its zero point in the loop.
+        FoldInputZeroPoint(),
         # Last, because every rewrite above may make two outputs one tensor.
         MaterializeOutputs(),
     )

@@ -19,7 +19,7 @@ BORROWED = ("kws_int8", "vww_int8", "ic_int8", "ad01_int8", "sww_int8", "mcunet_
 LARGE = "tf2_mobilenet_v2_1.0_224_ptq"
 CORES = ("cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55", "rv32imc")
 # The microbit has 16 KiB of RAM and 256 KiB of flash; these are the models whose arena and weights fit.
-FIT_MICROBIT = ("digits", "sww_int8", "kws_int8", "ad01_int8")
+FIT_MICROBIT = ("digits", "sww_int8")
 SEEDS = range(5)
 
 
@@ -54,7 +54,8 @@ def test_every_intermediate_tensor_equals_litert(name: str) -> None:
         tensors = module.tensors(inputs)
         compared = 0
         for index, value in expected.tensors.items():
-            if names[index] in tensors:
+            # LiteRT shows temporaries of its own beside the tensors of the file.
+            if names.get(index) in tensors:
                 np.testing.assert_array_equal(tensors[names[index]], value, err_msg=names[index])
                 compared += 1
         assert compared >= len(module.compiled.model.layers)

@@ -71,7 +71,8 @@ def _finish(accumulator: Array, arrays: Sequence[Array], attrs: Attrs) -> Array:
     scaled = (
         requantize(accumulator + arrays[2], arrays[3], arrays[4], attrs["rounding"]) + attrs["zero_point"]
     )
-    return np.clip(scaled, attrs["clamp_min"], attrs["clamp_max"]).astype(np.int8)
+    clamped: Array = np.clip(scaled, attrs["clamp_min"], attrs["clamp_max"]).astype(np.int8)
+    return clamped
 
 
 def _reference_conv2d(arrays: Sequence[Array], attrs: Attrs) -> Array:

@@ -8,6 +8,7 @@ from .apply_rounding import ApplyRounding
 from .dead_code import DeadCode
 from .drop_identity import DropIdentity
 from .fold_constants import FoldConstants
+from .fold_input_zero_point import FoldInputZeroPoint
 from .fold_pad import FoldPad
 from .materialize_outputs import MaterializeOutputs
 from .merge_clamps import MergeClamps
@@ -17,6 +18,7 @@ __all__ = [
     "DeadCode",
     "DropIdentity",
     "FoldConstants",
+    "FoldInputZeroPoint",
     "FoldPad",
     "MaterializeOutputs",
     "MergeClamps",
