@@ -118,7 +118,7 @@ def _split_sizes(node: Node) -> list[Layer]:
     resolved = [rest if size == -1 else size for size in sizes]
     if sizes.count(-1) > 1 or sum(resolved) != data.shape[axis] or min(resolved) < 1:
         node.malformed(f"{data} cannot be split into {list(sizes)} along axis {axis}")
-    if len(sizes) != len(node.operator.outputs):
+    if not len(sizes) == len(node.operator.outputs) == node.option("num_splits"):
         node.malformed(f"it has {len(node.operator.outputs)} outputs and {len(sizes)} sizes")
     return _parts(node, data, axis, resolved)
 
@@ -168,7 +168,13 @@ CONVERSIONS = {
     "SPLIT": Conversion(
         _split, (2, 2), outputs=None, options=OptionsTable("SplitOptions", ("num_splits",)), moves_data=True
     ),
-    "SPLIT_V": Conversion(_split_sizes, (3, 3), outputs=None, moves_data=True),
+    "SPLIT_V": Conversion(
+        _split_sizes,
+        (3, 3),
+        outputs=None,
+        options=OptionsTable("SplitVOptions", ("num_splits",)),
+        moves_data=True,
+    ),
     "UNPACK": Conversion(
         _unpack, (1, 1), outputs=None, options=OptionsTable("UnpackOptions", ("num", "axis")), moves_data=True
     ),
