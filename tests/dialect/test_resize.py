@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.dialect.c_execution import run_c
 from tests.dialect.geometry import DTYPES, filled, regions
+from tests.dialect.operator_calls import Call
 from tests.dialect.te_execution import assert_consistent, assert_region_suffices
 from tests.support.oracle import run_reference
 from tests.support.single_ops.case import Value, int32_constant, single_operator
@@ -94,7 +97,7 @@ def test_bilinear_equals_litert(
 def test_bilinear_ties_round_away_from_zero_as_in_litert() -> None:
     data = np.array([-2, -1, 0, 1, 2, -128, 127], "int8").reshape(1, 1, 7, 1)
     attrs = attributes((1, 13), (True, False))
-    output = assert_consistent("resize_bilinear", [data], attrs)
+    output = operator("resize_bilinear").reference([data], attrs)
     np.testing.assert_array_equal(output, litert("resize_bilinear", data, attrs))
     assert output[0, 0, :5, 0].tolist() == [-2, -2, -1, -1, 0]
 
@@ -115,10 +118,15 @@ def test_nearest_tensor_ir_computes_the_reference(
     assert_consistent("resize_nearest", [filled(case[0], dtype)], case[1])
 
 
-@settings(max_examples=15, deadline=None)
-@given(resizes(MODES[:3]))
-def test_bilinear_tensor_ir_computes_the_reference(case: tuple[tuple[int, ...], dict[str, Any]]) -> None:
-    assert_consistent("resize_bilinear", [filled(case[0], "int8")], case[1])
+def test_bilinear_c_computes_the_reference(tmp_path: Path) -> None:
+    calls = [
+        Call("resize_bilinear", (filled((1, *source, 3), "int8"),), attributes(size, mode))
+        for source, size in SIZES
+        for mode in MODES[:3]
+    ]
+    for call, output in zip(calls, run_c(calls, tmp_path), strict=True):
+        expected = operator(call.name).reference(call.arrays, call.attrs)
+        np.testing.assert_array_equal(output, expected, err_msg=f"{call.attrs}")
 
 
 @pytest.mark.parametrize("name", ["resize_nearest", "resize_bilinear"])
@@ -161,6 +169,13 @@ def test_powers_of_two_need_no_multiplication() -> None:
     [
         ("resize_nearest", TensorSpec((4, 4, 3), "int8"), attributes((2, 2), (False, False)), "NHWC"),
         ("resize_nearest", TensorSpec((1, 4, 4, 3), "int8"), attributes((0, 2), (False, False)), "positive"),
+        ("resize_nearest", TensorSpec((1, 1, 4, 3), "int8"), attributes((2, 20000), (False, False)), "limit"),
+        (
+            "resize_nearest",
+            TensorSpec((1, 9001, 4, 3), "int8"),
+            attributes((13331, 4), (False, True)),
+            "off the",
+        ),
         ("resize_bilinear", TensorSpec((1, 4, 4, 3), "uint8"), attributes((2, 2), (False, False)), "uint8"),
         ("resize_bilinear", TensorSpec((1, 4, 4, 3), "int8"), attributes((2, 2), (True, True)), "combine"),
         ("resize_bilinear", TensorSpec((1, 3, 4, 3), "int8"), attributes((2000, 4), (False, False)), "bits"),

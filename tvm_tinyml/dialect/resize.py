@@ -17,10 +17,14 @@ import numpy as np
 from tvm import te, tirx
 
 from .bounds import InputBounds, Window
+from .fixed_functions import rounding_shift_right_expr
+from .fixed_point import rounding_shift_right
 from .registry import Operator, register
 from .relax_api import Array, Attrs, TensorSpec
 
 FRACTION_BITS = 10
+MAX_EXTENT = 1 << 14
+MAX_CORRECTIONS = 16
 _ONE = 1 << FRACTION_BITS
 
 
@@ -30,6 +34,8 @@ def _infer_shape(inputs: Sequence[TensorSpec], attrs: Attrs) -> TensorSpec:
         raise ValueError(f"resizing needs an NHWC tensor, found shape {data.shape}")
     if len(size) != 2 or any(extent < 1 for extent in size):
         raise ValueError(f"size must be two positive extents, found {size}")
+    if max(*size, *data.shape[1:3]) > MAX_EXTENT:
+        raise ValueError(f"resizing {data.shape[1:3]} to {size} exceeds the limit of {MAX_EXTENT} elements")
     return TensorSpec((data.shape[0], *size, data.shape[3]), data.dtype)
 
 
@@ -83,7 +89,8 @@ class IndexLine:
 def index_line(table: Array, numerator: int, denominator: int) -> IndexLine:
     """The line nearest to `numerator / denominator` through a table of indices, exact at every position."""
     positions = np.arange(len(table))
-    widest = 30 - int(max(numerator, table.max(), 1)).bit_length()
+    # Both ends of the line stay below 2**29, so that no intermediate value leaves 32 bits.
+    widest = 29 - max(len(table) * numerator // denominator, int(table.max())).bit_length()
     for shift in range(widest + 1):
         for multiplier in sorted(
             {(numerator << shift) // denominator, -(-(numerator << shift) // denominator)}
@@ -93,12 +100,32 @@ def index_line(table: Array, numerator: int, denominator: int) -> IndexLine:
             if lowest <= highest:
                 return IndexLine(multiplier, lowest, shift)
     multiplier = round((numerator << widest) / denominator)
-    tight = np.unique((table << widest) - positions * multiplier)
-    misses = [np.count_nonzero((positions * multiplier + offset) >> widest != table) for offset in tight]
-    offset = int(tight[int(np.argmin(misses))])
+    # A position is met by 2**widest offsets in a row; the best offset meets most positions.
+    lowest_offsets = np.sort((table << widest) - positions * multiplier)
+    first_met = np.searchsorted(lowest_offsets, lowest_offsets - (1 << widest), side="right")
+    met = np.arange(1, len(table) + 1) - first_met
+    offset = int(lowest_offsets[int(np.argmax(met))])
     amounts = table - ((positions * multiplier + offset) >> widest)
     corrections = tuple((int(position), int(amounts[position])) for position in np.flatnonzero(amounts))
     return IndexLine(multiplier, offset, widest, corrections)
+
+
+def _infer_nearest(inputs: Sequence[TensorSpec], attrs: Attrs) -> TensorSpec:
+    output = _infer_shape(inputs, attrs)
+    for source, line in zip(inputs[0].shape[1:3], _lines(inputs[0].shape, attrs), strict=True):
+        if len(line.corrections) > MAX_CORRECTIONS:
+            raise ValueError(
+                f"resize_nearest of {source} elements to {output.shape}: {len(line.corrections)} positions are "
+                f"off the line through the others, the limit is {MAX_CORRECTIONS}"
+            )
+    return output
+
+
+def _lines(shape: Sequence[int], attrs: Attrs) -> list[IndexLine]:
+    return [
+        index_line(table, *_ratio(shape[axis + 1], len(table), attrs))
+        for axis, table in enumerate(_tables(shape, attrs))
+    ]
 
 
 def _tables(shape: Sequence[int], attrs: Attrs) -> list[Array]:
@@ -115,10 +142,7 @@ def _compute_nearest(tensors: Sequence[Any], attrs: Attrs) -> Any:
     """Spatial axes at another size, each element from its nearest neighbour."""
     (data,) = tensors
     shape = [int(extent) for extent in data.shape]
-    rows, columns = (
-        index_line(table, *_ratio(shape[axis + 1], len(table), attrs))
-        for axis, table in enumerate(_tables(shape, attrs))
-    )
+    rows, columns = _lines(shape, attrs)
     return te.compute(
         (shape[0], *attrs["size"], shape[3]),
         lambda n, h, w, c: data[n, rows.expression(h), columns.expression(w), c],
@@ -208,11 +232,12 @@ def _reference_bilinear(arrays: Sequence[Array], attrs: Attrs) -> Array:
     rows, columns = _interpolations(data.shape, attrs)
     wide = data.astype(np.int64)
     left, right = wide[:, :, columns.lower(width)], wide[:, :, columns.upper(width)]
-    across = left * _ONE + (right - left) * columns.fraction(width)[:, None]
+    weight = columns.fraction(width)[:, None]
+    across = left * (_ONE - weight) + right * weight
     above, below = across[:, rows.lower(height)], across[:, rows.upper(height)]
-    total = above * _ONE + (below - above) * rows.fraction(height)[:, None, None]
-    rounded: Array = (total + (1 << (2 * FRACTION_BITS - 1)) - (total < 0)) >> (2 * FRACTION_BITS)
-    return rounded.astype(np.int8)
+    weight = rows.fraction(height)[:, None, None]
+    total = above * (_ONE - weight) + below * weight
+    return rounding_shift_right(total, 2 * FRACTION_BITS).astype(np.int8)
 
 
 def _compute_bilinear(tensors: Sequence[Any], attrs: Attrs) -> Any:
@@ -223,17 +248,14 @@ def _compute_bilinear(tensors: Sequence[Any], attrs: Attrs) -> Any:
 
     def output(n: Any, h: Any, w: Any, c: Any) -> Any:
         top, bottom, down = rows.expressions(h)
-        first, second, right = columns.expressions(w)
+        left, right, along = columns.expressions(w)
 
         def across(row: Any) -> Any:
-            left = data[n, row, first, c].astype("int32")
-            return left * _ONE + (data[n, row, second, c].astype("int32") - left) * right
+            first, second = (data[n, row, column, c].astype("int32") for column in (left, right))
+            return first * (_ONE - along) + second * along
 
-        above = across(top)
-        total = above * _ONE + (across(bottom) - above) * down
-        # The arithmetic shift by 31 is -1 for negative totals: ties go away from zero.
-        nudged = total + (1 << (2 * FRACTION_BITS - 1)) + tirx.shift_right(total, tirx.const(31, "int32"))
-        return tirx.shift_right(nudged, tirx.const(2 * FRACTION_BITS, "int32")).astype("int8")
+        total = across(top) * (_ONE - down) + across(bottom) * down
+        return rounding_shift_right_expr(total, 2 * FRACTION_BITS).astype("int8")
 
     return te.compute((shape[0], *attrs["size"], shape[3]), output, name="resize_bilinear")
 
@@ -252,7 +274,7 @@ register(
     Operator(
         name="resize_nearest",
         inputs=("data",),
-        infer=_infer_shape,
+        infer=_infer_nearest,
         reference=_reference_nearest,
         compute=_compute_nearest,
         bounds=_bounds_nearest,
