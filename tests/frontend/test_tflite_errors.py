@@ -41,6 +41,16 @@ def test_one_error_lists_every_unsupported_operator_with_index_and_output() -> N
     assert "operator 3 CUSTOM(MyOwn) -> 'after_MyOwn_4'" in lines[1]
 
 
+def test_damaged_operator_does_not_hide_the_unsupported_ones_behind_it() -> None:
+    graph = Graph()
+    source = graph.input("x", (1, 4), "int8", scale=SCALE)
+    flat = graph.tensor("flat", (5,), "int8", scale=SCALE)
+    graph.operator("RESHAPE", [source, graph.constant("shape", [5])], [flat])
+    graph.operator("ABS", [flat], [graph.output("y", (5,), "int8", scale=SCALE)])
+    with pytest.raises(UnsupportedError, match="operator 1 ABS -> 'y'"):
+        from_tflite(write_model(graph))
+
+
 def test_float_between_dequantize_and_quantize_is_refused() -> None:
     graph = Graph()
     source = graph.input("x", (1, 4), "int8", scale=SCALE)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from ...dialect import operator as operator_named
 from ...dialect.relax_api import TensorSpec
-from ...errors import UnsupportedError
+from ...errors import ModelError, UnsupportedError
 from .graph import ITEM_BYTES, Graph, Operator, Tensor
 from .node import (
     ACTIVATION_DTYPE,
@@ -30,11 +30,12 @@ def plan_layers(graph: Graph, conversions: Mapping[str, Conversion]) -> list[tup
     """The layers of every operator, in order.
 
     Raises:
-        ModelError: an operator contradicts itself.
         UnsupportedError: one or more operators, or the graph as a whole, are outside the supported set.
+        ModelError: all of them are inside, but one contradicts itself.
     """
     planned: list[tuple[Operator, list[Layer]]] = []
     refused: list[str] = []
+    damage: list[ModelError] = []
     if graph.subgraphs > 1:
         refused.append(f"the model has {graph.subgraphs} subgraphs, supported is 1")
     refused.extend(_graph_obstacles(graph))
@@ -44,12 +45,16 @@ def plan_layers(graph: Graph, conversions: Mapping[str, Conversion]) -> list[tup
             planned.append((operator, _convert(operator, graph.source, conversions, edges)))
         except RejectionError as rejection:
             refused.append(f"{operator}: {rejection}")
+        except ModelError as error:
+            damage.append(error)
     if refused:
         count = "1 thing is" if len(refused) == 1 else f"{len(refused)} things are"
         raise UnsupportedError(
             f"{graph.source}: {count} outside the supported set (int8 models of batch 1; "
             "see `tvm-tinyml ops`):\n" + "\n".join(f"  {line}" for line in refused)
         )
+    if damage:
+        raise damage[0]
     return planned
 
 
