@@ -101,7 +101,7 @@ def tensor_type(spec: TensorSpec) -> Any:
 
 def constant(value: Array) -> Any:
     """Relax constant holding `value`."""
-    return relax.const(np.ascontiguousarray(value), dtype=str(value.dtype))
+    return relax.const(np.asarray(value, order="C"), dtype=str(value.dtype))
 
 
 def constant_value(expr: Any) -> Array | None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
+import numpy as np
 import tflite
 
-from ..graph import Tensor
+from ....dialect.fixed_point import exact_multiplier
+from ..graph import Array, Tensor
 from ..node import Conversion, Layer, Node
-from ..quantization import bias, channel_multipliers, clamps, weight
+from ..quantization import bias, clamps, fixed_point, weight
 from ..reader import OptionsTable
 
 # LiteRT's reference kernel scales in double precision and rounds once, half away from zero.
@@ -26,8 +30,10 @@ def _dense(node: Node) -> list[Layer]:
         (*data.shape[:-1], channels) if node.option("keep_num_dims") else (data.elements // depth, channels)
     )
     _check_bias_scale(node, data, weights, output)
-    multipliers, shifts = channel_multipliers(node, data, weights, channels, output)
-    inputs = (data, weights, bias(node, 2, channels), multipliers, shifts)
+    biases = bias(node, 2, channels)
+    scales = _effective_scales(data, weights, channels, output)
+    multipliers, shifts = _multipliers(node, scales, _accumulator_limits(data, weights, biases))
+    inputs = (data, weights, biases, multipliers, shifts)
     return [
         node.layer(
             "dense",
@@ -35,10 +41,52 @@ def _dense(node: Node) -> list[Layer]:
             output,
             input_zero_point=data.zero_point,
             rounding=ROUNDING,
+            effective_scale=scales,
             shape=list(shape),
             **clamps(node, output),
         )
     ]
+
+
+def _effective_scales(data: Tensor, weights: Tensor, channels: int, output: Tensor) -> list[float]:
+    """double(s_in) * double(s_w[c]) / double(s_out) of every output channel."""
+    assert weights.quantization is not None
+    scales = np.broadcast_to(weights.quantization.scales, channels)
+    return [data.scale * float(scale) / output.scale for scale in scales]
+
+
+def _accumulator_limits(data: Tensor, weights: Tensor, biases: Array) -> Array:
+    """Largest magnitude each channel's accumulator can take."""
+    assert weights.data is not None
+    widest_input = max(127 - data.zero_point, data.zero_point + 128)
+    magnitudes = np.abs(weights.data.reshape(weights.shape).astype(np.int64)).sum(axis=1)
+    limits: Array = magnitudes * widest_input + np.abs(biases.astype(np.int64))
+    return limits
+
+
+def _multipliers(node: Node, scales: list[float], limits: Array) -> tuple[Array, Array]:
+    """Multipliers and shifts, int32[channels] each, that give what scaling in double precision gives."""
+    pairs, inexact = [], []
+    # Channels of one scale share a multiplier that holds for the widest accumulator among them, if there is one.
+    widest: dict[float, int] = {}
+    for scale, limit in zip(scales, limits.tolist(), strict=True):
+        widest[scale] = max(limit, widest.get(scale, 0))
+    for channel, (scale, limit) in enumerate(zip(scales, limits.tolist(), strict=True)):
+        nearest = fixed_point(node, scale)
+        exact: tuple[int, int] | None = nearest
+        if nearest[0]:
+            exact = exact_multiplier(scale, widest[scale]) or exact_multiplier(scale, limit)
+        if exact is None:
+            inexact.append(channel)
+        pairs.append(exact or nearest)
+    if inexact:
+        warnings.warn(
+            f"{node.source}: {node.operator}: no 31-bit multiplier scales every accumulator of channels {inexact} "
+            "as LiteRT's double precision does; an output next to a tie may differ by one step",
+            stacklevel=2,
+        )
+    multipliers, shifts = np.array(pairs, np.int32).T
+    return multipliers, shifts
 
 
 def _check_bias_scale(node: Node, data: Tensor, weights: Tensor, output: Tensor) -> None:
