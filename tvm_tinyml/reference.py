@@ -13,30 +13,37 @@ from typing import Any
 
 from .dialect.evaluate import evaluate
 from .dialect.relax_api import Array
+from .errors import RunError
 from .transform import ApplyRounding
+
+LITERT = "litert"
+NUMPY = "numpy"
 
 
 def reference_outputs(
     module: Any, model: Path, inputs: Sequence[Array], rounding: str
 ) -> tuple[str, list[Array]]:
-    """Name of the reference and its outputs.
+    """Name of the reference, "litert" or "numpy", and its outputs in the model's order.
 
-    module: the imported Relax module of `model`; inputs: in the model's order.
+    module: the imported Relax module of the file `model`; inputs: one array per model input, in order.
+    Raises RunError when LiteRT refuses the model.
     """
     if rounding == "litert" and find_spec("ai_edge_litert") is not None:
-        return _litert(model, inputs)
-    return "numpy", evaluate(ApplyRounding(rounding)(module), inputs).outputs
+        return LITERT, _litert(model, inputs)
+    return NUMPY, evaluate(ApplyRounding(rounding)(module), inputs).outputs
 
 
-def _litert(model: Path, inputs: Sequence[Array]) -> tuple[str, list[Array]]:
+def _litert(model: Path, inputs: Sequence[Array]) -> list[Array]:
     from ai_edge_litert import interpreter as litert
 
-    interpreter = litert.Interpreter(
-        model_path=str(model), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
-    )
-    interpreter.allocate_tensors()
-    for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
-        interpreter.set_tensor(detail["index"], value)
-    interpreter.invoke()
-    outputs = [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
-    return "litert", outputs
+    try:
+        interpreter = litert.Interpreter(
+            model_path=str(model), experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF
+        )
+        interpreter.allocate_tensors()
+        for detail, value in zip(interpreter.get_input_details(), inputs, strict=True):
+            interpreter.set_tensor(detail["index"], value)
+        interpreter.invoke()
+        return [interpreter.get_tensor(detail["index"]) for detail in interpreter.get_output_details()]
+    except (RuntimeError, ValueError) as error:
+        raise RunError(f"{model}: LiteRT, the reference, cannot run it: {error}") from error

@@ -65,7 +65,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             # A character that the terminal cannot show is no reason to fail.
             stream.reconfigure(errors="replace")
     try:
-        code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
+        # An exit code for --help and the like; nothing from a command that came to its end.
+        code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False) or 0
         sys.stdout.flush()
     except TinyMLError as error:
         code = _refuse(str(error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from tvm_tinyml.errors import BuildError, PlanError, RunError, TinyMLError
 from tvm_tinyml.output import refuse_existing, write_text
 
 from .common import Model, force_option, import_model, json_option, print_json, print_table
-from .results import COLUMNS, CSV_FILE, MARKDOWN_FILE, csv_text, markdown_text, table_rows
+from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TABLE_COLUMNS, csv_text, markdown_text
 from .run import CHECK_FAILED
 
 if TYPE_CHECKING:
@@ -79,7 +80,11 @@ def bench_command(
     if as_json:
         print_json({"inputs": count, "tools": tools, "results": rows})
     else:
-        print_table("Results", COLUMNS, table_rows(rows))
+        headings = [HEADINGS[column] for column in TABLE_COLUMNS]
+        print_table("Results", headings, [[row[column] for column in TABLE_COLUMNS] for row in rows])
+        for row in rows:
+            if row["failure"] is not None:
+                click.echo(f"{row['model']} on {row['target']}: {row['failure']}")
     if any(row["bit_exact"] is False for row in rows):
         sys.exit(CHECK_FAILED)
 
@@ -120,45 +125,38 @@ class _ModelBench:
         self._references: dict[str, tuple[str, list[list[Array]]]] = {}
 
     def row(self, config: TargetConfig) -> dict[str, Any]:
-        """Figures of one target, or the reason why there are none."""
+        """Figures of one target, or what is known before the failure and its reason."""
         from tvm_tinyml.runner.tools import ToolError
 
         row: dict[str, Any] = dict.fromkeys(COLUMNS)
         row |= {"model": self.model.path.stem, "target": str(config)}
         try:
-            return row | self._measure(config)
+            self._measure(config, row)
         except (PlanError, BuildError, RunError) as error:
             # Not fitting is a property of the pair; code that does not compile or run is a failed check.
             failed = isinstance(error, RunError | ToolError)
-            return row | {"bit_exact": False if failed else None, "failure": str(error).splitlines()[0]}
+            row |= {"bit_exact": False if failed else None, "failure": str(error).splitlines()[0]}
+        return row
 
-    def _measure(self, config: TargetConfig) -> dict[str, Any]:
+    def _measure(self, config: TargetConfig, row: dict[str, Any]) -> None:
+        """Fill in `row` as far as the target gets."""
         from tvm_tinyml import relay
 
         from .tensors import mismatches
 
         built = relay.build(self.model.module, target=config)
-        report = built.run_many(self.inputs)
-        reference, expected = self._reference(config.rounding)
-        differing = [mismatches(got, want) for got, want in zip(report.outputs, expected, strict=True)]
         macs = sum(layer.macs for layer in built.compiled.model.layers)
-        flash = report.flash
-        return {
-            "board": report.board,
-            "macs": macs,
-            "instructions": report.instructions,
-            "instructions_per_mac": (
-                round(report.instructions / macs, 3) if report.instructions is not None and macs else None
-            ),
-            "arena_bytes": report.arena_bytes,
-            "lower_bound_bytes": built.compiled.plan.lower_bound,
-            "stack_bytes": report.stack_bytes,
-            "text_bytes": None if flash is None else flash.text,
-            "rodata_bytes": None if flash is None else flash.rodata,
-            "data_bytes": None if flash is None else flash.data,
-            "bit_exact": not any(any(counts) for counts in differing),
-            "reference": reference,
-        }
+        plan = built.compiled.plan
+        row |= {"macs": macs, "arena_bytes": plan.arena_bytes, "lower_bound_bytes": plan.lower_bound}
+        report = built.run_many(self.inputs)
+        row |= {"board": report.board, "instructions": report.instructions, "stack_bytes": report.stack_bytes}
+        if report.instructions is not None and macs:
+            row["instructions_per_mac"] = round(report.instructions / macs, 3)
+        if report.flash is not None:
+            row |= {f"{section}_bytes": size for section, size in asdict(report.flash).items()}
+        row["reference"], expected = self._reference(config.rounding)
+        differing = [mismatches(got, want) for got, want in zip(report.outputs, expected, strict=True)]
+        row["bit_exact"] = not any(any(counts) for counts in differing)
 
     def _reference(self, rounding: str) -> tuple[str, list[list[Array]]]:
         from tvm_tinyml.reference import reference_outputs

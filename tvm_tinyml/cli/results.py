@@ -33,12 +33,9 @@ HEADINGS = {
     "failure": "failure",
 }
 COLUMNS = tuple(HEADINGS)
+# A reason is a sentence and stands below a table.
+TABLE_COLUMNS = tuple(column for column in COLUMNS if column != "failure")
 Row = Mapping[str, Any]
-
-
-def table_rows(rows: Sequence[Row]) -> list[tuple[Any, ...]]:
-    """Rows for a table in the terminal."""
-    return [tuple(row[column] for column in COLUMNS) for row in rows]
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -61,10 +58,12 @@ def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) ->
     ]
     for model in dict.fromkeys(row["model"] for row in rows):
         of_model = [row for row in rows if row["model"] == model]
-        shown = [c for c in COLUMNS if c != "model" and any(row[c] is not None for row in of_model)]
+        shown = [c for c in TABLE_COLUMNS if c != "model" and any(row[c] is not None for row in of_model)]
         lines += ["", f"## {model}", "", _line(HEADINGS[column] for column in shown)]
         lines.append(_line("---:" if _is_number(of_model, column) else "---" for column in shown))
         lines += [_line(_cell(row[column]) for column in shown) for row in of_model]
+        reasons = [f"* `{row['target']}`: {row['failure']}" for row in of_model if row["failure"] is not None]
+        lines += ["", *reasons] if reasons else []
     lines += ["", "## Tools", "", *(f"* {version}" for version in tools.values())]
     return "\n".join(lines) + "\n"
 

@@ -78,14 +78,15 @@ def run_command(
     """
     from tvm_tinyml.target import parse_target
 
-    from .tensors import random_inputs, read_inputs
-
     if input_files and seed is not None:
         raise click.UsageError("--input and --random exclude each other")
     config = parse_target(target)
     if output is not None:
         refuse_existing(output, force, REPORT)
     imported = import_model(model)
+
+    from .tensors import random_inputs, read_inputs
+
     config = _config_to_run(config, board)
     described = imported.signature["inputs"]
     inputs = read_inputs(input_files, described) if input_files else random_inputs(described, seed or 0)

@@ -1,0 +1,153 @@
+"""`bench`: one line per model and target, result files, failures with their reason."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.invocation import DIGITS, HOST, Outcome, invoke, refuse
+from tests.runner.tools import usable_target
+from tests.support.tflite_writer import Graph, write_model
+from tvm_tinyml import reference
+from tvm_tinyml.cli.results import COLUMNS
+from tvm_tinyml.reference import reference_outputs
+
+M0 = "tinyml -mcpu=cortex-m0"
+
+
+def write_large_model(path: Path) -> Path:
+    """A model whose input alone exceeds the RAM of a micro:bit."""
+    graph = Graph()
+    source = graph.input("x", (1, 20_000), "int8", scale=0.1)
+    graph.operator("RELU", [source], [graph.output("y", (1, 20_000), "int8", scale=0.1)])
+    path.write_bytes(write_model(graph))
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the one long run."""
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def outcome(folder: Path) -> Outcome:
+    """Two models on two targets, one pair of which does not fit."""
+    usable_target("-mcpu=host")
+    usable_target("-mcpu=cortex-m0")
+    large = write_large_model(folder / "large.tflite")
+    targets = ["-t", HOST, "-t", M0]
+    return invoke("bench", DIGITS, large, *targets, "--inputs", "2", "-o", folder / "results", "--json")
+
+
+def test_every_pair_is_a_line_in_the_order_given(outcome: Outcome) -> None:
+    assert outcome.code == 0
+    rows = outcome.document["results"]
+    assert [(row["model"], row["target"]) for row in rows] == [
+        ("digits", HOST),
+        ("digits", M0),
+        ("large", HOST),
+        ("large", M0),
+    ]
+    assert all(tuple(row) == COLUMNS for row in rows)
+
+
+def test_fitting_pairs_are_measured_and_exact(outcome: Outcome) -> None:
+    host, board, large, _ = outcome.document["results"]
+    assert [row["bit_exact"] for row in (host, board, large)] == [True, True, True]
+    assert host["instructions"] is None
+    assert board["instructions"] > 0
+    assert board["instructions_per_mac"] == round(board["instructions"] / board["macs"], 3)
+    assert board["lower_bound_bytes"] <= board["arena_bytes"]
+    for column in ("stack_bytes", "text_bytes", "rodata_bytes"):
+        assert board[column] > 0
+
+
+def test_a_model_that_does_not_fit_is_a_line_with_the_reason(outcome: Outcome) -> None:
+    row = outcome.document["results"][3]
+    assert row["bit_exact"] is None
+    assert row["instructions"] is None
+    assert "does not fit on board microbit" in row["failure"]
+    assert row["arena_bytes"] >= 20_000
+
+
+def test_progress_goes_to_standard_error(outcome: Outcome) -> None:
+    assert outcome.stderr.splitlines()[0] == f"[1/4] digits on {HOST}"
+    assert len(outcome.stderr.splitlines()) == 4
+
+
+def test_csv_holds_the_same_rows(outcome: Outcome, folder: Path) -> None:
+    with (folder / "results" / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    expected = [
+        {key: "" if value is None else str(value) for key, value in row.items()}
+        for row in outcome.document["results"]
+    ]
+    assert rows == expected
+
+
+def test_markdown_has_a_table_per_model_and_the_tools(outcome: Outcome, folder: Path) -> None:
+    text = (folder / "results" / "results.md").read_text()
+    assert "## digits\n\n| target | board | MACs | instructions |" in text
+    assert "## large\n" in text
+    assert f"* `{M0}`: model large does not fit" in text
+    for version in outcome.document["tools"].values():
+        assert f"* {version}\n" in text
+    assert str(folder) not in text
+
+
+def test_repeated_run_writes_the_same_bytes(outcome: Outcome, folder: Path) -> None:
+    assert outcome.code == 0
+    again = folder / "again"
+    large = folder / "large.tflite"
+    invoke("bench", DIGITS, large, "-t", HOST, "-t", M0, "--inputs", "2", "-o", again)
+    for name in ("results.csv", "results.md"):
+        assert (again / name).read_bytes() == (folder / "results" / name).read_bytes()
+
+
+def test_table_for_people_names_failures(folder: Path, outcome: Outcome) -> None:
+    assert outcome.code == 0
+    printed = invoke("bench", folder / "large.tflite", "-t", M0, "--inputs", "1")
+    assert printed.code == 0
+    assert "lower bound" in printed.stdout
+    assert f"large on {M0}: model large does not fit" in printed.stdout
+
+
+def test_existing_results_are_noticed_first_and_replaced_only_with_force(tmp_path: Path) -> None:
+    usable_target("-mcpu=host")
+    (tmp_path / "README.md").write_text("how to repeat this")
+    (tmp_path / "results.md").write_text("old")
+    command = ["bench", DIGITS, "-t", HOST, "--inputs", "1", "-o", tmp_path]
+    assert "results.md exists" in refuse(*command)
+    assert not (tmp_path / "results.csv").exists()
+    assert invoke(*command, "--force").code == 0
+    assert (tmp_path / "results.md").read_text() != "old"
+    assert (tmp_path / "README.md").read_text() == "how to repeat this"
+
+
+def test_differing_output_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable_target("-mcpu=host")
+
+    def wrong(*arguments: Any) -> tuple[str, list[Any]]:
+        name, outputs = reference_outputs(*arguments)
+        outputs[0][0, 0] ^= 1
+        return name, outputs
+
+    monkeypatch.setattr(reference, "reference_outputs", wrong)
+    outcome = invoke("bench", DIGITS, "-t", HOST, "--inputs", "1", "--json")
+    assert outcome.code == 1
+    assert outcome.document["results"][0]["bit_exact"] is False
+
+
+def test_program_that_fails_is_a_failed_check(monkeypatch: pytest.MonkeyPatch) -> None:
+    usable_target("-mcpu=cortex-m0")
+    monkeypatch.setattr("tvm_tinyml.runner.qemu._BASE_SECONDS", 0.0)
+    monkeypatch.setattr("tvm_tinyml.runner.qemu._SECONDS_PER_MAC", 1e-9)
+    outcome = invoke("bench", DIGITS, "-t", M0, "--inputs", "1", "--json")
+    assert outcome.code == 1
+    row = outcome.document["results"][0]
+    assert row["bit_exact"] is False
+    assert "did not end within" in row["failure"]

@@ -1,0 +1,98 @@
+"""`compile`: a folder or an archive, whole or not at all, the same bytes every time."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from tests.cli.invocation import DIGITS, M4, invoke, refuse, succeed
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by its path in it."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_folder_holds_sources_header_metadata_and_build_files(tmp_path: Path) -> None:
+    output = tmp_path / "new" / "digits"
+    document = succeed("compile", DIGITS, "--target", M4, "--output", output, "--json").document
+    files = contents(output)
+    assert {"digits.c", "digits.h", "digits_data.c", "metadata.json", "CMakeLists.txt", "Makefile"} <= set(
+        files
+    )
+    assert document == json.loads(files["metadata.json"]) | {"output": str(output)}
+    assert document["target"] == M4
+    assert [path.name for path in output.parent.iterdir()] == ["digits"]
+
+
+def test_repeated_compilation_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name in ("first", "second"):
+        succeed("compile", DIGITS, "--target", M4, "--output", tmp_path / name)
+        succeed("compile", DIGITS, "--target", M4, "--output", tmp_path / f"{name}.tar")
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert (tmp_path / "first.tar").read_bytes() == (tmp_path / "second.tar").read_bytes()
+
+
+def test_archive_is_in_model_library_format(tmp_path: Path) -> None:
+    output = tmp_path / "digits.tar"
+    succeed("compile", DIGITS, "--target", M4, "--output", output)
+    with tarfile.open(output) as archive:
+        names = archive.getnames()
+        metadata = archive.extractfile("metadata.json")
+        assert metadata is not None
+        document = json.load(metadata)
+    assert document["version"] == 7
+    assert "digits" in document["modules"]
+    assert any(name.endswith("/digits.c") for name in names)
+
+
+def test_table_shows_layers_and_sizes(tmp_path: Path) -> None:
+    text = succeed("compile", DIGITS, "--target", M4, "--output", tmp_path / "digits").stdout
+    for words in ("conv2d_0", "softmax", "arena (bytes)", "lower bound (bytes)", "written to"):
+        assert words in text
+
+
+@pytest.mark.parametrize("name", ["digits", "digits.tar"])
+def test_existing_output_is_replaced_only_with_force(tmp_path: Path, name: str) -> None:
+    output = tmp_path / name
+    command = ["compile", DIGITS, "--target", M4, "--output", output]
+    succeed(*command)
+    before = output.stat().st_ino
+    assert f"{name} exists; choose another place or pass --force" in refuse(*command)
+    assert output.stat().st_ino == before
+    succeed(*command, "--force")
+    assert output.stat().st_ino != before
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_force_never_replaces_a_folder_of_other_things(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    message = refuse("compile", DIGITS, "--target", M4, "--output", tmp_path, "--force")
+    assert "holds other things" in message
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_existing_output_is_noticed_before_the_model_is_read(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    command = ["compile", tmp_path / "missing.tflite", "--target", M4, "--output", tmp_path / "out"]
+    assert "exists" in refuse(*command)
+
+
+def test_output_below_a_file_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    refuse("compile", DIGITS, "--target", M4, "--output", tmp_path / "file" / "digits")
+
+
+def test_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, *_arguments: object, **_options: object) -> int:
+        raise OSError(28, "No space left on device", str(path))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "write_text", full)
+        outcome = invoke("compile", DIGITS, "--target", M4, "--output", tmp_path / "digits")
+    assert outcome.code == 2
+    assert "No space left on device; check the path" in outcome.stderr
+    assert not list(tmp_path.iterdir())

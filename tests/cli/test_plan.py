@@ -1,0 +1,74 @@
+"""`plan`: the memory map in the terminal, as data and as a picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from tests.cli.invocation import DIGITS, M4, refuse, succeed
+
+
+def test_map_and_explanation_are_printed() -> None:
+    text = succeed("plan", DIGITS, "--target", M4).stdout
+    assert "conv2d_0" in text
+    assert " ^ peak" in text
+    assert "sets the peak" in text
+    assert "lower bound (bytes)" in text
+
+
+def test_document_holds_the_whole_plan() -> None:
+    document = succeed("plan", DIGITS, "--target", M4, "--json").document
+    assert set(document) == {
+        "model",
+        "target",
+        "arena_bytes",
+        "arena_alignment",
+        "lower_bound_bytes",
+        "method",
+        "optimal",
+        "explanation",
+        "peak_step",
+        "steps",
+        "tensors",
+        "svg",
+    }
+    assert (document["model"], document["target"], document["svg"]) == ("digits", M4, None)
+    assert document["lower_bound_bytes"] <= document["arena_bytes"]
+    assert document["arena_bytes"] == max(t["offset"] + t["bytes"] for t in document["tensors"])
+    steps = document["steps"]
+    assert [step["index"] for step in steps] == list(range(len(steps)))
+    assert steps[document["peak_step"]]["bytes_in_use"] == max(step["bytes_in_use"] for step in steps)
+    for tensor in document["tensors"]:
+        assert -1 <= tensor["first_step"] <= tensor["last_step"] <= len(steps)
+        assert tensor["kind"] in ("input", "output", "tensor", "scratch")
+
+
+def test_picture_is_an_svg_file(tmp_path: Path) -> None:
+    picture = tmp_path / "new" / "plan.svg"
+    document = succeed("plan", DIGITS, "--target", M4, "--svg", picture, "--json").document
+    assert document["svg"] == str(picture)
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+    assert [path.name for path in picture.parent.iterdir()] == ["plan.svg"]
+
+
+def test_existing_picture_is_replaced_only_with_force(tmp_path: Path) -> None:
+    picture = tmp_path / "plan.svg"
+    picture.write_text("mine")
+    assert "plan.svg exists; choose another place or pass --force" in refuse(
+        "plan", DIGITS, "--target", M4, "--svg", picture
+    )
+    assert picture.read_text() == "mine"
+    succeed("plan", DIGITS, "--target", M4, "--svg", picture, "--force")
+    assert picture.read_text().startswith("<svg")
+
+
+def test_picture_where_nothing_can_be_written_is_one_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    message = refuse("plan", DIGITS, "--target", M4, "--svg", tmp_path / "file" / "plan.svg")
+    assert "check the path, its permissions and the free space" in message
+
+
+def test_planner_option_reaches_the_plan() -> None:
+    document = succeed("plan", DIGITS, "--target", f"{M4} -planner=exact", "--json").document
+    assert document["method"] == "exact"
+    assert document["optimal"] is True
