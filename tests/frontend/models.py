@@ -13,7 +13,7 @@ from tests.support.tflite_writer import Graph, Options, write_model
 from tvm_tinyml.dialect import operator_of
 from tvm_tinyml.dialect.relax_api import attributes, constant_value
 
-from .interpreter import calls
+from .calls import calls
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DIGITS = REPOSITORY / "tests" / "models" / "digits.tflite"

@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.oracle import random_inputs, require_oracle, run_reference
 from tests.support.single_ops import Case, all_cases
+from tvm_tinyml.dialect.evaluate import evaluate
 from tvm_tinyml.frontend import from_tflite, tensor_names
 
-from .interpreter import evaluate
 from .models import REAL_MODELS, real_model
 
 
@@ -20,13 +20,15 @@ def _compare(model: bytes | Path, seed: int) -> None:
     require_oracle()
     inputs = random_inputs(model, seed)
     reference = run_reference(model, inputs)
-    outputs, tensors = evaluate(from_tflite(model)[0], inputs)
-    for expected, found in zip(reference.outputs, outputs, strict=True):
+    evaluation = evaluate(from_tflite(model)[0], inputs)
+    for expected, found in zip(reference.outputs, evaluation.outputs, strict=True):
         np.testing.assert_array_equal(found, expected, strict=True)
     compared = 0
     for index, name in tensor_names(model).items():
-        if index in reference.tensors and name in tensors:
-            np.testing.assert_array_equal(tensors[name], reference.tensors[index], err_msg=name, strict=True)
+        if index in reference.tensors and name in evaluation.tensors:
+            np.testing.assert_array_equal(
+                evaluation.tensors[name], reference.tensors[index], err_msg=name, strict=True
+            )
             compared += 1
     assert compared > 0
 

@@ -15,7 +15,7 @@ from tvm_tinyml.dialect.relax_api import attributes
 from tvm_tinyml.errors import ModelError, UnsupportedError
 from tvm_tinyml.frontend import from_tflite, tensor_names
 
-from .interpreter import calls
+from .calls import calls
 from .models import convolution, only_call, operator_names
 
 SAME, VALID = tflite.Padding.SAME, tflite.Padding.VALID

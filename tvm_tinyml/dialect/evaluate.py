@@ -28,6 +28,7 @@ def evaluate(module: Any, inputs: Sequence[Array], function: str = "main") -> Ev
     body = module[function]
     values: dict[Any, Array] = dict(zip(body.params, inputs, strict=True))
     tensors: dict[str, Array] = {}
+    tuples: dict[Any, list[Any]] = {}
 
     def value_of(expr: Any) -> Array:
         constant = constant_value(expr)
@@ -41,10 +42,12 @@ def evaluate(module: Any, inputs: Sequence[Array], function: str = "main") -> Ev
                 attrs = attributes(expr)
                 values[binding.var] = operator.reference([value_of(arg) for arg in expr.args], attrs)
                 tensors[attrs["tensor"]] = values[binding.var]
-            elif isinstance(expr, relax.Var):
-                values[binding.var] = values[expr]
-            elif not isinstance(expr, relax.Tuple):
+            elif isinstance(expr, relax.Tuple):
+                tuples[binding.var] = list(expr.fields)
+            elif isinstance(expr, relax.Var) or constant_value(expr) is not None:
+                values[binding.var] = value_of(expr)
+            else:
                 raise ValueError(f"{expr} is not a call to a dialect operator")
     result = body.body.body
-    returned = list(result.fields) if isinstance(result, relax.Tuple) else [result]
+    returned = result.fields if isinstance(result, relax.Tuple) else tuples.get(result, [result])
     return Evaluation([value_of(expr) for expr in returned], tensors)
