@@ -1,0 +1,157 @@
+"""The rooms of docs/architecture.md: every import goes to a room below, and libraries stay where they belong."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "tvm_tinyml"
+
+# Room -> rooms it may import, lowest floor first. A room that is missing here makes the tests fail.
+ALLOWED: dict[str, set[str]] = {
+    "errors": set(),
+    "resources": set(),
+    "output": {"errors"},
+    "schedules": set(),
+    "dialect": set(),
+    "target": {"errors", "resources"},
+    "memory": {"errors"},
+    "codegen": {"dialect", "memory", "output", "resources", "target"},
+    "runner": {"errors", "resources", "target"},
+    "frontend": {"dialect", "errors"},
+    "transform": {"dialect"},
+    "lower": {"codegen", "dialect", "schedules", "target"},
+    "pipeline": {"codegen", "errors", "lower", "memory", "target", "transform"},
+    "module": {"codegen", "dialect", "errors", "pipeline", "runner", "target"},
+    "reference": {"dialect", "errors", "transform"},
+    "relay": {"errors", "frontend", "module", "target"},
+    "plugin": {"dialect", "frontend", "relay", "target"},
+    "cli": {
+        "codegen",
+        "dialect",
+        "errors",
+        "frontend",
+        "lower",
+        "memory",
+        "module",
+        "output",
+        "pipeline",
+        "reference",
+        "relay",
+        "runner",
+        "target",
+    },
+    "__main__": {"cli"},
+}
+
+# Modules that may touch TVM's graph API, which moves between releases.
+RELAX_MODULES = {
+    "dialect/evaluate.py",
+    "dialect/relax_api.py",
+    "frontend/tflite/importer.py",
+    "lower.py",
+    "relay.py",
+    "transform/dataflow.py",
+}
+
+# Library -> rooms that may import it; the others may be imported everywhere.
+LIBRARY_ROOMS = {
+    "tflite": {"frontend"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "ai_edge_litert": {"reference"},
+}
+EVERYWHERE = {"numpy", "tvm", "tvm_ffi"}
+STANDARD = set(__import__("sys").stdlib_module_names)
+
+
+def sources() -> list[Path]:
+    """Every module of the package; schedules/ is linked into it and lies at the root."""
+    return sorted([*PACKAGE.rglob("*.py"), *(ROOT / "schedules").rglob("*.py")])
+
+
+def name_of(path: Path) -> str:
+    """Path of a module below the package: "dialect/conv2d.py"."""
+    base = PACKAGE if path.is_relative_to(PACKAGE) else ROOT
+    return path.relative_to(base).as_posix()
+
+
+def room_of(path: Path) -> str:
+    """Room of a module; the package's own __init__ belongs to none."""
+    return name_of(path).split("/")[0].removesuffix(".py")
+
+
+@cache
+def imports(path: Path) -> tuple[str, ...]:
+    """Full dotted names of everything a module imports, type-checking and deferred imports included."""
+    package = ["tvm_tinyml", *name_of(path).split("/")[:-1]]
+    found: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            above = package[: len(package) + 1 - node.level] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            found += [f"{module}.{alias.name}" for alias in node.names]
+    return tuple(found)
+
+
+def rooms_imported(path: Path) -> Iterator[str]:
+    """Other rooms that a module imports."""
+    for name in imports(path):
+        parts = name.split(".")
+        if parts[0] == "tvm_tinyml" and parts[1] not in (room_of(path), "__version__"):
+            yield parts[1]
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_a_room_imports_only_the_rooms_below_it(path: Path) -> None:
+    room = room_of(path)
+    if room == "__init__":
+        assert not list(rooms_imported(path))
+        return
+    assert room in ALLOWED, f"say in docs/architecture.md and here where {room} belongs"
+    assert set(rooms_imported(path)) <= ALLOWED[room]
+
+
+def test_no_arrow_runs_back_up() -> None:
+    floors = list(ALLOWED)
+    for room, allowed in ALLOWED.items():
+        assert all(floors.index(other) < floors.index(room) for other in allowed), room
+
+
+def test_every_permission_is_used() -> None:
+    used: dict[str, set[str]] = {room: set() for room in ALLOWED}
+    for path in sources():
+        if room_of(path) in used:
+            used[room_of(path)].update(rooms_imported(path))
+    # The plugin names the modules behind the facade and the operators as text, to import them on first use.
+    used["plugin"] |= {"dialect", "frontend", "relay"}
+    assert used == ALLOWED
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_libraries_stay_in_their_rooms(path: Path) -> None:
+    for name in imports(path):
+        library = name.split(".")[0]
+        if library in STANDARD or library in EVERYWHERE or library == "tvm_tinyml":
+            continue
+        assert room_of(path) in LIBRARY_ROOMS.get(library, set()), f"{name_of(path)} imports {library}"
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_only_thin_modules_touch_relax(path: Path) -> None:
+    uses_relax = any(name == "tvm.relax" or name.startswith("tvm.relax.") for name in imports(path))
+    assert not uses_relax or name_of(path) in RELAX_MODULES
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_a_module_is_short_and_says_what_it_is_for(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 500
+    assert ast.get_docstring(ast.parse(text)), f"{name_of(path)} has no docstring"
