@@ -14,7 +14,7 @@ import numpy as np
 
 from .codegen import project_files, write_folder, write_model_library
 from .dialect.relax_api import Array
-from .errors import RunError
+from .errors import BuildError, RunError
 from .pipeline import Compiled, compile_module
 from .runner.host import HostModel
 from .runner.qemu import run_qemu
@@ -94,7 +94,9 @@ class AOTModule:
                 host = HostModel(folder, module.config)
                 outputs = [host.run(batch) for batch in batches]
                 return RunReport(outputs, "host", module.compiled.plan.arena_bytes)
-            return run_qemu(folder, module.config, batches, profile=profile, keep_elf=keep_elf)
+            report = run_qemu(folder, module.config, batches, profile=profile, keep_elf=keep_elf)
+            _check_flash(report, module.config)
+            return report
 
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
         """Values of every tensor that exists in memory, by name, after one inference on the host.
@@ -175,3 +177,12 @@ def runner_of(config: TargetConfig) -> str:
             "that is emulated (see `tvm-tinyml targets`)"
         )
     return runner
+
+
+def _check_flash(report: RunReport, config: TargetConfig) -> None:
+    budget, flash = config.flash_bytes, report.flash
+    if budget is not None and flash is not None and flash.total > budget:
+        raise BuildError(
+            f"the model takes {flash.total:,} bytes of flash (text {flash.text:,}, rodata {flash.rodata:,}, "
+            f"data {flash.data:,}), the budget is {budget:,}; choose a smaller model or a larger budget"
+        )

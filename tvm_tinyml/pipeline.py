@@ -67,17 +67,32 @@ def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False)
     """Run the passes, lower and plan a module in the dialect.
 
     keep_all: give every tensor memory of its own until the end, so that all can be read after a run (debugging);
-        the RAM budget does not apply then.
-    Raises PlanError when the arena exceeds the target's RAM budget.
+        the budgets do not apply then.
+    Raises PlanError when the arena exceeds the target's RAM budget, or the constants its flash budget; code is
+    measured when it is linked.
     """
     module = tvm.transform.Sequential(list(passes(config)))(module)
     model = lower(module, config)
     program = model.program(config.alignment, io_in_arena=config.io == "arena")
     memory_plan = plan(program, method=config.planner, keep_all=keep_all)
     verify(program, memory_plan)
-    if config.ram_bytes is not None and memory_plan.arena_bytes > config.ram_bytes and not keep_all:
+    compiled = Compiled(model, program, memory_plan)
+    if not keep_all:
+        _check_budgets(compiled, config)
+    return compiled
+
+
+def _check_budgets(compiled: Compiled, config: TargetConfig) -> None:
+    memory_plan, constants = compiled.plan, compiled.model.constants
+    if config.ram_bytes is not None and memory_plan.arena_bytes > config.ram_bytes:
         raise PlanError(
             f"the arena of {memory_plan.arena_bytes:,} bytes exceeds the RAM of {config.ram_bytes:,} bytes "
-            f"(lower bound of this operator order: {memory_plan.lower_bound:,}). {explain(program, memory_plan)}"
+            f"(lower bound of this operator order: {memory_plan.lower_bound:,}). "
+            f"{explain(compiled.program, memory_plan)}"
         )
-    return Compiled(model, program, memory_plan)
+    constant_bytes = sum(value.nbytes for value in constants.values())
+    if config.flash_bytes is not None and constant_bytes > config.flash_bytes:
+        raise PlanError(
+            f"the constants of {constant_bytes:,} bytes exceed the flash of {config.flash_bytes:,} bytes, "
+            "code not counted; choose a smaller model or a board with more flash"
+        )
