@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.invocation import DIGITS, HOST, M4, refuse
+from tests.runner.tools import usable_target
 
 TAKES_A_TARGET = (
     ["plan", DIGITS],
@@ -68,6 +69,21 @@ def test_model_beyond_the_memory_budget(command: str, elsewhere: Path) -> None:
     output = ["--output", "unwritten"] if command != "plan" else []
     message = refuse(command, DIGITS, "-t", f"{M4} -ram=4K", *output)
     assert "exceeds the RAM of 4,096 bytes" in message
+    assert not list(elsewhere.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("command", "flash", "words"),
+    [
+        ("compile", "16K", "exceed the flash of 16,384 bytes, code not counted"),
+        ("run", "16K", "exceed the flash of 16,384 bytes, code not counted"),
+        ("run", "32K", "bytes of flash (text "),
+    ],
+)
+def test_model_beyond_the_flash_budget(command: str, flash: str, words: str, elsewhere: Path) -> None:
+    usable_target("-mcpu=cortex-m4")
+    message = refuse(command, DIGITS, "-t", f"{M4} -flash={flash}", "--output", "unwritten")
+    assert words in message
     assert not list(elsewhere.iterdir())
 
 
