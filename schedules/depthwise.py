@@ -6,19 +6,26 @@ side in NHWC.
 
 from __future__ import annotations
 
-from typing import Any
+import numpy as np
+from tvm import s_tir
 
-from .rule import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor, operator_name
+from .kernel import Kernel, Problem
+from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
+
+# Measured on Cortex-M3; they only rank this rule behind those with kernels of their own.
+INSTRUCTIONS_PER_PRODUCT = 9.0
+INSTRUCTIONS_PER_OUTPUT = 20.0
 
 
-def schedule_depthwise(sch: Any, features: frozenset[str]) -> Any | None:
+def schedule_depthwise(problem: Problem) -> Kernel | None:
     """Schedule depthwise_conv2d; None for every other operator."""
-    if operator_name(sch) != "depthwise_conv2d":
+    if problem.operator != "depthwise_conv2d":
         return None
+    sch = s_tir.Schedule(problem.compute())
     inline_injective(sch)
     accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
     channel = sch.get_loops(requantize)[-1]
-    tile = largest_divisor(extent_of(sch, channel), accumulators(features))
+    tile = largest_divisor(extent_of(sch, channel), accumulators(problem.features))
     outer, inner = sch.split(channel, [None, tile])
     sch.compute_at(accumulate, outer, preserve_unit_loops=True)
     *_, tile_channel, kernel_h, kernel_w = sch.get_loops(accumulate)
@@ -28,4 +35,10 @@ def schedule_depthwise(sch: Any, features: frozenset[str]) -> Any | None:
     initial = sch.decompose_reduction(accumulate, kernel_h)
     for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    return sch
+    products = problem.outputs * int(np.prod(problem.shapes["weight"][1:3]))
+    return Kernel(
+        rule="scalar depthwise",
+        function=sch.mod["main"],
+        constants=problem.constants,
+        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+    )

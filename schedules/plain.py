@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from .rule import CLAMP_WINDOW, blocks, inline_injective, is_reduction
+from tvm import s_tir
+
+from .kernel import Kernel, Problem
+from .tensor_ir import CLAMP_WINDOW, blocks, inline_injective, is_reduction
+
+# Above the estimate of every other rule: this one is taken when it is alone.
+WORST = float("inf")
 
 
-def schedule_plain(sch: Any, _features: frozenset[str]) -> Any:
+def schedule_plain(problem: Problem) -> Kernel:
     """Schedule any function made from a dialect operator."""
+    sch = s_tir.Schedule(problem.compute())
+    schedule_blocks(sch)
+    return Kernel(rule="plain", function=sch.mod["main"], constants=problem.constants, instructions=WORST)
+
+
+def schedule_blocks(sch: Any) -> None:
+    """Inline stages without reductions and compute reductions at their consumers."""
     inline_injective(sch)
     *producers, _output = blocks(sch)
     for producer in reversed(producers):
@@ -25,7 +38,6 @@ def schedule_plain(sch: Any, _features: frozenset[str]) -> Any:
     for block in blocks(sch):
         if is_reduction(sch, block):
             _decompose(sch, block)
-    return sch
 
 
 def _decompose(sch: Any, block: Any) -> None:

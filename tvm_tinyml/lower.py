@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from tvm import relax, te
 from tvm_ffi.structural import StructuralKey
 
 from .codegen.model import Layer, LoweredModel, TensorInfo
-from .dialect import operator_of, operators
-from .dialect.relax_api import TensorSpec, attributes, constant_value, spec_of
-from .schedules import schedule
+from .codegen.tensorir import LoweredFunction, Scratch, lower_function
+from .dialect import Operator, operator_of
+from .dialect.relax_api import Array, attributes, constant_value, spec_of
+from .schedules import Kernel, Problem, candidates
 from .target import TargetConfig
 
 SIGNATURE_ATTR = "tinyml.signature"
@@ -53,7 +54,8 @@ class _Lowering:
         self.model = model
         self.config = config
         self.names: dict[Any, str] = {}
-        self._shared: dict[tuple[Any, str], str] = {}
+        self._target = config.tvm_target()
+        self._shared: dict[Any, str] = {}
         self._pooled: dict[bytes, str] = {}
 
     def define(self, variable: Any, info: TensorInfo) -> None:
@@ -78,47 +80,72 @@ class _Lowering:
         if operator.is_view:
             self.model.views[info.name] = self.names[value.args[0]]
             return
-        arguments = tuple(
-            self._argument(attrs["name"], role, argument)
-            for role, argument in zip(_roles(operator.inputs, len(value.args)), value.args, strict=True)
-        )
-        specs = [spec_of(argument) for argument in value.args]
-        symbol, rule = self._function(operator.name, attrs, specs)
+        roles = _roles(operator.inputs, len(value.args))
+        arguments = dict(zip(roles, value.args, strict=True))
+        problem = self._problem(operator, attrs, arguments, info.spec.shape)
+        kernel = candidates(problem)[0]
+        function = self._function(kernel, attrs["name"])
+        *parameters, _output = [str(parameter.name) for parameter in kernel.function.params]
         self.model.layers.append(
             Layer(
                 index=len(self.model.layers),
                 name=attrs["name"],
                 operator=operator.name,
-                function=symbol,
-                schedule=rule,
-                arguments=arguments,
+                function=function.symbol,
+                schedule=kernel.rule,
+                arguments=tuple(
+                    self._constant(attrs["name"], role, kernel.constants[role])
+                    if role in kernel.constants
+                    else self.names[arguments[role]]
+                    for role in parameters
+                ),
                 output=info.name,
-                macs=operator.macs(specs, attrs),
+                scratch=tuple(
+                    Scratch(f"{attrs['name']}.{buffer.name}", buffer.nbytes) for buffer in function.scratch
+                ),
+                macs=operator.macs([spec_of(argument) for argument in value.args], attrs),
                 attributes=attrs,
             )
         )
 
-    def _argument(self, layer: str, role: str, argument: Any) -> str:
-        value = constant_value(argument)
-        if value is None:
-            return self.names[argument]
+    def _problem(
+        self,
+        operator: Operator,
+        attrs: Mapping[str, Any],
+        arguments: Mapping[str, Any],
+        shape: tuple[int, ...],
+    ) -> Problem:
+        specs = {role: spec_of(argument) for role, argument in arguments.items()}
+        values = {role: constant_value(argument) for role, argument in arguments.items()}
+
+        def compute() -> Any:
+            tensors = [te.placeholder(spec.shape, spec.dtype, name=role) for role, spec in specs.items()]
+            return te.create_prim_func([*tensors, operator.compute(tensors, attrs)])
+
+        return Problem(
+            operator=operator.name,
+            shapes={role: spec.shape for role, spec in specs.items()},
+            constants={role: value for role, value in values.items() if value is not None},
+            attrs=attrs,
+            output_shape=shape,
+            features=self.config.core.features,
+            compute=compute,
+        )
+
+    def _constant(self, layer: str, role: str, value: Array) -> str:
         key = hashlib.sha256(str((value.dtype, value.shape)).encode() + value.tobytes()).digest()
         name = self._pooled.setdefault(key, f"{self.model.name}_{layer}_{role}")
         self.model.constants[name] = value
         return name
 
-    def _function(self, name: str, attrs: Mapping[str, Any], specs: Sequence[TensorSpec]) -> tuple[str, str]:
-        operator = operators()[name]
-        roles = _roles(operator.inputs, len(specs))
-        tensors = [
-            te.placeholder(spec.shape, spec.dtype, name=role) for role, spec in zip(roles, specs, strict=True)
-        ]
-        output = operator.compute(tensors, attrs)
-        scheduled, rule = schedule(te.create_prim_func([*tensors, output]), name, self.config.core.features)
-        key = StructuralKey(scheduled)
-        symbol = self._shared.setdefault((key, name), f"{self.model.name}_{attrs['name']}")
-        self.model.functions.setdefault(symbol, scheduled)
-        return symbol, rule
+    def _function(self, kernel: Kernel, layer: str) -> LoweredFunction:
+        """The lowered function of a kernel, shared by all layers whose loops come out equal."""
+        symbol = self._shared.setdefault(StructuralKey(kernel.function), f"{self.model.name}_{layer}")
+        if symbol not in self.model.functions:
+            lowered = lower_function(symbol, kernel.function, self._target)
+            self.model.functions[symbol] = lowered
+            self.model.micro_kernels |= {micro.name: micro.source for micro in kernel.micro_kernels}
+        return self.model.functions[symbol]
 
 
 def _roles(inputs: tuple[str, ...], count: int) -> list[str]:

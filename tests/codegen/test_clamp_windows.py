@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 import tvm
-from tvm import te, tirx
+from tvm import s_tir, te, tirx
 
-from tvm_tinyml.codegen.tensorir import print_functions
+from tvm_tinyml.codegen.tensorir import lower_function, print_function
 from tvm_tinyml.dialect import operator
-from tvm_tinyml.schedules import schedule
+from tvm_tinyml.schedules.convolution import schedule_convolution
+from tvm_tinyml.schedules.kernel import Problem
+from tvm_tinyml.schedules.plain import schedule_blocks
 
 
 def convolution_attributes(**changes: Any) -> dict[str, Any]:
@@ -36,8 +38,22 @@ def print_convolution(attrs: dict[str, Any], height: int = 9, width: int = 9, ke
     }
     tensors = [te.placeholder(shape, dtype, name=name) for name, (shape, dtype) in shapes.items()]
     output = operator("conv2d").compute(tensors, attrs)
-    function, _ = schedule(te.create_prim_func([*tensors, output]), "conv2d", frozenset())
-    return print_functions({"layer": function}, tvm.target.Target({"kind": "c"}))["layer"].body
+    problem = Problem(
+        operator="conv2d",
+        shapes={name: shape for name, (shape, _) in shapes.items()},
+        constants={},
+        attrs=attrs,
+        output_shape=tuple(int(extent) for extent in output.shape),
+        features=frozenset(),
+        compute=lambda: te.create_prim_func([*tensors, output]),
+    )
+    answer = schedule_convolution(problem)
+    assert answer is not None
+    return print_layer(answer.function)
+
+
+def print_layer(function: Any) -> str:
+    return print_function(lower_function("layer", function, tvm.target.Target({"kind": "c"}))).body
 
 
 @pytest.mark.parametrize(
@@ -63,8 +79,9 @@ def test_padding_that_is_not_the_zero_point_keeps_its_guard() -> None:
     padded = te.compute((10,), lambda i: tirx.if_then_else(tirx.all(i >= 1, i < 9), data[i - 1], 7), "pad")
     k = te.reduce_axis((0, 3), "k")
     output = te.compute((8,), lambda i: te.sum(padded[i + k], axis=k), "accumulate")
-    function, _ = schedule(te.create_prim_func([data, output]), "sum", frozenset())
-    body = print_functions({"layer": function}, tvm.target.Target({"kind": "c"}))["layer"].body
+    schedule = s_tir.Schedule(te.create_prim_func([data, output]))
+    schedule_blocks(schedule)
+    body = print_layer(schedule.mod["main"])
     assert "< 3;" in body, "the window loop must keep all its iterations"
     assert "= 7;" in body, "a padded iteration must still add the padding value"
 

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +16,11 @@ from tvm import s_tir
 
 from tests.dialect.operator_calls import Call
 from tests.dialect.te_execution import prim_func, specs_of
-from tvm_tinyml.codegen.tensorir import print_functions
+from tvm_tinyml.codegen.tensorir import LoweredFunction, lower_function, print_function
 from tvm_tinyml.dialect import operator
 from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.resources import data_dir
-from tvm_tinyml.schedules.plain import schedule_plain
+from tvm_tinyml.schedules.plain import schedule_blocks
 
 FLAGS = (
     "-std=c99",
@@ -43,16 +42,16 @@ def run_c(calls: Sequence[Call], folder: Path) -> list[Array]:
     compiler = shutil.which("gcc")
     if compiler is None:
         pytest.skip("gcc is not installed")
-    functions = {f"operator_{index}": _scheduled(call) for index, call in enumerate(calls)}
-    printed = print_functions(functions, tvm.target.Target({"kind": "c"}))
+    functions = [_lowered(f"operator_{index}", call) for index, call in enumerate(calls)]
     outputs = [operator(call.name).infer(specs_of(call.arrays), call.attrs) for call in calls]
     (folder / "inputs.bin").write_bytes(b"".join(a.tobytes() for call in calls for a in call.arrays))
     source = folder / "program.c"
     statements = [
-        _call(f"operator_{index}", [array.nbytes for array in call.arrays], output.nbytes)
-        for index, (call, output) in enumerate(zip(calls, outputs, strict=True))
+        _call(function, [array.nbytes for array in call.arrays], output.nbytes)
+        for function, call, output in zip(functions, calls, outputs, strict=True)
     ]
-    functions_text = "\n".join(f"static {f.signature}\n{f.body}" for f in printed.values())
+    printed = [print_function(function) for function in functions]
+    functions_text = "\n".join(f"static {f.signature}\n{f.body}" for f in printed)
     source.write_text(_PROGRAM.format(functions=functions_text, calls="\n".join(statements)))
     program = folder / "program"
     include = f"-I{data_dir('runtime_c') / 'include'}"
@@ -66,9 +65,10 @@ def run_c(calls: Sequence[Call], folder: Path) -> list[Array]:
     return results
 
 
-def _scheduled(call: Call) -> Any:
-    function = prim_func(call.name, call.arrays, call.attrs)
-    return schedule_plain(s_tir.Schedule(function), frozenset()).mod["main"]
+def _lowered(symbol: str, call: Call) -> LoweredFunction:
+    schedule = s_tir.Schedule(prim_func(call.name, call.arrays, call.attrs))
+    schedule_blocks(schedule)
+    return lower_function(symbol, schedule.mod["main"], tvm.target.Target({"kind": "c"}))
 
 
 _PROGRAM = """\
@@ -98,13 +98,14 @@ int main(void)
 """
 
 
-def _call(symbol: str, inputs: Sequence[int], output: int) -> str:
+def _call(function: LoweredFunction, inputs: Sequence[int], output: int) -> str:
     names = [f"input_{index}" for index in range(len(inputs))]
     lines = [f"void *{name} = take(file, {size});" for name, size in zip(names, inputs, strict=True)]
-    lines.append(f"void *output = malloc({output});")
-    lines.append(f"{symbol}({', '.join([*names, 'output'])});")
+    written = {"output": output} | {f"scratch_{s.name}": s.nbytes for s in function.scratch}
+    lines.extend(f"void *{name} = malloc({size});" for name, size in written.items())
+    lines.append(f"{function.symbol}({', '.join([*names, *written])});")
     lines.append(f"fwrite(output, 1, {output}, stdout);")
-    lines.extend(f"free({name});" for name in [*names, "output"])
+    lines.extend(f"free({name});" for name in [*names, *written])
     return "    {\n" + "\n".join(f"        {line}" for line in lines) + "\n    }"
 
 

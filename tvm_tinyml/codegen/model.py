@@ -12,6 +12,8 @@ from typing import Any
 from tvm_tinyml.dialect.relax_api import Array, TensorSpec
 from tvm_tinyml.memory.program import Program, Step, Tensor
 
+from .tensorir import LoweredFunction, Scratch
+
 
 @dataclass(frozen=True)
 class TensorInfo:
@@ -27,7 +29,9 @@ class TensorInfo:
 class Layer:
     """One call in execution order.
 
-    arguments: names of activations and of constants, in the order of the C function's parameters.
+    arguments: names of activations and of constants, in the order of the C function's parameters; the output and
+        `scratch` follow them.
+    scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
     """
 
     index: int
@@ -37,6 +41,7 @@ class Layer:
     schedule: str
     arguments: tuple[str, ...]
     output: str
+    scratch: tuple[Scratch, ...]
     macs: int
     attributes: Mapping[str, Any]
 
@@ -52,7 +57,8 @@ class LoweredModel:
     views: dict[str, str] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
-    functions: dict[str, Any] = field(default_factory=dict)
+    functions: dict[str, LoweredFunction] = field(default_factory=dict)
+    micro_kernels: dict[str, str] = field(default_factory=dict)
 
     def root(self, tensor: str) -> str:
         """Tensor whose bytes `tensor` shares: itself unless it is a view."""
@@ -71,7 +77,13 @@ class LoweredModel:
         return Program(
             tensors=tuple(Tensor(name, self.tensors[name].spec.nbytes, alignment) for name in names),
             steps=tuple(
-                Step(layer.name, inside(layer.arguments), inside([layer.output])) for layer in self.layers
+                Step(
+                    layer.name,
+                    inside(layer.arguments),
+                    inside([layer.output]),
+                    tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in layer.scratch),
+                )
+                for layer in self.layers
             ),
             inputs=inside([t.name for t in self.inputs]),
             outputs=inside([t.name for t in self.outputs]),

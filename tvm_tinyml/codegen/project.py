@@ -19,7 +19,7 @@ from tvm_tinyml.target import TargetConfig
 from . import sources
 from .metadata import metadata
 from .model import LoweredModel
-from .tensorir import print_functions
+from .tensorir import print_function
 
 METADATA = "metadata.json"
 WARNING_FLAGS = "-std=c99 -Wall -Wextra -Wshadow"
@@ -27,7 +27,7 @@ WARNING_FLAGS = "-std=c99 -Wall -Wextra -Wshadow"
 
 def project_files(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, str]:
     """Contents of the project by path relative to its folder."""
-    functions = print_functions(model.functions, config.tvm_target())
+    functions = [print_function(function) for function in model.functions.values()]
     name = model.name
     return {
         f"{name}.h": sources.header(model, plan, config),

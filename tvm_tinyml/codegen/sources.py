@@ -115,7 +115,7 @@ def _comment(info: TensorInfo) -> str:
 
 
 def implementation(
-    model: LoweredModel, plan: MemoryPlan, config: TargetConfig, functions: Mapping[str, CFunction]
+    model: LoweredModel, plan: MemoryPlan, config: TargetConfig, functions: Sequence[CFunction]
 ) -> str:
     """Layer functions and the entry point that calls them in order."""
     users: dict[str, list[Layer]] = {}
@@ -127,10 +127,13 @@ def implementation(
         "/* Layers stay functions of their own, so that profiles and stack traces name them. */\n"
         "#if defined(__GNUC__)\n#define TINYML_LAYER __attribute__((noinline))\n"
         "#else\n#define TINYML_LAYER\n#endif\n",
-        "\n".join(_wrap(f"TINYML_LAYER {function.signature};") for function in functions.values()) + "\n",
+        *(source + "\n" for source in model.micro_kernels.values()),
+        "\n".join(_wrap(f"TINYML_LAYER {function.signature};") for function in functions) + "\n",
     ]
-    for symbol, function in functions.items():
-        described = "\n".join(f" * {layer.name}: {_describe(model, layer)}" for layer in users[symbol])
+    for function in functions:
+        described = "\n".join(
+            f" * {layer.name}: {_describe(model, layer)}" for layer in users[function.symbol]
+        )
         parts.append(f"/*\n{described}\n */\n{_wrap(function.signature)}\n{function.body}\n")
     parts.append(_entry(model, plan, config))
     return "\n".join(parts)
@@ -169,7 +172,8 @@ def _wrap(text: str, indent: int = 0) -> str:
 
 
 def _actual(places: Mapping[str, str], layer: Layer) -> list[str]:
-    return [places.get(name, name) for name in (*layer.arguments, layer.output)]
+    names = (*layer.arguments, layer.output, *(buffer.name for buffer in layer.scratch))
+    return [places.get(name, name) for name in names]
 
 
 def _places(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, str]:
@@ -189,6 +193,9 @@ def _places(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict
         else:
             qualifier = "const " if root in inputs else ""
             places[name] = f"({qualifier}{kind} *){external[root]}"
+    # Scratch is untyped memory: each function's own pointer type says what it holds.
+    for name, offset in plan.scratch_offsets.items():
+        places[name] = f"(void *)(base + {offset})"
     return places
 
 

@@ -6,8 +6,7 @@ everything that serves its runtime (packed functions, host/device split, built-i
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,13 +16,28 @@ from tvm.s_tir import transform as s_tir_transform
 from tvm.tirx import transform as tirx_transform
 
 from .clamp_windows import ClampWindows
-from .pointer_parameters import PointerParameters
+from .pointer_parameters import SCRATCH_ATTR, PointerParameters
 from .tidy import tidy
 
 _PREAMBLE_END = "__tvm_ffi__library_ctx"
-# Stack a layer function may use for register tiles and row temporaries; anything larger belongs in the arena.
-MAX_LOCAL_BYTES = 512
-_LOCAL_ARRAY = re.compile(r"^\s+(?:u?int(\d+)_t|float) \w+\[(\d+)\];$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Scratch:
+    """Memory a function needs while it runs: the name of its parameter and the size in bytes."""
+
+    name: str
+    nbytes: int
+
+
+@dataclass(frozen=True)
+class LoweredFunction:
+    """A function after the last pass: ready to print, its need of scratch known."""
+
+    symbol: str
+    module: Any
+    scratch: tuple[Scratch, ...]
+    target: Any
 
 
 @dataclass(frozen=True)
@@ -65,39 +79,33 @@ def _passes() -> Sequence[Any]:
     )
 
 
-def print_functions(functions: Mapping[str, Any], target: Any) -> dict[str, CFunction]:
-    """Lower scheduled TensorIR functions and print them as C.
+def lower_function(symbol: str, func: Any, target: Any) -> LoweredFunction:
+    """Lower a scheduled TensorIR function; its last parameter is the output, all others are read only.
 
-    functions: C symbol to PrimFunc; the last parameter of each is its output, all others are read only.
     target: TVM target of kind "c".
-    Raises ValueError when a function would put more than MAX_LOCAL_BYTES on the stack.
     """
-    printed = {}
-    for symbol, func in functions.items():
-        named = func.with_attr("global_symbol", symbol)
-        module = tirx_transform.BindTarget(target)(ir.IRModule({symbol: named}))
-        module = tvm.transform.Sequential(_passes())(module)
-        source = tvm.get_global_func("target.build.c")(module, target).inspect_source()
-        printed[symbol] = _parse(symbol, source)
-    return printed
+    module = tirx_transform.BindTarget(target)(ir.IRModule({symbol: func.with_attr("global_symbol", symbol)}))
+    module = tvm.transform.Sequential(_passes())(module)
+    (lowered,) = (function for _, function in module.functions_items())
+    rows = [str(row).rsplit(":", 1) for row in lowered.attrs[SCRATCH_ATTR]]
+    return LoweredFunction(symbol, module, tuple(Scratch(name, int(size)) for name, size in rows), target)
 
 
-def _parse(symbol: str, source: str) -> CFunction:
-    """Cut one function out of TVM's output and qualify its pointers."""
-    # A forward declaration comes first; the definition is the last mention.
+def print_function(function: LoweredFunction) -> CFunction:
+    """Print a lowered function as C."""
+    source = tvm.get_global_func("target.build.c")(function.module, function.target).inspect_source()
+    symbol = function.symbol
     code = source[source.index(_PREAMBLE_END) :]
+    # A forward declaration comes first; the definition is the last mention.
     start = code.rindex(f"void {symbol}(")
     opening = code.index("{", start)
     parameters = code[start:opening].strip()[len(f"void {symbol}(") : -1].split(", ")
-    *inputs, output = parameters
-    qualified = [*(f"const {_restrict(parameter)}" for parameter in inputs), _restrict(output)]
-    body = code[opening:].rstrip()
-    used = sum(int(count) * int(bits or 32) // 8 for bits, count in _LOCAL_ARRAY.findall(body))
-    if used > MAX_LOCAL_BYTES:
-        raise ValueError(
-            f"{symbol} needs {used} bytes of stack for temporaries, the limit is {MAX_LOCAL_BYTES}"
-        )
-    return CFunction(symbol, f"void {symbol}({', '.join(qualified)})", tidy(body))
+    inputs = len(parameters) - 1 - len(function.scratch)
+    qualified = [
+        f"const {_restrict(parameter)}" if index < inputs else _restrict(parameter)
+        for index, parameter in enumerate(parameters)
+    ]
+    return CFunction(symbol, f"void {symbol}({', '.join(qualified)})", tidy(code[opening:].rstrip()))
 
 
 def _restrict(parameter: str) -> str:

@@ -1,22 +1,11 @@
-"""What every schedule rule shares: its signature and the questions it may ask of a function."""
+"""Questions and transformations that schedules of a dialect operator's own TensorIR share."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
-
-# A rule takes an unscheduled function and the core's features; None means "not mine".
-Rule: TypeAlias = Callable[[Any, frozenset[str]], "Any | None"]
-
-OPERATOR_ATTR = "tinyml.operator"
+from typing import Any
 
 # Loops with this annotation are shortened to the iterations inside the image (codegen's ClampWindows).
 CLAMP_WINDOW = "tinyml.clamp_window"
-
-
-def operator_name(sch: Any) -> str:
-    """Dialect operator that the function under schedule was made from."""
-    return str(sch.mod["main"].attrs[OPERATOR_ATTR])
 
 
 def blocks(sch: Any) -> list[Any]:

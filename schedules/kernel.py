@@ -1,0 +1,78 @@
+"""What a schedule rule is asked and what it answers.
+
+A rule sees one layer (`Problem`) and answers with a `Kernel`: a scheduled TensorIR function, the constants in the
+layout its loops read, the micro-kernels it calls and what it will cost. None means "not mine".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Array: TypeAlias = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One layer to schedule.
+
+    operator: dialect name.
+    shapes: static shape of every input by its role ("data", "weight", ...), in the order of the arguments.
+    constants: contents of the inputs that are constant, by role.
+    attrs: the call's attributes.
+    output_shape: static shape of the result.
+    features: what the core can do ("dsp", "mve", "rvv", "thumb1", ...).
+    compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output.
+    """
+
+    operator: str
+    shapes: Mapping[str, tuple[int, ...]]
+    constants: Mapping[str, Array]
+    attrs: Mapping[str, Any]
+    output_shape: tuple[int, ...]
+    features: frozenset[str]
+    compute: Callable[[], Any]
+
+    @property
+    def activations(self) -> list[str]:
+        """Roles of the inputs that are not constant, in order."""
+        return [role for role in self.shapes if role not in self.constants]
+
+    @property
+    def outputs(self) -> int:
+        """Number of output elements."""
+        return int(np.prod(self.output_shape))
+
+
+@dataclass(frozen=True)
+class MicroKernel:
+    """C source of one static function that owns a register tile; equal names mean equal sources."""
+
+    name: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A rule's answer.
+
+    rule: name of the rule, for reports.
+    function: scheduled TensorIR; its parameters are named after the roles of the layer's activations and after
+        `constants`, in any order, and the output comes last. Buffers it allocates become scratch of the arena.
+    constants: contents of the constant parameters by name, in the layout that the loops read.
+    micro_kernels: functions the code calls.
+    instructions: estimate of the instructions of one call, by which rules are compared.
+    """
+
+    rule: str
+    function: Any
+    constants: Mapping[str, Array]
+    instructions: float
+    micro_kernels: tuple[MicroKernel, ...] = field(default=())
+
+
+Rule: TypeAlias = Callable[[Problem], "Kernel | None"]
