@@ -1,0 +1,226 @@
+"""Requantisation with one multiplication and one shift, proven equal to the exact one.
+
+TFLite scales an accumulator `a` by a fixed-point factor and rounds, once or twice. Cores have an instruction that
+keeps the high part of a product, so the cheap form is
+
+    q = clamp((((a + c) * m + r) >> radix) + h) >> shift
+
+with `r` and `radix` given by the instruction and `c`, `m`, `h` free. Both functions are monotone in `a`, so they
+are equal on all accumulators a channel can reach when they step to each of the 255 outputs at the same `a`. For a
+fixed `m` each of those steps bounds the constant `c * m + h * 2**radix` from both sides; the fit intersects
+the bounds and looks for a small `c` (which moves into the bias) that lets an integer `h` fall between them. The outcome
+is checked on both sides of every step.
+
+Rounding twice sends ties away from zero, so the steps of negative results lie a little further out than those of
+positive ones, and no line passes through both. With a ReLU only one kind is left; other layers take the exact
+form, which spends an instruction or two more on the sign:
+
+    x = round(a * multiplier / 2**31);  q = clamp((x + (x >> 31) + addend) >> shift)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tvm_tinyml.dialect.fixed_point import requantize
+
+from .kernel import Array
+
+# How far the bias may be moved, and the multiplier be changed, in search of a fit.
+BIAS_SEARCH = 40_000
+MULTIPLIER_SEARCH = (0, 1, -1, 2, -2, 3, -3)
+# Candidates per multiplier that are put to the proof.
+TRIALS = 4
+
+
+@dataclass(frozen=True)
+class HighMultiply:
+    """An instruction that keeps the high part of a product: `(a * m + rounding) >> radix`."""
+
+    radix: int
+    rounding: int
+
+
+# Arm SMMLAR, RISC-V mulh (and Arm SMMUL), Arm MVE VQRDMULH (and RVV vsmul).
+SMMLAR = HighMultiply(32, 1 << 31)
+MULH = HighMultiply(32, 0)
+VQRDMULH = HighMultiply(31, 1 << 30)
+
+
+@dataclass(frozen=True)
+class FittedRequantization:
+    """Constants of the cheap form, int32[channels] each; `bias` replaces the layer's and contains `c`.
+
+    The result already contains the zero point and still has to be clamped to the layer's limits.
+    """
+
+    bias: Array
+    multiplier: Array
+    addend: Array
+    shift: Array
+    form: HighMultiply
+
+    def apply(self, sums: Array, clamp_min: int, clamp_max: int) -> Array:
+        """Outputs int64[..., channels] of sums without bias, int32[..., channels]: the meaning of the cheap form."""
+        x = sums.astype(np.int64) + self.bias
+        high = (x * self.multiplier + self.form.rounding) >> self.form.radix
+        outputs: Array = np.clip((high + self.addend) >> self.shift, clamp_min, clamp_max)
+        return outputs
+
+
+def accumulator_limits(weight: Array, bias: Array, input_zero_point: int, channel_axis: int) -> Array:
+    """Largest magnitude of each channel's accumulator, bias included; int64[channels]."""
+    widest = max(127 - input_zero_point, input_zero_point + 128)
+    axes = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
+    sums: Array = np.abs(weight.astype(np.int64)).sum(axis=axes) * widest + np.abs(bias.astype(np.int64))
+    return sums
+
+
+def fit(
+    constants: Mapping[str, Array],
+    attrs: Mapping[str, Any],
+    limits: Array,
+    form: HighMultiply,
+    *,
+    uniform_shift: bool,
+) -> FittedRequantization | None:
+    """Fit all channels of a layer to the cheap form, or return None when one of them has no fit.
+
+    constants: "bias", "multiplier" and "shift" of the layer, int32[channels].
+    attrs: "rounding", "zero_point", "clamp_min" and "clamp_max" of the layer.
+    limits: largest magnitude of each channel's accumulator (`accumulator_limits`).
+    uniform_shift: all channels share one shift, as an immediate operand wants it.
+    """
+    multiplier, shift = constants["multiplier"].astype(np.int64), constants["shift"].astype(np.int64)
+    # The real factor is multiplier * 2**(shift - 31) = m * 2**-(radix + right) with m below 2**31.
+    right = 31 - form.radix - shift
+    if uniform_shift:
+        right = np.full_like(right, right.min())
+    if (right < 0).any() or (right > 24).any() or (multiplier <= 0).any() or (limits >= 2**30).any():
+        return None
+    steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
+    thresholds = _thresholds(multiplier, shift, attrs, limits, steps)
+    real = multiplier * 2.0 ** (shift - 31 + form.radix + right)
+    rows = [
+        _fit_channel(real[c], thresholds[c], steps, int(limits[c]), int(right[c]), form)
+        for c in range(len(multiplier))
+    ]
+    found = [row for row in rows if row is not None]
+    if len(found) < len(rows):
+        return None
+    moved, factors, addends = np.array(found, np.int64).T
+    return FittedRequantization(
+        bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
+        multiplier=factors.astype(np.int32),
+        addend=addends.astype(np.int32),
+        shift=right.astype(np.int32),
+        form=form,
+    )
+
+
+@dataclass(frozen=True)
+class ExactRequantization:
+    """Constants of the exact form of rounding twice, int32[channels] each; see the module's text."""
+
+    bias: Array
+    multiplier: Array
+    addend: Array
+    shift: Array
+
+    def apply(self, sums: Array, clamp_min: int, clamp_max: int) -> Array:
+        """Outputs int64[..., channels] of sums without bias, int32[..., channels]."""
+        x = ((sums.astype(np.int64) + self.bias) * self.multiplier + (1 << 30)) >> 31
+        outputs: Array = np.clip((x + (x >> 31) + self.addend) >> self.shift, clamp_min, clamp_max)
+        return outputs
+
+
+def exact(constants: Mapping[str, Array], attrs: Mapping[str, Any]) -> ExactRequantization | None:
+    """The exact form of a layer that rounds twice; None when it rounds otherwise or a factor exceeds 1/2."""
+    right = -constants["shift"].astype(np.int64)
+    if attrs["rounding"] != "double" or (right < 1).any() or (right > 22).any():
+        return None
+    addend = (np.int64(attrs["zero_point"]) << right) + (np.int64(1) << (right - 1))
+    return ExactRequantization(
+        bias=constants["bias"],
+        multiplier=constants["multiplier"],
+        addend=addend.astype(np.int32),
+        shift=right.astype(np.int32),
+    )
+
+
+def _thresholds(
+    multiplier: Array, shift: Array, attrs: Mapping[str, Any], limits: Array, steps: Array
+) -> Array:
+    """Smallest accumulator in [-limit, limit + 1] whose exact output reaches each step; [channels, steps]."""
+    shape = (len(multiplier), len(steps))
+    low = np.broadcast_to(-limits[:, None], shape).copy()
+    high = np.broadcast_to(limits[:, None] + 1, shape).copy()
+    while (low < high).any():
+        middle = (low + high) >> 1
+        exact = (
+            requantize(middle, multiplier[:, None], shift[:, None], attrs["rounding"]) + attrs["zero_point"]
+        )
+        reached = (exact >= steps) | (middle > limits[:, None])
+        high = np.where(reached, middle, high)
+        low = np.where(reached, low, middle + 1)
+    thresholds: Array = low
+    return thresholds
+
+
+def _fit_channel(
+    real: float, thresholds: Array, steps: Array, limit: int, right: int, form: HighMultiply
+) -> tuple[int, int, int] | None:
+    """(c, m, h) of one channel, or None."""
+    targets = steps << (form.radix + right)
+    reachable, avoidable = thresholds > -limit, thresholds <= limit
+    shifts = _by_magnitude(BIAS_SEARCH)
+    for change in MULTIPLIER_SEARCH:
+        factor = round(real) + change
+        if not 0 < factor < 2**31:
+            continue
+        # First accumulator of a step must reach it, the one before must not.
+        at_least = (targets - thresholds * factor - form.rounding)[avoidable]
+        below = (targets - (thresholds - 1) * factor - form.rounding)[reachable]
+        lowest = int(at_least.max()) if at_least.size else int(below.min()) - 1
+        highest = int(below.min()) if below.size else lowest + 1
+        if lowest >= highest:
+            continue
+        addends = -((shifts * factor - lowest) >> form.radix)
+        fits = (shifts * factor + (addends << form.radix) < highest) & (np.abs(addends) < 2**31 - limit)
+        for best in np.flatnonzero(fits)[:TRIALS]:
+            answer = int(shifts[best]), factor, int(addends[best])
+            if _proven(answer, thresholds, steps, limit, right, form):
+                return answer
+    return None
+
+
+def _proven(
+    answer: tuple[int, int, int],
+    thresholds: Array,
+    steps: Array,
+    limit: int,
+    right: int,
+    form: HighMultiply,
+) -> bool:
+    """Whether the cheap form is below each step right before its threshold and not from it on."""
+    moved, factor, addend = answer
+
+    def value(accumulators: Array) -> Array:
+        product = (accumulators + moved) * factor
+        result: Array = (((product + form.rounding) >> form.radix) + addend) >> right
+        return result
+
+    before = (value(thresholds - 1) < steps) | (thresholds <= -limit)
+    after = (value(thresholds) >= steps) | (thresholds > limit)
+    return bool(before.all() and after.all())
+
+
+def _by_magnitude(limit: int) -> Array:
+    """0, 1, -1, 2, -2, ... up to `limit`."""
+    counts = np.arange(1, 2 * limit + 2, dtype=np.int64)
+    order: Array = np.where(counts % 2 == 0, counts // 2, -(counts // 2))
+    return order
