@@ -23,21 +23,21 @@ State = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 class OutOfBudgetError(Exception):
-    """The node or time budget ended before the question was decided; always caught by the exact planner."""
+    """The effort or time allowed ended before the question was decided; always caught by the exact planner."""
 
 
 class Budget:
-    """A number of search nodes and a deadline on the clock of `time.monotonic`."""
+    """An amount of effort, in blocks looked at, and a deadline on the clock of `time.monotonic`."""
 
-    def __init__(self, nodes: int, deadline: float) -> None:
-        self.nodes = nodes
+    def __init__(self, effort: int, deadline: float) -> None:
+        self.effort = effort
         self.deadline = deadline
         self.spent = 0
 
-    def spend(self) -> None:
-        """Count one node; raises OutOfBudgetError at the limit or after the deadline."""
-        self.spent += 1
-        if self.spent > self.nodes or time.monotonic() > self.deadline:
+    def spend(self, effort: int) -> None:
+        """Account for some effort; raises OutOfBudgetError at the limit or after the deadline."""
+        self.spent += effort
+        if self.spent > self.effort or time.monotonic() > self.deadline:
             raise OutOfBudgetError
 
 
@@ -105,7 +105,7 @@ class Search:
         return placed
 
     def _examine(self, state: State, rank: Rank, budget: Budget) -> _Node | None:
-        budget.spend()
+        budget.spend(len(state[0]))
         if state in self.infeasible or not self._may_fit(state):
             return None
         blocks = self.problem.blocks

@@ -78,11 +78,11 @@ def draw_svg(program: Program, plan: MemoryPlan, *, title: str = "Memory plan") 
     """
     found = regions(program, plan)
     step_count = len(program.steps)
-    step_width = min(64.0, max(16.0, 1080 / (step_count + 2)))
+    step_width = min(64.0, max(18.0, 1080 / (step_count + 2)))
     scale = _Scale(step_width, step_count, max(plan.arena_bytes, 1))
     peak = peak_time(found, step_count)
     names = ["before", *(shortened(step.name, 28) for step in program.steps), "after"]
-    legend_top = _MAP_TOP + _MAP_HEIGHT + 32 + _CHARACTER * max(map(len, names))
+    legend_top = _MAP_TOP + _MAP_HEIGHT + 44 + _CHARACTER * max(map(len, names))
     width = max(scale.right + _RIGHT, 640)
     colours = _colours(found)
     legend, height = _legend(colours, legend_top, width)
@@ -99,8 +99,8 @@ def draw_svg(program: Program, plan: MemoryPlan, *, title: str = "Memory plan") 
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height:.0f}" '
             f'viewBox="0 0 {width:.0f} {height:.0f}">',
             f"<style>{_STYLE}</style>",
-            '<defs><pattern id="hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
-            'patternTransform="rotate(45)"><path d="M0 0V6" stroke="#495057" stroke-width="1.4"/></pattern></defs>',
+            '<defs><pattern id="hatch" width="8" height="8" patternUnits="userSpaceOnUse">'
+            '<path d="M-2 2L2 -2M0 8L8 0M6 10L10 6" stroke="#868e96" stroke-width="0.8"/></pattern></defs>',
             f'<rect width="{width:.0f}" height="{height:.0f}" fill="white"/>',
             *body,
             "</svg>\n",
@@ -227,7 +227,7 @@ def _block(
     yield f"<g><title>{escape(_tooltip(region, scale.step_count))}</title>"
     yield _rectangle(*box, f'class="{kind}" fill="{colour}"')
     if region.kind == "scratch":
-        yield _rectangle(*box, 'fill="url(#hatch)" fill-opacity="0.35"')
+        yield _rectangle(*box, 'fill="url(#hatch)"')
     yield from _label(region, *box)
     yield "</g>"
 
@@ -250,6 +250,8 @@ def _tooltip(region: Region, step_count: int) -> str:
 def _label(region: Region, left: float, top: float, width: float, height: float) -> Iterable[str]:
     """The longest text that fits, upright if possible."""
     source = region.writers[-1] if region.writers else shortened(region.name, 24)
+    if region.kind == "scratch":
+        source = "scratch"
     size = f"{region.nbytes:,}"
     x, y = left + width / 2, top + height / 2 + 0.35 * _FONT_SIZE
     if width >= _CHARACTER * max(len(source), len(size)) + 6 and height >= 2.6 * _FONT_SIZE:
@@ -286,7 +288,7 @@ def _legend(colours: Mapping[str, str], top: float, width: float) -> tuple[list[
     named += [
         ("input", f'class="block" fill="{_INPUT_COLOUR}"'),
         ("output", 'class="block output" fill="white"'),
-        ("scratch", 'class="block" fill="url(#hatch)" fill-opacity="0.35"'),
+        ("scratch", 'class="block" fill="url(#hatch)"'),
     ]
     parts = []
     x, y = float(_LEFT), top

@@ -1,0 +1,1 @@
+"""Tests of memory planning: programs, planners, verifier, drawings."""
