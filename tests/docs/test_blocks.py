@@ -73,6 +73,7 @@ def with_blocks() -> list[Path]:
     return [path for path in documents() if any(block.language in RUN for block in blocks(path))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", with_blocks(), ids=name_of)
 def test_blocks_run_in_order(path: Path, tmp_path: Path) -> None:
     for program in ("bash", "make", "gcc", "arm-none-eabi-gcc", "qemu-system-arm"):
