@@ -53,9 +53,7 @@ def overlaps(program: Program, made: MemoryPlan) -> bool:
 
 
 @given(plain_programs(), st.data())
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_replaying_agrees_with_comparing_lifetimes(program: Program, data: st.DataObject) -> None:
     made = plan(program, method="greedy")
     offsets, scratch = dict(made.offsets), dict(made.scratch_offsets)
@@ -69,9 +67,7 @@ def test_replaying_agrees_with_comparing_lifetimes(program: Program, data: st.Da
 
 
 @given(plain_programs(), st.data())
-@settings(
-    max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much]
-)
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_smaller_arena_is_refused(program: Program, data: st.DataObject) -> None:
     made = plan(program)
     smaller = data.draw(st.integers(0, made.arena_bytes - 1))

@@ -44,21 +44,18 @@ def _role(program: Program, region: Region, peak: int) -> str:
             return "written"
         if region.name in {program.place(name)[0] for name in step.reads}:
             return "read"
-    if region.last < len(program.steps):
-        return (
-            f"kept for step {program.steps[max(region.last, 0)].name!r}"
-            if region.last > peak
-            else region.kind
-        )
-    return region.kind if region.kind == "output" else "kept to the end"
+    if region.last >= len(program.steps):
+        return "output" if region.kind == "output" else "kept to the end"
+    if region.last > peak:
+        return f"kept for step {shortened(program.steps[region.last].name, _NAME_LENGTH)!r}"
+    return region.kind
 
 
 def _distance(plan: MemoryPlan) -> str:
     if plan.optimal:
         condition = "that keeps every tensor to the end" if plan.keep_all else "for this order of steps"
         return f"The arena of {plan.arena_bytes:,} bytes is the smallest possible {condition}."
-    excess = plan.arena_bytes - plan.lower_bound
     return (
-        f"The arena of {plan.arena_bytes:,} bytes is {excess:,} bytes ({plan.gap:.1%}) above the lower bound "
-        f"of {plan.lower_bound:,}."
+        f"The arena of {plan.arena_bytes:,} bytes exceeds the lower bound of {plan.lower_bound:,} by "
+        f"{plan.arena_bytes - plan.lower_bound:,} ({plan.gap:.1%})."
     )

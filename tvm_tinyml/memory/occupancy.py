@@ -97,7 +97,7 @@ def time_name(program: Program, time: int) -> str:
         return "the time before the first step"
     if time >= len(program.steps):
         return "the time after the last step"
-    return f"step {time} ({program.steps[time].name})"
+    return f"step {time} ({shortened(program.steps[time].name, 40)})"
 
 
 def operator_of(step_name: str) -> str:
@@ -106,10 +106,9 @@ def operator_of(step_name: str) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` with everything that could upset a terminal or an XML reader replaced; names come from model files."""
+    """`text` with what could upset a terminal or an XML reader replaced; names come from model files."""
     return "".join(
-        character if character.isprintable() or character == "\n" else "\N{REPLACEMENT CHARACTER}"
-        for character in text
+        character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text
     )
 
 
