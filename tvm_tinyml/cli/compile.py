@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -58,9 +57,17 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
     if as_json:
         print_json(description | {"output": str(output)})
         return
-    print_table(
-        "Layers", ("", "operator", "output", "shape", "MACs", "constants", "schedule"), _rows(description)
-    )
+    rows = [
+        (
+            layer["name"],
+            shape_text(layer["shape"]),
+            layer["macs"],
+            layer["constant_bytes"],
+            layer["schedule"],
+        )
+        for layer in description["layers"]
+    ]
+    print_table("Layers", ("", "shape", "MACs", "constants", "schedule"), rows)
     print_facts(
         {
             "target": description["target"],
@@ -72,20 +79,3 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
             "written to": output,
         }
     )
-
-
-def _rows(description: dict[str, Any]) -> list[tuple[Any, ...]]:
-    from tvm_tinyml.memory.occupancy import shortened
-
-    return [
-        (
-            layer["name"],
-            layer["operator"],
-            shortened(layer["output_tensor"], 48),
-            shape_text(layer["shape"]),
-            layer["macs"],
-            layer["constant_bytes"],
-            layer["schedule"],
-        )
-        for layer in description["layers"]
-    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,13 +17,17 @@ from .common import (
     progress,
     require_file,
     shape_text,
+    terminal_width,
 )
 
 if TYPE_CHECKING:
-    from tvm_tinyml.frontend.tflite import ModelSummary
+    from tvm_tinyml.frontend.tflite import ModelSummary, OperatorSummary
     from tvm_tinyml.memory import Program
 
-BAR_WIDTH = 24
+# Bytes in use are a bar of this many characters at the peak, from a given width of the terminal on.
+BAR_WIDTHS = ((120, 24), (90, 12), (0, 8))
+# Columns that narrower terminals have no room for.
+LEAST_WIDTHS = {"inputs": 110, "first output": 140}
 NAME_WIDTH = 36
 
 
@@ -125,35 +130,25 @@ def _print(summary: ModelSummary, in_use: list[int]) -> None:
     from tvm_tinyml.memory.occupancy import shortened
 
     peak = max(in_use, default=0)
+    width = terminal_width()
+    bar = next(length for least, length in BAR_WIDTHS if width >= least)
+    columns: dict[str, Callable[[OperatorSummary, int], Any]] = {
+        "": lambda row, _: row.operator.index,
+        "operator": lambda row, _: row.operator.kind,
+        "inputs": lambda row, _: ", ".join(shape_text(tensor.shape) for tensor in row.activations),
+        "outputs": lambda row, _: ", ".join(shape_text(tensor.shape) for tensor in row.operator.outputs),
+        "MACs": lambda row, _: row.macs or None,
+        "weights": lambda row, _: row.constant_bytes or None,
+        "in use": lambda _, nbytes: nbytes,
+        "over time": lambda _, nbytes: "█" * round(bar * nbytes / peak) if peak else "",
+        "first output": lambda row, _: shortened(row.operator.outputs[0].name, NAME_WIDTH),
+    }
+    shown = [name for name in columns if width >= LEAST_WIDTHS.get(name, 0)]
     rows = [
-        (
-            row.operator.index,
-            row.operator.kind,
-            ", ".join(shape_text(tensor.shape) for tensor in row.activations),
-            ", ".join(shape_text(tensor.shape) for tensor in row.operator.outputs),
-            row.macs or None,
-            row.constant_bytes or None,
-            nbytes,
-            "█" * round(BAR_WIDTH * nbytes / peak) if peak else "",
-            shortened(row.operator.outputs[0].name, NAME_WIDTH),
-        )
+        [columns[name](row, nbytes) for name in shown]
         for row, nbytes in zip(summary.operators, in_use, strict=True)
     ]
-    print_table(
-        summary.name,
-        (
-            "",
-            "operator",
-            "inputs",
-            "outputs",
-            "MACs",
-            "weights",
-            "in use",
-            "activations over time",
-            "first output",
-        ),
-        rows,
-    )
+    print_table(summary.name, shown, rows)
     at = f" at operator {in_use.index(peak)}" if in_use else ""
     print_facts(
         {
