@@ -65,6 +65,15 @@ def test_table_has_a_bar_for_every_operator_and_the_longest_at_the_peak() -> Non
     assert f"at operator {peak}" in text
 
 
+def test_narrow_terminal_drops_columns_but_not_the_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tvm_tinyml.cli.inspect.terminal_width", lambda: 80)
+    text = succeed("inspect", DIGITS).stdout
+    assert "first output" not in text
+    assert "in use" in text
+    assert "█" * 8 in text
+    assert "█" * 9 not in text
+
+
 def branching_model() -> bytes:
     """x (16 bytes) -> RELU a; x -> RELU b; reshape of a; a and b summed to y."""
     graph = Graph()
