@@ -103,9 +103,8 @@ class AOTModule:
 
         The model is compiled again so that no tensor's memory is reused: a debugging aid.
         """
-        config = parse_target(
-            "tinyml -mcpu=host" + (" -rounding=tflm" if self.config.rounding == "tflm" else "")
-        )
+        words = ["tinyml -mcpu=host", f"-rounding={self.config.rounding}", *_without(self.config)]
+        config = parse_target(" ".join(words))
         compiled = compile_module(self.relax_module, config, keep_all=True)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / self.name
@@ -153,7 +152,8 @@ def config_for_board(config: TargetConfig, board: str | None) -> TargetConfig:
     own = config.board
     if board is None or (own is not None and board == own.name):
         return config
-    words = [f"-rounding={config.rounding}", f"-io={config.io}", f"-planner={config.planner}"]
+    placed = ("-mcpu=", "-board=", "-compiler=", "-ram=", "-flash=")
+    words = [word for word in str(config).split()[1:] if not word.startswith(placed)]
     if board == "host":
         words.append("-mcpu=host")
     else:
@@ -165,6 +165,10 @@ def config_for_board(config: TargetConfig, board: str | None) -> TargetConfig:
         if budget is not None and budget != memory:
             words.append(f"-{option}={budget}")
     return parse_target(" ".join(["tinyml", *words]))
+
+
+def _without(config: TargetConfig) -> list[str]:
+    return [f"-without={','.join(config.without)}"] if config.without else []
 
 
 def runner_of(config: TargetConfig) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import tvm
 
 from .codegen import LoweredModel
-from .errors import PlanError
+from .errors import PlanError, TargetError
 from .lower import lower
 from .memory import MemoryPlan, explain, plan, verify
 from .memory.program import Program
@@ -23,6 +23,7 @@ from .transform import (
     ApplyRounding,
     DeadCode,
     DropIdentity,
+    FoldConstantChannels,
     FoldConstants,
     FoldInputZeroPoint,
     FoldPad,
@@ -40,9 +41,28 @@ class Compiled:
     plan: MemoryPlan
 
 
+# Passes a target may leave out with -without=; the others decide what is computed or what lowering relies on.
+OPTIONAL_PASSES = (
+    "DropIdentity",
+    "FoldConstantChannels",
+    "FoldConstants",
+    "FoldInputZeroPoint",
+    "FoldPad",
+    "MergeClamps",
+)
+
+
 def passes(config: TargetConfig) -> Sequence[Any]:
-    """Graph passes in order, each with the reason for its place."""
-    return (
+    """Graph passes in order, each with the reason for its place.
+
+    Raises TargetError when the target leaves out a pass that does not exist or must run.
+    """
+    for name in config.without:
+        if name not in OPTIONAL_PASSES:
+            raise TargetError(
+                f"-without={name}: not a pass that can be left out; those are {', '.join(OPTIONAL_PASSES)}"
+            )
+    every = (
         # The target says how products are rounded; everything after it computes with that.
         ApplyRounding(config.rounding),
         # Constants first: shapes of the patterns below become visible.
@@ -56,11 +76,14 @@ def passes(config: TargetConfig) -> Sequence[Any]:
         # Merging leaves reshapes of reshapes and unused producers behind.
         DropIdentity(),
         DeadCode(),
+        # After FoldPad and MergeClamps, which decide what a border holds and which channels a clamp closes.
+        FoldConstantChannels(),
         # After FoldPad: what is padded now keeps its zero point in the loop.
         FoldInputZeroPoint(),
         # Last, because every rewrite above may make two outputs one tensor.
         MaterializeOutputs(),
     )
+    return [one for one in every if one.info.name not in config.without]
 
 
 def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False) -> Compiled:

@@ -45,10 +45,15 @@ def imported(name: str) -> Any:
 
 
 @pytest.mark.parametrize("name", ["digits", *BORROWED, pytest.param(LARGE, marks=pytest.mark.slow)])
-def test_every_intermediate_tensor_equals_litert(name: str) -> None:
+@pytest.mark.parametrize(
+    "target",
+    ["tinyml -mcpu=host", "tinyml -mcpu=host -without=FoldConstantChannels,FoldPad"],
+    ids=["default", "kept"],
+)
+def test_every_intermediate_tensor_equals_litert(name: str, target: str) -> None:
     require_oracle()
     names = tensor_names(model_path(name))
-    module = relay.build(imported(name), target="tinyml -mcpu=host")
+    module = relay.build(imported(name), target=target)
     for seed in SEEDS:
         inputs, expected = reference(name, seed)
         tensors = module.tensors(inputs)
@@ -58,7 +63,8 @@ def test_every_intermediate_tensor_equals_litert(name: str) -> None:
             if names.get(index) in tensors:
                 np.testing.assert_array_equal(tensors[names[index]], value, err_msg=names[index])
                 compared += 1
-        assert compared >= len(module.compiled.model.layers)
+        # Layers that lost constant channels make tensors the source model does not have.
+        assert compared >= sum(layer.output in names.values() for layer in module.compiled.model.layers)
 
 
 def _core_cases() -> list[Any]:

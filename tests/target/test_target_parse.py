@@ -215,6 +215,7 @@ def target_options(draw: st.DrawFn) -> dict[str, Any]:
         "rounding": ["litert", "tflm"],
         "io": ["arena", "caller"],
         "planner": ["auto", "greedy", "exact"],
+        "without": ["FoldPad", "FoldPad,DropIdentity"],
     }
     for option, values in choices.items():
         value = draw(st.sampled_from([None, *values]))

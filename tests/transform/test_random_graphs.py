@@ -15,6 +15,7 @@ from tvm_tinyml.transform import (
     ApplyRounding,
     DeadCode,
     DropIdentity,
+    FoldConstantChannels,
     FoldConstants,
     FoldInputZeroPoint,
     FoldPad,
@@ -25,6 +26,7 @@ from tvm_tinyml.transform import (
 PASSES = {
     "ApplyRounding": ApplyRounding("litert"),
     "FoldConstants": FoldConstants(),
+    "FoldConstantChannels": FoldConstantChannels(),
     "DropIdentity": DropIdentity(),
     "FoldPad": FoldPad(),
     "FoldInputZeroPoint": FoldInputZeroPoint(),

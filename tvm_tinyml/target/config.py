@@ -30,6 +30,7 @@ class TargetConfig:
 
     `ram_bytes` and `flash_bytes` are budgets in bytes, None when none was asked for. A board other than the
     core's default one always sets both; `board` is None only for a core that has no default board.
+    `without` names graph passes to leave out, sorted; which ones may be is the pipeline's to say.
     `str(config)` is the canonical target string: parsing it gives an equal config.
     """
 
@@ -41,6 +42,7 @@ class TargetConfig:
     rounding: Rounding = ROUNDINGS[0]
     io: InputOutput = INPUT_OUTPUT[0]
     planner: PlannerMethod = PLANNER_METHODS[0]
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_choice("compiler", self.compiler, COMPILERS)
@@ -102,6 +104,8 @@ class TargetConfig:
         ):
             if value != default:
                 words.append(f"-{option}={value}")
+        if self.without:
+            words.append(f"-without={','.join(self.without)}")
         return " ".join(words)
 
     def _board_words(self) -> list[str]:
@@ -139,6 +143,7 @@ class TargetConfig:
             "rounding": self.rounding,
             "io": self.io,
             "planner": self.planner,
+            "without": list(self.without),
         }
 
 

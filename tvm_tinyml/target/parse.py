@@ -30,7 +30,7 @@ from tvm_tinyml.target.sizes import check_size, format_size, parse_size
 if TYPE_CHECKING:
     from tvm.target import Target
 
-OPTIONS = ("mcpu", "board", "compiler", "ram", "flash", "rounding", "io", "planner")
+OPTIONS = ("mcpu", "board", "compiler", "ram", "flash", "rounding", "io", "planner", "without")
 """Options of a target string; a dict has the same names as keys."""
 
 _TAG_PREFIX = "tinyml/"
@@ -142,6 +142,7 @@ def _build(options: dict[str, Any], catalogue: Catalogue) -> TargetConfig:
         planner=cast(
             PlannerMethod, require_choice("planner", options.get("planner", "auto"), PLANNER_METHODS)
         ),
+        without=tuple(sorted(set(filter(None, options.get("without", "").split(","))))),
     )
 
 

@@ -7,6 +7,7 @@ and `zero_point` of the calls it does not rewrite. How many changes it made goes
 from .apply_rounding import ApplyRounding
 from .dead_code import DeadCode
 from .drop_identity import DropIdentity
+from .fold_constant_channels import FoldConstantChannels
 from .fold_constants import FoldConstants
 from .fold_input_zero_point import FoldInputZeroPoint
 from .fold_pad import FoldPad
@@ -17,6 +18,7 @@ __all__ = [
     "ApplyRounding",
     "DeadCode",
     "DropIdentity",
+    "FoldConstantChannels",
     "FoldConstants",
     "FoldInputZeroPoint",
     "FoldPad",
