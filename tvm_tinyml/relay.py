@@ -36,7 +36,9 @@ def build(
         raise TargetError('no target given; pass target="tinyml -mcpu=<core>" (see `tvm-tinyml targets`)')
     for option, value, known in (("executor", executor, "aot"), ("runtime", runtime, "crt")):
         if value is not None and str(value).lower() != known:
-            raise TargetError(f"{option} {value!r} is not available: tinyml models are compiled for {known!r}")
+            raise TargetError(
+                f"{option} {value!r} is not available: tinyml models are compiled for {known!r}"
+            )
     if params:
         from tvm import relax
 
