@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tvm_tinyml.memory.liveness import Lifetime, lifetimes, scratch_lifetimes
 from tvm_tinyml.memory.program import Program
@@ -60,6 +61,16 @@ class PlacementProblem:
             spacing[lower][upper] = min(spacing[lower][upper], round_up(max(0, distance), granule))
         return PlacementProblem(blocks, tuple(spacing), granule)
 
+    @cached_property
+    def sharing(self) -> tuple[tuple[int, int], ...]:
+        """Pairs (lower, upper) of blocks which may overlap in place."""
+        return tuple(
+            (lower, upper)
+            for lower, block in enumerate(self.blocks)
+            for upper, distance in self.spacing[lower].items()
+            if distance < block.nbytes
+        )
+
     def arena_bytes(self, offsets: Sequence[int]) -> int:
         """End of the highest block, in bytes; a multiple of the granule."""
         return max((at + block.nbytes for at, block in zip(offsets, self.blocks, strict=True)), default=0)
@@ -82,20 +93,15 @@ class PlacementProblem:
 
     def _bound_of(self, alive: list[int]) -> int:
         sizes = {index: (self.blocks[index].nbytes, self.blocks[index].alignment) for index in alive}
-        pairs = [
-            (lower, upper, distance)
-            for lower in alive
-            for upper, distance in self.spacing[lower].items()
-            if upper in sizes and distance < self.blocks[lower].nbytes
-        ]
+        pairs = [pair for pair in self.sharing if pair[0] in sizes and pair[1] in sizes]
         if not pairs:
             return _stacked_bytes(sizes.values())
-        outputs = {lower for lower, _, _ in pairs}
-        sources = {upper for _, upper, _ in pairs}
+        outputs = {lower for lower, _ in pairs}
+        sources = {upper for _, upper in pairs}
         bound = _stacked_bytes(size for index, size in sizes.items() if index not in sources)
-        for lower, upper, distance in pairs:
+        for lower, upper in pairs:
             # Sharing or not, the pair takes at least this much, and every other block is disjoint from both.
-            together = max(sizes[lower][0], sizes[upper][0] + distance)
+            together = max(sizes[lower][0], sizes[upper][0] + self.spacing[lower][upper])
             rest = [size for index, size in sizes.items() if index not in outputs and index != upper]
             alignment = min(sizes[lower][1], sizes[upper][1])
             bound = max(bound, _stacked_bytes([*rest, (together, alignment)]))

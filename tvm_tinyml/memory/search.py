@@ -160,15 +160,11 @@ class Search:
     def _cliques(self) -> list[tuple[int, ...]]:
         """Largest sets of members that must all be disjoint, each in one step."""
         blocks = self.problem.blocks
-        spacing = self.problem.spacing
         found: dict[tuple[int, ...], None] = {}
         for now in sorted({blocks[index].first for index in self.members}):
             alive = [index for index in self.members if blocks[index].first <= now <= blocks[index].last]
             sharing = [
-                (lower, upper)
-                for lower in alive
-                for upper in alive
-                if lower != upper and spacing[lower][upper] < blocks[lower].nbytes
+                (lower, upper) for lower, upper in self.problem.sharing if {lower, upper} <= set(alive)
             ]
             # Of a pair that may overlap in place only one can be counted; each is, in a clique of its own.
             for excluded in ({lower for lower, _ in sharing}, {upper for _, upper in sharing}):
