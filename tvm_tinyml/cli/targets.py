@@ -26,6 +26,7 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         INPUT_OUTPUT,
     ),
     "planner": (f"how the arena is planned; default {PLANNER_METHODS[0]}", PLANNER_METHODS),
+    "without": ("graph passes to leave out, separated by commas: to see what one brings", ()),
 }
 
 
