@@ -163,9 +163,8 @@ class Search:
         found: dict[tuple[int, ...], None] = {}
         for now in sorted({blocks[index].first for index in self.members}):
             alive = [index for index in self.members if blocks[index].first <= now <= blocks[index].last]
-            sharing = [
-                (lower, upper) for lower, upper in self.problem.sharing if {lower, upper} <= set(alive)
-            ]
+            present = set(alive)
+            sharing = [pair for pair in self.problem.sharing if present.issuperset(pair)]
             # Of a pair that may overlap in place only one can be counted; each is, in a clique of its own.
             for excluded in ({lower for lower, _ in sharing}, {upper for _, upper in sharing}):
                 found.setdefault(tuple(index for index in alive if index not in excluded))
