@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tvm_tinyml import __version__
-from tvm_tinyml.memory import MemoryPlan
+from tvm_tinyml.memory import MemoryPlan, lifetimes
 from tvm_tinyml.target import TargetConfig
 
 from .model import Layer, LoweredModel, TensorInfo
@@ -15,8 +15,14 @@ FORMAT = 1
 
 
 def metadata(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, Any]:
-    """Description of one generated project; sizes and offsets in bytes."""
+    """Description of one generated project; sizes and offsets in bytes.
+
+    A tensor's memory holds it from layer `first_layer` to `last_layer`, both included; -1 is before the first.
+    """
     offsets = plan.offsets
+    lives = lifetimes(
+        model.program(config.alignment, io_in_arena=config.io == "arena"), keep_all=plan.keep_all
+    )
     return {
         "format": FORMAT,
         "generator": f"tvm-tinyml {__version__}",
@@ -32,9 +38,15 @@ def metadata(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dic
         "arena_alignment": config.alignment,
         "inputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.inputs],
         "outputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.outputs],
-        "layers": [_layer(model, layer) for layer in model.layers],
+        "layers": [_layer(model, plan, layer) for layer in model.layers],
         "tensors": [
-            _tensor(info) | {"offset": offsets[name], "view_of": model.views.get(name)}
+            _tensor(info)
+            | {
+                "offset": offsets[name],
+                "view_of": model.views.get(name),
+                "first_layer": lives[model.root(name)].first,
+                "last_layer": lives[model.root(name)].last,
+            }
             for name, info in model.tensors.items()
             if name in offsets
         ],
@@ -60,7 +72,7 @@ def _tensor(info: TensorInfo) -> dict[str, Any]:
     }
 
 
-def _layer(model: LoweredModel, layer: Layer) -> dict[str, Any]:
+def _layer(model: LoweredModel, plan: MemoryPlan, layer: Layer) -> dict[str, Any]:
     output = model.tensors[layer.output]
     constants = [model.constants[name] for name in layer.arguments if name in model.constants]
     return {
@@ -77,4 +89,8 @@ def _layer(model: LoweredModel, layer: Layer) -> dict[str, Any]:
         "zero_point": output.zero_point,
         "macs": layer.macs,
         "constant_bytes": sum(value.nbytes for value in constants),
+        "scratch": [
+            {"name": buffer.name, "bytes": buffer.nbytes, "offset": plan.scratch_offsets[buffer.name]}
+            for buffer in layer.scratch
+        ],
     }
