@@ -53,8 +53,8 @@ def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) ->
         "# Results",
         "",
         f"Written by `tvm-tinyml bench`, {inputs} random inputs per line. Sizes are in bytes; instructions are those",
-        "of one inference, counted exactly on the emulator; the lower bound is the least arena that any plan could",
-        "have for the same order of operators.",
+        "of one inference, counted exactly on the emulator; MACs are the multiply-accumulates of the model file; the",
+        "lower bound is the least arena that any plan could have for the same order of operators.",
     ]
     for model in dict.fromkeys(row["model"] for row in rows):
         of_model = [row for row in rows if row["model"] == model]
