@@ -6,10 +6,11 @@ The plain schedule always applies.
 
 from __future__ import annotations
 
-from . import convolution, dense, depthwise, plain
+from . import convolution, dense, depthwise, plain, pointwise
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    pointwise.schedule_pointwise,
     convolution.schedule_convolution,
     depthwise.schedule_depthwise,
     dense.schedule_dense,

@@ -4,8 +4,60 @@ from __future__ import annotations
 
 from typing import Any
 
+from tvm import s_tir, tirx
+from tvm_ffi import structural
+
 # Loops with this annotation are shortened to the iterations inside the image (codegen's ClampWindows).
 CLAMP_WINDOW = "tinyml.clamp_window"
+
+
+def drop_unit_loops(function: Any) -> Any:
+    """The function without loops and block iterators of one iteration.
+
+    `tensorize` simplifies them away in part; without them a tile and its description stay alike for all sizes.
+    """
+
+    def drop_loop(loop: Any) -> Any:
+        return _substitute(loop.body, {loop.loop_var: loop.min}) if _is_one(loop.extent) else loop
+
+    def drop_iterators(realize: Any) -> Any:
+        block = realize.block
+        kept = [
+            (iterator, value)
+            for iterator, value in zip(block.iter_vars, realize.iter_values, strict=True)
+            if not _is_one(iterator.dom.extent)
+        ]
+        single = {it.var: tirx.const(0, "int32") for it in block.iter_vars if _is_one(it.dom.extent)}
+        if not single:
+            return realize
+        rebuilt = s_tir.SBlock(
+            [iterator for iterator, _ in kept],
+            [_substitute(region, single) for region in block.reads],
+            [_substitute(region, single) for region in block.writes],
+            block.name_hint,
+            _substitute(block.body, single),
+            block.init,
+            block.alloc_buffers,
+            block.match_buffers,
+            block.annotations,
+        )
+        return s_tir.SBlockRealize([value for _, value in kept], realize.predicate, rebuilt)
+
+    body = structural.structural_map(
+        function.body, [(tirx.For, drop_loop), (s_tir.SBlockRealize, drop_iterators)]
+    )
+    return function.with_body(body)
+
+
+def _is_one(extent: Any) -> bool:
+    return isinstance(extent, tirx.IntImm) and int(extent) == 1
+
+
+def _substitute(root: Any, values: dict[Any, Any]) -> Any:
+    def replace(node: Any) -> Any:
+        return next((value for variable, value in values.items() if node.same_as(variable)), node)
+
+    return structural.structural_map(root, (tirx.Var, replace))
 
 
 def blocks(sch: Any) -> list[Any]:

@@ -50,6 +50,12 @@ static inline int32_t tinyml_multiply_high(int32_t a, int32_t b)
     return (int32_t)(((int64_t)a * b + (INT64_C(1) << 30)) >> 31);
 }
 
+/* floor(x * multiplier / 2^32): the high word of the product; multiplier >= 0. */
+static inline int32_t tinyml_multiply_keep_high(int32_t x, int32_t multiplier)
+{
+    return (int32_t)(((int64_t)x * multiplier) >> 32);
+}
+
 /* round(x * multiplier / 2^31) for multiplier >= 0, ties towards positive infinity: what every quantised factor needs. */
 static inline int32_t tinyml_scale_high(int32_t x, int32_t multiplier)
 {

@@ -1,0 +1,1 @@
+"""Micro-kernels and the TensorIR that describes them: one file per instruction set."""
