@@ -24,6 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "memory": {"errors"},
     "codegen": {"dialect", "memory", "output", "resources", "target"},
     "runner": {"errors", "resources", "target"},
+    "profile": {"errors", "runner", "target"},
     "frontend": {"dialect", "errors"},
     "transform": {"dialect"},
     "lower": {"codegen", "dialect", "schedules", "target"},
