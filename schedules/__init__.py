@@ -6,14 +6,16 @@ The plain schedule always applies.
 
 from __future__ import annotations
 
-from . import convolution, dense, depthwise, plain, pointwise
+from . import conv2d_rvv, convolution, dense, depthwise, im2col, plain, pointwise
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
     pointwise.schedule_pointwise,
+    im2col.schedule_im2col,
     convolution.schedule_convolution,
     depthwise.schedule_depthwise,
     dense.schedule_dense,
+    conv2d_rvv.schedule_conv2d_rvv,
 )
 
 

@@ -1,0 +1,46 @@
+"""How products are summed in 16 bits before they are widened: groups of taps that cannot overflow.
+
+An int8 activation times weights w_0 ... w_{g-1} summed stays within int16 when the magnitudes of the weights sum to
+at most 255 (128 * 255 < 2**15). Two weights of TFLite's range [-127, 127] always do; a layer of small weights
+allows more, and two weights of -128 do not.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...kernel import Array
+
+MAX_MAGNITUDE = 255
+GROUPS = (8, 6, 4, 3, 2)
+# Taps that are unrolled: some 750 bytes of code.
+UNROLLED = 32
+
+
+def unrolling(taps: int, group: int) -> tuple[int, int]:
+    """(unrolled taps per pass, passes) of a run of `taps`; what is left over is unrolled behind the loop."""
+    if taps <= UNROLLED + group:
+        return taps, 1
+    sizes = [size for size in range(UNROLLED // 2, UNROLLED + 1) if size % group == 0]
+    # The longest pass whose leftovers do not make the code much longer.
+    best = max(sizes, key=lambda size: (size + taps % size <= UNROLLED + group, size))
+    return best, taps // best
+
+
+def runs(taps: int, group: int) -> list[tuple[int, int]]:
+    """Half-open ranges of taps that are summed in 16 bits, in the order of one row of `taps`."""
+    size, passes = unrolling(taps, group)
+    bodies = [(index * size, (index + 1) * size) for index in range(passes)]
+    if size * passes < taps:
+        bodies.append((size * passes, taps))
+    return [(at, min(at + group, end)) for begin, end in bodies for at in range(begin, end, group)]
+
+
+def largest_group(weight: Array) -> int:
+    """Most taps that can be summed in 16 bits everywhere; weight int8[channels, rows, taps per row]."""
+    magnitude = np.abs(weight.astype(np.int64))
+    for group in GROUPS:
+        ranges = runs(weight.shape[2], group)
+        if all(magnitude[:, :, first:end].sum(axis=2).max() <= MAX_MAGNITUDE for first, end in ranges):
+            return group
+    return 1
