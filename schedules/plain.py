@@ -29,9 +29,12 @@ def schedule_blocks(sch: Any) -> None:
     inline_injective(sch)
     *producers, _output = blocks(sch)
     for producer in reversed(producers):
-        consumer = sch.get_consumers(producer)[0]
+        consumers = sch.get_consumers(producer)
+        if not consumers:
+            # A clamp to a single value needs no sum; TVM has seen that too.
+            continue
         rank = len(sch.get(producer).writes[0].region)
-        loops = sch.get_loops(consumer)
+        loops = sch.get_loops(consumers[0])
         # A scalar has no loop to be computed at; it comes right before its reader anyway.
         if rank and loops:
             sch.compute_at(producer, loops[min(rank, len(loops)) - 1])

@@ -87,7 +87,11 @@ def _of_reference(node: Call, source: Channels) -> Channels:
 
 def _constant_sums(node: Call, weight: Array, known: dict[Value, Channels]) -> Channels:
     """Channels whose output is the same for the smallest and the largest sum the inputs can give."""
-    values, constant = known.get(node.inputs[0], _unknown(node.inputs[0].spec.shape[-1]))
+    depth = node.inputs[0].spec.shape[-1]
+    values, constant = known.get(node.inputs[0], _unknown(depth))
+    if node.operator.name == "dense" and weight.shape[1] != depth:
+        # A row of inputs spans several pixels; nothing is known of it channel by channel.
+        values, constant = _unknown(weight.shape[1])
     zero_point = node.attrs["input_zero_point"]
     low = np.where(constant, values, -128) - zero_point
     high = np.where(constant, values, 127) - zero_point
