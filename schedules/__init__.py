@@ -6,14 +6,16 @@ The plain schedule always applies.
 
 from __future__ import annotations
 
-from . import conv2d_rvv, convolution, dense, depthwise, im2col, plain, pointwise
+from . import conv2d_rvv, convolution, dense, depthwise, im2col, plain, pointwise, pointwise_mve
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    pointwise_mve.schedule_pointwise,
     pointwise.schedule_pointwise,
     im2col.schedule_im2col,
     convolution.schedule_convolution,
     depthwise.schedule_depthwise,
+    dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
     conv2d_rvv.schedule_conv2d_rvv,
 )
@@ -21,6 +23,9 @@ RULES: tuple[Rule, ...] = (
 
 def candidates(problem: Problem) -> list[Kernel]:
     """Answers of all rules that apply to a layer, the cheapest first; the plain schedule when none does."""
+    if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
+        # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
+        return [plain.schedule_plain(problem)]
     answers = [answer for rule in RULES if (answer := rule(problem)) is not None]
     return sorted(answers, key=lambda kernel: kernel.instructions) or [plain.schedule_plain(problem)]
 

@@ -1,0 +1,102 @@
+"""Requantisation on Arm MVE: which form a layer takes, and its constants per channel.
+
+VQRDMULH is the doubling high multiply and VRSHL the rounding shift, so rounding twice is exact without a fit; only
+ties of negative results need a correction, and a ReLU makes that one superfluous.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import tirx
+
+from .intrinsics.mve.epilogue import Requantization
+from .kernel import Array, Problem
+from .requantize import VQRDMULH, accumulator_limits, fit
+
+# Axes of the weights that one output sums over, and the axis of the channels.
+_AXES = {"conv2d": ((1, 2, 3), 0), "depthwise_conv2d": ((0, 1, 2), 3), "dense": ((1,), 0)}
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """A layer's requantisation.
+
+    rows: int32[rows of the table, channels]: bias (with the input's zero point times the sum of the weights),
+        multiplier, shift (negative: right), and addend of the fitted form.
+    """
+
+    how: Requantization
+    zero_point: int
+    rows: Array
+
+    def pairs(self) -> Array:
+        """Tables of two channels, int32[pairs, rows, 2]; the last pair of an odd number overlaps the one before."""
+        channels = self.rows.shape[1]
+        first = np.minimum(np.arange(0, channels, 2), channels - 2)
+        return np.ascontiguousarray(
+            np.stack([self.rows[:, first], self.rows[:, first + 1]], 2).transpose(1, 0, 2)
+        )
+
+    def expression(self) -> Callable[..., Any]:
+        """TensorIR of one output from the sum, the layer's tables [pair, rows, 2], the pair and the channel in it."""
+        finish = _fitted(self.how) if self.how.kind == "fit" else _double(self.how, self.zero_point)
+        count = len(self.rows)
+
+        def output(total: Any, table: Any, pair: Any, channel: Any) -> Any:
+            return finish(total, *(table[pair, row, channel] for row in range(count)))
+
+        return output
+
+
+def epilogue_of(problem: Problem) -> Epilogue | None:
+    """Requantisation of a layer with weights, or None when no form is exact."""
+    constants, attrs = problem.constants, problem.attrs
+    if not {"weight", "bias", "multiplier", "shift"} <= set(constants):
+        return None
+    summed, channel_axis = _AXES[problem.operator]
+    weight = constants["weight"].astype(np.int64)
+    moved = attrs["input_zero_point"] * weight.sum(axis=summed)
+    right = -constants["shift"].astype(np.int64)
+    kind = "relu" if attrs["clamp_min"] == attrs["zero_point"] else "sign"
+    if attrs["rounding"] == "double" and right.min() >= (1 if kind == "sign" else 0):
+        rows = [constants["bias"] - moved, constants["multiplier"], -right]
+    else:
+        limits = accumulator_limits(weight, constants["bias"], attrs["input_zero_point"], channel_axis)
+        fitted = fit(constants, attrs, limits, VQRDMULH, uniform_shift=False)
+        if fitted is None:
+            return None
+        kind = "fit"
+        rows = [fitted.bias - moved, fitted.multiplier, -fitted.shift, fitted.addend]
+    return Epilogue(
+        how=Requantization(kind, attrs["clamp_min"], attrs["clamp_max"]),
+        zero_point=attrs["zero_point"],
+        rows=np.stack([np.asarray(row, np.int64) for row in rows]).astype(np.int32),
+    )
+
+
+def _clamped(value: Any, how: Requantization) -> Any:
+    high = tirx.min(value, tirx.const(how.clamp_max, "int32"))
+    return tirx.max(high, tirx.const(how.clamp_min, "int32")).astype("int8")
+
+
+def _double(how: Requantization, zero_point: int) -> Callable[..., Any]:
+    def output(total: Any, bias: Any, multiplier: Any, shift: Any) -> Any:
+        scaled = tirx.call_pure_extern("int32", "tinyml_requantize_double", total + bias, multiplier, shift)
+        # In the form that simplification gives it: descriptions are simplified, the functions they match are not.
+        shifted = scaled + zero_point if zero_point > 0 else scaled - -zero_point if zero_point else scaled
+        return _clamped(shifted, how)
+
+    return output
+
+
+def _fitted(how: Requantization) -> Callable[..., Any]:
+    def output(total: Any, bias: Any, multiplier: Any, shift: Any, addend: Any) -> Any:
+        wide = (total + bias).astype("int64") * multiplier.astype("int64") + tirx.const(1 << 30, "int64")
+        high = tirx.shift_right(wide, tirx.const(31, "int64")).astype("int32")
+        return _clamped(tirx.shift_right(high + addend, tirx.const(0, "int32") - shift), how)
+
+    return output
