@@ -6,7 +6,7 @@ The plain schedule always applies.
 
 from __future__ import annotations
 
-from . import conv2d_rvv, convolution, dense, depthwise, im2col, plain, pointwise, pointwise_mve
+from . import conv2d_rvv, convolution, dense, dense_scalar, depthwise, im2col, plain, pointwise, pointwise_mve
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (

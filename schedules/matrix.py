@@ -7,14 +7,15 @@ The last tile of an axis overlaps the one before it, so every tile is full; outp
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tvm import s_tir
-from tvm.script import tirx as T  # noqa: N812
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .intrinsics.scalar import MatrixTile
-from .kernel import Array, Kernel, Problem
+from .intrinsics.scalar import MatrixTile, TileOperands
+from .kernel import Array, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
@@ -24,6 +25,35 @@ INSTRUCTIONS_PER_PRODUCT = 2.0
 INSTRUCTIONS_PER_LOAD = 1.0
 INSTRUCTIONS_PER_OUTPUT = 12.0
 INSTRUCTIONS_PER_TILE = 50.0
+
+
+class Intrinsic(Protocol):
+    """A micro-kernel with its description."""
+
+    def micro_kernel(self) -> MicroKernel: ...
+
+    def register(self) -> str: ...
+
+
+class Gather(Protocol):
+    """Makes rows of the left matrix from the activations.
+
+    matrix: shape of the activations in memory.
+    instructions_per_row: estimate of the cost.
+    intrinsics: micro-kernels by the names of the blocks that they implement.
+    """
+
+    @property
+    def matrix(self) -> tuple[int, int]: ...
+
+    @property
+    def intrinsics(self) -> Mapping[str, Intrinsic]: ...
+
+    @property
+    def instructions_per_row(self) -> float: ...
+
+    def emit(self, data: Any, patches: Any, first: Any) -> None:
+        """Emit TensorIR that fills int8[rows, depth] `patches` with the rows from `first` on."""
 
 
 def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization | None:
@@ -37,16 +67,14 @@ def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization 
     return choose(problem.constants, problem.attrs, limits)
 
 
-def tile_for(
-    pixels: int, channels: int, depth: int, pitch: int, attrs: Mapping[str, Any], finer: int
-) -> MatrixTile:
+def tile_for(pixels: int, channels: int, depth: int, attrs: Mapping[str, Any], finer: int) -> MatrixTile:
     """Largest useful register tile of a product of [pixels, depth] with [depth, channels]."""
     rows = min(4, pixels)
     return MatrixTile(
         pixels=rows,
         channels=min(4 if rows > 2 else 8 if rows > 1 else 16, channels),
         depth=depth,
-        pitch=pitch,
+        pitch=depth,
         output_pitch=channels,
         clamp_min=attrs["clamp_min"],
         clamp_max=attrs["clamp_max"],
@@ -60,7 +88,7 @@ def packed_constants(
     """Constants in the order tiles read them.
 
     weight: int8[channels, depth].
-    Returns "weight" int8[blocks, depth, tile.channels] and "parameters" int32[blocks, 4, tile.channels].
+    Returns "weight" int8[blocks * depth, tile.channels] and "parameters" int32[blocks * 4, tile.channels].
     """
     channels = weight.shape[0]
     blocks = -(-channels // tile.channels)
@@ -68,8 +96,8 @@ def packed_constants(
     index = first[:, None] + np.arange(tile.channels)
     table = form.table(input_zero_point * weight.astype(np.int64).sum(axis=1))
     return {
-        "weight": np.ascontiguousarray(weight[index].transpose(0, 2, 1)),
-        "parameters": np.ascontiguousarray(table[:, index].transpose(1, 0, 2)),
+        "weight": weight[index].transpose(0, 2, 1).reshape(-1, tile.channels),
+        "parameters": table[:, index].transpose(1, 0, 2).reshape(-1, tile.channels),
     }
 
 
@@ -81,8 +109,13 @@ def estimate(rows: int, channels: int, tile: MatrixTile) -> float:
     return tiles * (tile.depth * per_step + INSTRUCTIONS_PER_OUTPUT * outputs + INSTRUCTIONS_PER_TILE)
 
 
-def matrix_kernel(problem: Problem, rule: str, channel_axis: int) -> Kernel | None:
-    """A layer whose activations are the rows of a matrix as they lie in memory; None when no form fits."""
+def matrix_kernel(
+    problem: Problem, rule: str, channel_axis: int, gather: Gather | None = None
+) -> Kernel | None:
+    """A layer as a product of matrices; None when no form of requantisation is proven for it.
+
+    gather: makes the rows of the left matrix; without it they are the activations as they lie in memory.
+    """
     form = requantization(problem, channel_axis)
     if form is None:
         return None
@@ -90,69 +123,60 @@ def matrix_kernel(problem: Problem, rule: str, channel_axis: int) -> Kernel | No
     weight = weight.reshape(weight.shape[0], -1)
     channels, depth = weight.shape
     rows = problem.outputs // channels
-    tile = tile_for(rows, channels, depth, depth, problem.attrs, form.finer)
-    sch = s_tir.Schedule(drop_unit_loops(_matrix_product(rows, channels, tile)))
-    sch.tensorize(sch.get_sblock("tile"), tile.register())
+    tile = tile_for(rows, channels, depth, problem.attrs, form.finer)
+    constants = packed_constants(weight, tile, form, problem.attrs["input_zero_point"])
+    sch = s_tir.Schedule(drop_unit_loops(_matrix_product(rows, channels, tile, constants, gather)))
+    intrinsics: dict[str, Intrinsic] = {"tile": tile, **(gather.intrinsics if gather else {})}
+    for block, intrinsic in intrinsics.items():
+        sch.tensorize(sch.get_sblock(block), intrinsic.register())
+    gathered = gather.instructions_per_row * rows if gather else 0.0
     return Kernel(
         rule=rule,
         function=sch.mod["main"],
-        constants=packed_constants(weight, tile, form, problem.attrs["input_zero_point"]),
-        instructions=estimate(rows, channels, tile),
-        micro_kernels=(tile.micro_kernel(),),
+        constants=constants,
+        instructions=estimate(rows, channels, tile) + gathered,
+        micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in intrinsics.values()),
     )
 
 
-def _matrix_product(rows: int, channels: int, tile: MatrixTile) -> Any:
-    pixels, lanes, depth, requantized = tile.pixels, tile.channels, tile.depth, tile.requantized
-    row_tiles, blocks = -(-rows // pixels), -(-channels // lanes)
-    last_row, last_channel = rows - pixels, channels - lanes
+def _matrix_product(
+    rows: int, channels: int, tile: MatrixTile, constants: Mapping[str, Array], gather: Gather | None
+) -> Any:
+    row_tiles, blocks = -(-rows // tile.pixels), -(-channels // tile.channels)
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("main")
+        data = T.arg("data", T.buffer(gather.matrix if gather else (rows, tile.depth), "int8"))
+        weight, parameters = (
+            T.arg(name, T.buffer(value.shape, str(value.dtype))) for name, value in constants.items()
+        )
+        output = T.arg("output", T.buffer((rows, channels), "int8"))
+        with T.sblock("root"):
+            sums = T.sblock_alloc_buffer((tile.pixels, tile.channels), "int32")
+            patches = data
+            if gather:
+                patches = T.sblock_alloc_buffer((tile.pixels, tile.depth), "int8")
+                IRBuilder.name("patches", patches)
+            with T.serial(0, row_tiles) as p:
+                if gather:
+                    gather.emit(data, patches, _origin(p, tile.pixels, rows))
+                with T.serial(0, blocks) as n, T.sblock("tile"):
+                    vp, vn = T.axis.spatial(row_tiles, p), T.axis.spatial(blocks, n)
+                    row = _origin(vp, tile.pixels, rows)
+                    operands = TileOperands(
+                        data=patches,
+                        weight=weight,
+                        parameters=parameters,
+                        sums=sums,
+                        output=output,
+                        data_at=0 if gather else row,
+                        weight_at=vn * tile.depth,
+                        parameters_at=vn * 4,
+                        output_at=(row, _origin(vn, tile.channels, channels)),
+                    )
+                    tile.block(operands)
+    return builder.get()
 
-    def origin(index: Any, step: int, last: int) -> Any:
-        return T.min(index * step, last)
 
-    @T.prim_func(s_tir=True)
-    def main(
-        data: T.Buffer((rows, depth), "int8"),  # type: ignore[valid-type]
-        weight: T.Buffer((blocks, depth, lanes), "int8"),  # type: ignore[valid-type]
-        parameters: T.Buffer((blocks, 4, lanes), "int32"),  # type: ignore[valid-type]
-        output: T.Buffer((rows, channels), "int8"),  # type: ignore[valid-type]
-    ) -> None:
-        sums = T.sblock_alloc_buffer((pixels, lanes), "int32")
-        for p, n in T.grid(row_tiles, blocks):
-            with T.sblock("tile"):
-                vp, vn = T.axis.remap("SS", [p, n])
-                T.reads(
-                    data[origin(vp, pixels, last_row) : origin(vp, pixels, last_row) + pixels, 0:depth],
-                    weight[vn, 0:depth, 0:lanes],
-                    parameters[vn, 0:4, 0:lanes],
-                )
-                T.writes(
-                    sums[0:pixels, 0:lanes],
-                    output[
-                        origin(vp, pixels, last_row) : origin(vp, pixels, last_row) + pixels,
-                        origin(vn, lanes, last_channel) : origin(vn, lanes, last_channel) + lanes,
-                    ],
-                )
-                for i, j in T.grid(pixels, lanes):
-                    with T.sblock("bias"):
-                        vi, vj = T.axis.remap("SS", [i, j])
-                        sums[vi, vj] = parameters[vn, 0, vj]
-                for i, j, k in T.grid(pixels, lanes, depth):
-                    with T.sblock("accumulate"):
-                        vi, vj, vk = T.axis.remap("SSR", [i, j, k])
-                        sums[vi, vj] = sums[vi, vj] + T.Cast(
-                            "int32", data[origin(vp, pixels, last_row) + vi, vk]
-                        ) * T.Cast("int32", weight[vn, vk, vj])
-                for i, j in T.grid(pixels, lanes):
-                    with T.sblock("requantize"):
-                        vi, vj = T.axis.remap("SS", [i, j])
-                        output[origin(vp, pixels, last_row) + vi, origin(vn, lanes, last_channel) + vj] = (
-                            requantized(
-                                sums[vi, vj],
-                                parameters[vn, 1, vj],
-                                parameters[vn, 2, vj],
-                                parameters[vn, 3, vj],
-                            )
-                        )
-
-    return main
+def _origin(index: Any, step: int, extent: int) -> Any:
+    """Where tile `index` begins so that the last one ends with the axis."""
+    return T.min(index * step, extent - step) if extent % step else index * step

@@ -11,11 +11,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm.s_tir import TensorIntrin
-from tvm.script import tirx as T  # noqa: N812
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
 from ..tensor_ir import drop_unit_loops
 from . import scalar_rv32, scalar_thumb2
+
+
+@dataclass(frozen=True)
+class TileOperands:
+    """Where a tile finds its operands: matrices, and the first row (and column) of each that it touches.
+
+    data: int8[rows, depth]; weight: int8[blocks * depth, channels]; parameters: int32[blocks * 4, channels] of bias,
+    multiplier, addend and shift; sums: int32[pixels, channels]; output: int8[rows, output channels].
+    """
+
+    data: Any
+    weight: Any
+    parameters: Any
+    sums: Any
+    output: Any
+    data_at: Any = 0
+    weight_at: Any = 0
+    parameters_at: Any = 0
+    output_at: tuple[Any, Any] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -90,7 +110,30 @@ class MatrixTile:
 }}
 """
 
-    def requantized(self, total: Any, multiplier: Any, addend: Any, shift: Any) -> Any:
+    def block(self, operands: TileOperands) -> None:
+        """Emit what the tile computes as a TensorIR block's contents, in its plain meaning."""
+        data, weight, parameters = operands.data, operands.weight, operands.parameters
+        sums, output = operands.sums, operands.output
+        d0, k0, q0, (p, c) = operands.data_at, operands.weight_at, operands.parameters_at, operands.output_at
+        T.reads(
+            data[d0 : d0 + self.pixels, 0 : self.depth],
+            weight[k0 : k0 + self.depth, 0 : self.channels],
+            parameters[q0 : q0 + 4, 0 : self.channels],
+        )
+        T.writes(sums[0 : self.pixels, 0 : self.channels], output[p : p + self.pixels, c : c + self.channels])
+        with T.grid(self.pixels, self.channels) as (i, j), T.sblock("bias"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            T.buffer_store(sums, parameters[q0, vj], [vi, vj])
+        with T.grid(self.pixels, self.channels, self.depth) as (i, j, k), T.sblock("accumulate"):
+            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
+            product = T.Cast("int32", data[d0 + vi, vk]) * T.Cast("int32", weight[k0 + vk, vj])
+            T.buffer_store(sums, sums[vi, vj] + product, [vi, vj])
+        with T.grid(self.pixels, self.channels) as (i, j), T.sblock("requantize"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            factors = (parameters[q0 + index, vj] for index in (1, 2, 3))
+            T.buffer_store(output, self._requantized(sums[vi, vj], *factors), [p + vi, c + vj])
+
+    def _requantized(self, total: Any, multiplier: Any, addend: Any, shift: Any) -> Any:
         """TensorIR expression of one output, int8."""
         wide = T.Cast("int64", T.shift_left(total, T.int32(self.finer)) if self.finer else total)
         high = T.Cast("int32", T.shift_right(wide * T.Cast("int64", multiplier), T.int64(32)))
@@ -103,65 +146,37 @@ class MatrixTile:
         """Register the tile as a tensor intrinsic and return its name."""
         name = f"tinyml.{self.name}"
         if TensorIntrin.get(name, allow_missing=True) is None:
-            TensorIntrin.register(name, *_describe(self))
+            TensorIntrin.register(
+                name, drop_unit_loops(self._function(call=False)), self._function(call=True)
+            )
         return name
+
+    def _function(self, *, call: bool) -> Any:
+        shapes = {
+            "data": ((self.pixels, self.depth), "int8", self.pitch),
+            "weight": ((self.depth, self.channels), "int8", self.channels),
+            "parameters": ((4, self.channels), "int32", self.channels),
+            "sums": ((self.pixels, self.channels), "int32", self.channels),
+            "output": ((self.pixels, self.channels), "int8", self.output_pitch),
+        }
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("tile")
+            handles = {name: T.arg(name, T.handle()) for name in shapes}
+            data, weight, parameters, sums, output = (
+                T.match_buffer(handles[name], shape, dtype, offset_factor=1, strides=[pitch, 1])
+                for name, (shape, dtype, pitch) in shapes.items()
+            )
+            with T.sblock("root"):
+                if call:
+                    T.reads(data[:, :], weight[:, :], parameters[:, :])
+                    T.writes(sums[:, :], output[:, :])
+                    arguments = [buffer.access_ptr("r") for buffer in (data, weight, parameters)]
+                    T.evaluate(T.call_extern("int32", self.name, *arguments, output.access_ptr("w")))
+                else:
+                    self.block(TileOperands(data, weight, parameters, sums, output))
+        return builder.get()
 
 
 def _assembly(lines: list[str]) -> str:
     text = "\n".join(f'        "{line}\\n"' for line in lines)
     return f"{{\n    __asm__ volatile(\n{text});\n}}\n"
-
-
-def _describe(tile: MatrixTile) -> tuple[Any, Any]:
-    pixels, channels, depth = tile.pixels, tile.channels, tile.depth
-    pitch, output_pitch, call, requantized = tile.pitch, tile.output_pitch, tile.name, tile.requantized
-
-    @T.prim_func(s_tir=True)
-    def description(a: T.handle, b: T.handle, q: T.handle, d: T.handle, c: T.handle) -> None:
-        data = T.match_buffer(a, (pixels, depth), "int8", offset_factor=1, strides=[pitch, 1])
-        weight = T.match_buffer(b, (depth, channels), "int8", offset_factor=1, strides=[channels, 1])
-        parameters = T.match_buffer(q, (4, channels), "int32", offset_factor=1, strides=[channels, 1])
-        sums = T.match_buffer(d, (pixels, channels), "int32", offset_factor=1, strides=[channels, 1])
-        output = T.match_buffer(c, (pixels, channels), "int8", offset_factor=1, strides=[output_pitch, 1])
-        with T.sblock("root"):
-            T.reads(data[0:pixels, 0:depth], weight[0:depth, 0:channels], parameters[0:4, 0:channels])
-            T.writes(sums[0:pixels, 0:channels], output[0:pixels, 0:channels])
-            for i, j in T.grid(pixels, channels):
-                with T.sblock("bias"):
-                    vi, vj = T.axis.remap("SS", [i, j])
-                    sums[vi, vj] = parameters[0, vj]
-            for i, j, k in T.grid(pixels, channels, depth):
-                with T.sblock("accumulate"):
-                    vi, vj, vk = T.axis.remap("SSR", [i, j, k])
-                    sums[vi, vj] = sums[vi, vj] + T.Cast("int32", data[vi, vk]) * T.Cast(
-                        "int32", weight[vk, vj]
-                    )
-            for i, j in T.grid(pixels, channels):
-                with T.sblock("requantize"):
-                    vi, vj = T.axis.remap("SS", [i, j])
-                    output[vi, vj] = requantized(
-                        sums[vi, vj], parameters[1, vj], parameters[2, vj], parameters[3, vj]
-                    )
-
-    @T.prim_func(s_tir=True)
-    def implementation(a: T.handle, b: T.handle, q: T.handle, d: T.handle, c: T.handle) -> None:
-        data = T.match_buffer(a, (pixels, depth), "int8", offset_factor=1, strides=[pitch, 1])
-        weight = T.match_buffer(b, (depth, channels), "int8", offset_factor=1, strides=[channels, 1])
-        parameters = T.match_buffer(q, (4, channels), "int32", offset_factor=1, strides=[channels, 1])
-        sums = T.match_buffer(d, (pixels, channels), "int32", offset_factor=1, strides=[channels, 1])
-        output = T.match_buffer(c, (pixels, channels), "int8", offset_factor=1, strides=[output_pitch, 1])
-        with T.sblock("root"):
-            T.reads(data[0:pixels, 0:depth], weight[0:depth, 0:channels], parameters[0:4, 0:channels])
-            T.writes(sums[0:pixels, 0:channels], output[0:pixels, 0:channels])
-            T.evaluate(
-                T.call_extern(
-                    "int32",
-                    call,
-                    data.access_ptr("r"),
-                    weight.access_ptr("r"),
-                    parameters.access_ptr("r"),
-                    output.access_ptr("w"),
-                )
-            )
-
-    return drop_unit_loops(description), implementation

@@ -78,8 +78,8 @@ class _Emitter:
                 self.emit(f"li {base}, {row * self.tile.pitch}", f"add {base}, {base}, a0")
         for channel, first in enumerate(self.sums[0]):
             self.emit(f"lw {first}, {4 * channel}(a2)")
-        for row in self.sums[1:]:
-            self.emit(*(f"mv {sum_}, {first}" for sum_, first in zip(row, self.sums[0], strict=True)))
+        for other in self.sums[1:]:
+            self.emit(*(f"mv {sum_}, {first}" for sum_, first in zip(other, self.sums[0], strict=True)))
 
     def _products(self, depth: int, bases: list[tuple[str, int]]) -> None:
         """`depth` products of every sum; then move the addresses past them."""
