@@ -5,19 +5,15 @@ With stride 1 the whole image is one strip; with larger strides every output row
 
 from __future__ import annotations
 
+from typing import Any
+
 from tvm import s_tir
 from tvm.script import tirx as T  # noqa: N812
 
-from .intrinsics.mve.assembly import PRELUDE
-from .intrinsics.mve.strip import TILE, VECTOR, Strip, strip_instructions, strip_kernel
+from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .kernel import Kernel, Problem
 from .requantize_mve import Epilogue, epilogue_of
-from .strip_mve import register_strip, strip_stages
-
-# Beyond this depth the unrolled reduction exceeds a kilobyte of code.
-MAX_DEPTH = 256
-# The caller's instructions per strip: arguments and loop.
-INSTRUCTIONS_PER_CALL = 14.0
+from .strip_mve import pack_weights, register_strip, strip_instructions, strip_kernels, strip_stages
 
 
 def schedule_pointwise(problem: Problem) -> Kernel | None:
@@ -25,47 +21,43 @@ def schedule_pointwise(problem: Problem) -> Kernel | None:
     if problem.operator != "conv2d" or "mve" not in problem.features or any(problem.attrs["padding"]):
         return None
     channels, *kernel, depth = problem.shapes["weight"]
-    if kernel != [1, 1] or channels < 2 or depth > MAX_DEPTH:
+    if kernel != [1, 1] or channels < 2:
         return None
     stride_h, stride_w = problem.attrs["strides"]
     _, height, width, _ = problem.output_shape
     # Step 1. Strips: as long as the pixels they read lie at equal distances.
     strips, pixels = (1, height * width) if stride_h == stride_w == 1 else (height, width)
-    if pixels < TILE or (depth < VECTOR and not (depth == VECTOR // 2 and stride_w == 1)):
-        return None
+    side_by_side = depth == VECTOR // 2 and stride_w == 1
     epilogue = epilogue_of(problem)
-    if epilogue is None:
+    if pixels < TILE or (depth < VECTOR and not side_by_side) or epilogue is None:
         return None
-    strip = Strip(
-        rows=1,
-        row_bytes=depth,
-        row_pitch=0,
-        pitch=stride_w * depth,
-        overrun=False,
-        requantization=epilogue.how,
-    )
-    # Step 2. Loops over pairs of channels and strips; the tile is the micro-kernel's.
-    weight = problem.constants["weight"].reshape(channels, depth)
+    strip = Strip(1, depth, 0, stride_w * depth, overrun=False, requantization=epilogue.how)
+    if strip.form == "deep" and depth % VECTOR:
+        return None
+    # Step 2. Loops over pairs of channels and strips; the tiles of a strip are the micro-kernel's.
     sch = s_tir.Schedule(_function(problem, strip, strips, pixels, epilogue))
     sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, epilogue))
     calls = strips * -(-channels // 2)
     return Kernel(
         rule="mve pointwise",
         function=sch.mod["main"],
-        constants={"weight": weight, "table": epilogue.pairs()},
-        instructions=calls * (INSTRUCTIONS_PER_CALL + strip_instructions(strip, pixels)),
-        micro_kernels=(PRELUDE, strip_kernel(strip)),
+        constants={
+            "weight": pack_weights(problem.constants["weight"].reshape(channels, depth), strip),
+            "table": epilogue.pairs(),
+        },
+        instructions=calls * strip_instructions(strip, pixels),
+        micro_kernels=strip_kernels(strip),
     )
 
 
-def _function(problem: Problem, strip: Strip, strips: int, pixels: int, epilogue: Epilogue) -> object:
+def _function(problem: Problem, strip: Strip, strips: int, pixels: int, epilogue: Epilogue) -> Any:
     _, input_height, input_width, depth = problem.shapes["data"]
     channels = problem.output_shape[-1]
     step = problem.attrs["strides"][0] if strips > 1 else 1
     lines = input_height if strips > 1 else 1
     line = input_height * input_width * depth // lines
-    span = (pixels - 1) * strip.pitch + depth
     pairs, constants = -(-channels // 2), len(epilogue.how.table_rows)
+    weight_shape = (pairs, strip.weight_tile[1]) if strip.form == "deep" else (channels, strip.weight_tile[1])
     finish = epilogue.expression()
 
     @T.prim_func(s_tir=True)
@@ -73,25 +65,13 @@ def _function(problem: Problem, strip: Strip, strips: int, pixels: int, epilogue
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:
         data = T.match_buffer(data_handle, (lines, line), "int8")
-        weight = T.match_buffer(weight_handle, (channels, depth), "int8")
+        weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, (pairs, constants, 2), "int32")
         output = T.match_buffer(output_handle, (strips * pixels, channels), "int8")
         sums = T.sblock_alloc_buffer((pixels, 2), "int32")
         for n, s in T.grid(pairs, strips):
             with T.sblock("strip"):
                 vn, vs = T.axis.remap("SS", [n, s])
-                T.reads(
-                    data[vs * step : vs * step + 1, 0:span],
-                    weight[T.min(vn * 2, channels - 2) : T.min(vn * 2, channels - 2) + 2, 0:depth],
-                    table[vn : vn + 1, 0:constants, 0:2],
-                )
-                T.writes(
-                    sums[0:pixels, 0:2],
-                    output[
-                        vs * pixels : vs * pixels + pixels,
-                        T.min(vn * 2, channels - 2) : T.min(vn * 2, channels - 2) + 2,
-                    ],
-                )
                 strip_stages(
                     data,
                     weight,

@@ -1,4 +1,4 @@
-"""Strips of pixels on Arm MVE: the TensorIR description of `intrinsics/mve/strip.py` and its binding.
+"""Strips of pixels on Arm MVE: TensorIR description, binding, packed weights and cost of the micro-kernels.
 
 A strip is a block of three stages (start, accumulate, requantize) over pixels and two channels. Its source is a matrix
 whose rows are the kernel's rows: pixel x reads `row_bytes` values from column x * pitch on.
@@ -8,19 +8,59 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
-from .intrinsics.mve.strip import Strip
+from .intrinsics.mve.assembly import PRELUDE
+from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernel
+from .intrinsics.mve.flat_strip import flat_strip_instructions, flat_strip_kernel
+from .intrinsics.mve.strip import VECTOR, Strip
+from .kernel import Array, MicroKernel
 from .requantize_mve import Epilogue
 
+_KERNELS = {"flat": flat_strip_kernel, "deep": deep_strip_kernel}
+_INSTRUCTIONS = {"flat": flat_strip_instructions, "deep": deep_strip_instructions}
+# The caller's instructions per call: arguments and loop.
+_CALL = 14.0
 
-def _row(strip: Strip, tap: Any) -> Any:
+
+def strip_kernels(strip: Strip) -> tuple[MicroKernel, ...]:
+    """The micro-kernel of a strip and what it needs before it."""
+    return PRELUDE, _KERNELS[strip.form](strip)
+
+
+def strip_instructions(strip: Strip, pixels: int) -> float:
+    """Instructions of one strip of two channels, the call included."""
+    return _CALL + _INSTRUCTIONS[strip.form](strip, pixels)
+
+
+def pack_weights(weight: Array, strip: Strip) -> Array:
+    """int8[channels, depth] in the order of the micro-kernel; an odd last channel comes with the one before."""
+    if strip.form != "deep":
+        return weight
+    first = np.minimum(np.arange(0, len(weight), 2), len(weight) - 2)
+    pairs = np.stack([weight[first], weight[first + 1]], 1)
+    chunks = pairs.reshape(len(first), 2, strip.depth // VECTOR, VECTOR).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(chunks).reshape(len(first), 2 * strip.depth)
+
+
+def _source_row(strip: Strip, tap: Any) -> Any:
     return tap // strip.row_bytes if strip.rows > 1 else 0
 
 
-def _column(strip: Strip, tap: Any) -> Any:
+def _source_column(strip: Strip, tap: Any) -> Any:
     return tap % strip.row_bytes if strip.rows > 1 else tap
+
+
+def _weight_row(strip: Strip, first: Any, pair: Any, channel: Any) -> Any:
+    return pair if strip.form == "deep" else first + channel
+
+
+def _weight_column(strip: Strip, channel: Any, tap: Any) -> Any:
+    if strip.form != "deep":
+        return tap
+    return tap // VECTOR * (2 * VECTOR) + channel * VECTOR + tap % VECTOR
 
 
 @T.macro
@@ -37,8 +77,8 @@ def strip_stages(
 ) -> None:
     """The stages of one strip.
 
-    source[row, column], weight[channel, tap], table[pair, rows, 2], sums[pixels, 2], output[pixel, channel].
-    offsets: first row, column, channel, pair and output pixel.
+    source[row, column], weight[channels, depth] as packed, table[pair, rows, 2], sums[pixels, 2],
+    output[pixel, channel]. offsets: first row, column, channel, pair and output pixel.
     """
     for x, c in T.grid(pixels, 2):
         with T.sblock("start"):
@@ -49,8 +89,14 @@ def strip_stages(
             vx, vc, vk = T.axis.remap("SSR", [x, c, k])
             sums[vx, vc] = sums[vx, vc] + T.Cast(
                 "int32",
-                source[offsets[0] + _row(strip, vk), offsets[1] + vx * strip.pitch + _column(strip, vk)],
-            ) * T.Cast("int32", weight[offsets[2] + vc, vk])
+                source[
+                    offsets[0] + _source_row(strip, vk),
+                    offsets[1] + vx * strip.pitch + _source_column(strip, vk),
+                ],
+            ) * T.Cast(
+                "int32",
+                weight[_weight_row(strip, offsets[2], offsets[3], vc), _weight_column(strip, vc, vk)],
+            )
     for x, c in T.grid(pixels, 2):
         with T.sblock("requantize"):
             vx, vc = T.axis.remap("SS", [x, c])
@@ -59,63 +105,64 @@ def strip_stages(
 
 def register_strip(strip: Strip, pixels: int, epilogue: Epilogue) -> str:
     """Register the intrinsic of a strip of `pixels` pixels and return its name."""
-    rows, depth = strip.rows, strip.depth
-    span = (pixels - 1) * strip.pitch + strip.row_bytes
+    rows, span = strip.rows, (pixels - 1) * strip.pitch + strip.row_bytes
+    weight_rows, weight_columns = strip.weight_tile
     constants = len(epilogue.how.table_rows)
     finish, zero_point, micro_kernel = epilogue.expression(), epilogue.zero_point, strip.name
 
-    @T.prim_func(s_tir=True)
-    def description(
-        source_handle: T.handle,
-        weight_handle: T.handle,
-        table_handle: T.handle,
-        sums_handle: T.handle,
-        output_handle: T.handle,
-    ) -> None:
-        source = T.match_buffer(source_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1])
-        weight = T.match_buffer(weight_handle, (2, depth), "int8", offset_factor=1, strides=[T.int32(), 1])
-        table = T.match_buffer(
-            table_handle, (1, constants, 2), "int32", offset_factor=1, strides=[T.int32(), T.int32(), 1]
-        )
-        sums = T.match_buffer(sums_handle, (pixels, 2), "int32", offset_factor=1, strides=[T.int32(), 1])
-        output = T.match_buffer(output_handle, (pixels, 2), "int8", offset_factor=1, strides=[T.int32(), 1])
-        with T.sblock("root"):
-            T.reads(source[0:rows, 0:span], weight[0:2, 0:depth], table[0:1, 0:constants, 0:2])
-            T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
-            strip_stages(source, weight, table, sums, output, strip, pixels, (0, 0, 0, 0, 0), finish)
-
-    @T.prim_func(s_tir=True)
-    def implementation(
-        source_handle: T.handle,
-        weight_handle: T.handle,
-        table_handle: T.handle,
-        sums_handle: T.handle,
-        output_handle: T.handle,
-    ) -> None:
-        source = T.match_buffer(source_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1])
-        weight = T.match_buffer(weight_handle, (2, depth), "int8", offset_factor=1, strides=[T.int32(), 1])
-        table = T.match_buffer(
-            table_handle, (1, constants, 2), "int32", offset_factor=1, strides=[T.int32(), T.int32(), 1]
-        )
-        sums = T.match_buffer(sums_handle, (pixels, 2), "int32", offset_factor=1, strides=[T.int32(), 1])
-        output = T.match_buffer(output_handle, (pixels, 2), "int8", offset_factor=1, strides=[T.int32(), 1])
-        with T.sblock("root"):
-            T.reads(source[0:rows, 0:span], weight[0:2, 0:depth], table[0:1, 0:constants, 0:2])
-            T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
-            T.evaluate(
-                T.call_extern(
-                    "int32",
-                    micro_kernel,
-                    source.access_ptr("r"),
-                    weight.access_ptr("r"),
-                    table.access_ptr("r"),
-                    output.access_ptr("w"),
-                    pixels,
-                    output.strides[0],
-                    zero_point,
-                )
+    def make(computes: bool) -> Any:
+        @T.prim_func(s_tir=True)
+        def tile(
+            source_handle: T.handle,
+            weight_handle: T.handle,
+            table_handle: T.handle,
+            sums_handle: T.handle,
+            output_handle: T.handle,
+        ) -> None:
+            source = T.match_buffer(
+                source_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1]
             )
+            weight = T.match_buffer(
+                weight_handle,
+                (weight_rows, weight_columns),
+                "int8",
+                offset_factor=1,
+                strides=[T.int32(), 1],
+            )
+            table = T.match_buffer(
+                table_handle, (1, constants, 2), "int32", offset_factor=1, strides=[T.int32(), T.int32(), 1]
+            )
+            sums = T.match_buffer(sums_handle, (pixels, 2), "int32", offset_factor=1, strides=[T.int32(), 1])
+            output = T.match_buffer(
+                output_handle, (pixels, 2), "int8", offset_factor=1, strides=[T.int32(), 1]
+            )
+            with T.sblock("root"):
+                T.reads(
+                    sums[0:pixels, 0:2],
+                    source[0:rows, 0:span],
+                    weight[0:weight_rows, 0:weight_columns],
+                    table[0:1, 0:constants, 0:2],
+                )
+                T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
+                if computes:
+                    strip_stages(source, weight, table, sums, output, strip, pixels, (0, 0, 0, 0, 0), finish)
+                else:
+                    T.evaluate(
+                        T.call_extern(
+                            "int32",
+                            micro_kernel,
+                            source.access_ptr("r"),
+                            weight.access_ptr("r"),
+                            table.access_ptr("r"),
+                            output.access_ptr("w"),
+                            pixels,
+                            output.strides[0],
+                            zero_point,
+                        )
+                    )
+
+        return tile
 
     name = f"{strip.name}_of_{pixels}_zero_{zero_point}"
-    TensorIntrin.register(name, description, implementation, override=True)
+    TensorIntrin.register(name, make(True), make(False), override=True)
     return name

@@ -1,38 +1,28 @@
-"""Matrix tiles: a strip of pixels times two channels, four pixels at a time, eight sums of products in registers.
+"""The shape of a strip: the matrix tile of convolutions, some pixels times two channels.
 
 Each pixel of the strip reads its taps as `rows` segments of `row_bytes` bytes that lie `row_pitch` bytes apart; a
-pointwise convolution has one segment, a convolution over padded rows one per kernel row. The weights of a channel are
-the same segments without gaps. VMLADAVA takes sixteen products into one of the even registers, so four pixels times two
-channels use each loaded vector two or four times. When the strip is not a multiple of four, its last tile overlaps the
-one before.
+pointwise convolution has one segment, a convolution over padded rows one per kernel row. VMLADAVA takes sixteen
+products into one of the even registers, so four pixels times two channels use each loaded vector two or four times.
+When the strip is not a multiple of four, its last tile overlaps the one before.
+
+Three micro-kernels compute strips: `flat_strip.py` with the reduction unrolled, `column_strip.py` for windows whose
+pixels share columns, `deep_strip.py` with a loop over the reduction.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...kernel import MicroKernel
-from .assembly import (
-    ACCUMULATORS,
-    BYTE_RANGE,
-    SAVED_BYTES,
-    WORD_RANGE,
-    Cursor,
-    add_constant,
-    function,
-    load_constant,
-    restore,
-    save,
-)
-from .epilogue import Homes, Requantization, assign_homes, requantize_tile
+from .epilogue import Requantization
 
 VECTOR = 16
+# Beyond this depth the unrolled reduction exceeds a kilobyte of code.
+MAX_UNROLLED = 256
 TILE = 4
-# Stack: eight accumulators, then the constants without a register; a total of 4 more than a multiple of 8.
-_ACCUMULATOR_BYTES = 32
-# Output pointer, counter, branch.
-_TILE_LOOP = 3
-_PARAMETERS = (
+# Bytes of the eight accumulators on the stack.
+ACCUMULATOR_BYTES = 32
+# `table` is int32[rows of the requantisation][2 channels]; `channels` is the distance of two output pixels.
+PARAMETERS = (
     "const int8_t *data",
     "const int8_t *weight",
     "const int32_t *table",
@@ -66,7 +56,17 @@ class Strip:
         shape = f"{self.rows}x{self.row_bytes}" if self.rows > 1 else f"{self.row_bytes}"
         rows = f"_row{self.row_pitch}" if self.rows > 1 else ""
         overrun = "_over" if self.overrun and self.row_bytes % VECTOR else ""
-        return f"tinyml_mve_strip_{shape}_every{self.pitch}{rows}{overrun}_{self.requantization.name}"
+        return f"tinyml_mve_{self.form}_strip_{shape}_every{self.pitch}{rows}{overrun}_{self.requantization.name}"
+
+    @property
+    def form(self) -> str:
+        """Which micro-kernel computes it: "flat" or "deep"."""
+        return "deep" if self.rows == 1 and self.row_bytes > MAX_UNROLLED else "flat"
+
+    @property
+    def weight_tile(self) -> tuple[int, int]:
+        """Shape of the weights of two channels: rows of their own, or interleaved every sixteen taps."""
+        return (1, 2 * self.depth) if self.form == "deep" else (2, self.depth)
 
     @property
     def depth(self) -> int:
@@ -99,131 +99,14 @@ class Strip:
         return low if self.overrun else low << (VECTOR - self.tail)
 
 
-@dataclass(frozen=True)
-class _Parts:
-    """Code of a strip: what runs once after the constants are loaded, and what runs for every tile."""
-
-    homes: Homes
-    prepare: list[str]
-    tile: list[str]
-
-
-def strip_kernel(strip: Strip) -> MicroKernel:
-    """Micro-kernel of a strip: see `_PARAMETERS`; `table` is int32[rows of the requantisation][2 channels]."""
-    return function(strip.name, _PARAMETERS, _assemble(strip, _parts(strip)))
-
-
-def strip_instructions(strip: Strip, pixels: int) -> float:
-    """Instructions of one call."""
-    parts = _parts(strip)
-    frame = len(_assemble(strip, _Parts(parts.homes, parts.prepare, [])))
-    return frame + (len(parts.tile) + _TILE_LOOP) * -(-pixels // TILE)
-
-
-def _parts(strip: Strip) -> _Parts:
-    return _side_by_side(strip) if strip.side_by_side else _general(strip)
-
-
-def _assemble(strip: Strip, parts: _Parts) -> list[str]:
-    homes = parts.homes
-    stack = _ACCUMULATOR_BYTES + 16 * len(homes.slots) + 4
-    arguments = stack + SAVED_BYTES
-    names = strip.requantization.table_rows
-    code = [*save(stack), "mov r7, r3", "mov r3, r1", "mov r1, r0"]
-    # Step 1. Constants of two channels, repeated for two pixels: a gather of 64-bit elements with equal offsets.
-    code += [f"ldr r4, [sp, #{arguments + 4}]", "vmov.i32 q0, #0"]
-    for index, name in enumerate(names):
-        code += [f"vldrd.u64 {homes.registers.get(name, 'q1')}, [r2, q0]"]
-        code += [f"vstrw.32 q1, [sp, #{homes.slots[name]}]"] if name in homes.slots else []
-        code += ["adds r2, #8"] if index < len(names) - 1 else []
-    # Step 2. Places of the outputs: lanes (pixel 0, 2, 0, 2, 1, 3, 1, 3) of channels (0, 0, 1, 1, ...).
-    places = homes.registers.get("places", "q1")
-    code += [
+def places_of_outputs(vector: str) -> list[str]:
+    """Offsets of the lanes (pixel 0, 2, 0, 2, 1, 3, 1, 3; channel 0, 0, 1, 1, ...) from r4, the channels of a pixel."""
+    return [
         "lsl r0, r4, #17",
         "add r2, r0, #0x10001",
         "add r6, r0, r4",
         "add r6, r6, r4, lsl #16",
         "add r8, r6, #0x10001",
-        f"vmov {places}[2], {places}[0], r0, r6",
-        f"vmov {places}[3], {places}[1], r2, r8",
+        f"vmov {vector}[2], {vector}[0], r0, r6",
+        f"vmov {vector}[3], {vector}[1], r2, r8",
     ]
-    code += [f"vstrw.32 q1, [sp, #{homes.slots['places']}]"] if "places" in homes.slots else []
-    # Step 3. Loop: r1 data, r3 weights, r5 bytes of four output pixels, r7 output, r9 tiles left, r11 zero point.
-    code += [f"ldr r9, [sp, #{arguments}]", "lsl r5, r4, #2", "lsr r9, r9, #2"]
-    code += [f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else []
-    code += [*parts.prepare, "1:", *parts.tile, "add r7, r7, r5", "subs r9, r9, #1", "bgt 1b", "blt 2f"]
-    # Step 4. Left-over pixels: one more tile that ends with the last pixel.
-    code += [f"ldr r0, [sp, #{arguments}]", "ands r0, r0, #3", "beq 2f", "rsb r0, r0, #4"]
-    code += [*load_constant("r2", strip.pitch), "mls r1, r0, r2, r1", "lsr r4, r5, #2", "mls r7, r0, r4, r7"]
-    return [*code, "b 1b", "2:", *restore(stack)]
-
-
-def _epilogue(strip: Strip, first: str, second: str, homes: Homes) -> list[str]:
-    code = requantize_tile(strip.requantization, first, second, homes, "r11", biased=False)
-    places, load = homes.fetch("places")
-    return [*code, *load, f"vstrb.16 {first}, [r7, {places}]"]
-
-
-def _constants(strip: Strip) -> tuple[str, ...]:
-    """Constants in the order in which they deserve a register."""
-    return (*strip.requantization.table_rows, "places")
-
-
-def _general(strip: Strip) -> _Parts:
-    chunks = strip.chunks()
-    constants = _constants(strip)
-    # A single vector of weights per channel stays in q0 and q1; otherwise the epilogue may use q0.
-    resident = len(chunks) == 1
-    free: tuple[str, ...] = ("q4", "q5", "q6", "q7")
-    temporary = "q0"
-    if resident and (strip.requantization.needs_temporary or len(constants) > len(free)):
-        free, temporary = free[:-1], free[-1]
-    homes = assign_homes(constants, free, temporary, _ACCUMULATOR_BYTES)
-    aligned = strip.pitch % 4 == 0 and strip.row_pitch % 4 == 0
-    furthest = max(offset for offset, _ in chunks) + (TILE - 1) * strip.pitch
-    data = Cursor("r1", max(0, furthest - (WORD_RANGE if aligned else BYTE_RANGE)))
-    weights_aligned = strip.row_bytes % 4 == 0
-    weights_reach = WORD_RANGE if weights_aligned else BYTE_RANGE
-    weights = Cursor("r3", max(0, chunks[-1][1] + strip.depth - weights_reach))
-    data_start, weights_start = data.position, weights.position
-    prepare = [*add_constant("r1", data_start), *add_constant("r3", weights_start)]
-    if strip.tail:
-        prepare += [f"movw r0, #{strip.tail_mask()}", "vmsr p0, r0"]
-    core: list[str] = []
-    for index, (data_offset, weight_offset) in reversed(list(enumerate(chunks))):
-        masked = bool(strip.tail) and (index + 1) % (len(chunks) // strip.rows) == 0
-        pair = weights.load_pair(
-            "q0", "q1", weight_offset, weight_offset + strip.depth, aligned=weights_aligned, masked=masked
-        )
-        (prepare if resident else core).extend(pair)
-        for pixel in reversed(range(TILE)):
-            offset = pixel * strip.pitch + data_offset
-            if index == 0 and pixel == 0:
-                core += data.load_and_move("q2", offset, data_start + TILE * strip.pitch, aligned=aligned)
-            else:
-                core += data.load("q2", offset, aligned=aligned)
-            for channel, vector in enumerate(("q0", "q1")):
-                add = "vmladav" if index == len(chunks) - 1 else "vmladava"
-                core.append(f"{add}.s8 {ACCUMULATORS[2 * pixel + channel]}, q2, {vector}")
-    core += weights.move(weights_start)
-    return _Parts(homes, prepare, [*core, *_epilogue(strip, "q2", "q3", homes)])
-
-
-def _side_by_side(strip: Strip) -> _Parts:
-    homes = assign_homes(_constants(strip), ("q7",), "q6", _ACCUMULATOR_BYTES)
-    prepare = [
-        "movw r0, #0x00ff",
-        "vmsr p0, r0",
-        "vpstt",
-        "vldrwt.u32 q0, [r3]",
-        "vldrwt.u32 q1, [r3, #8]",
-        "mvn r0, r0",
-        "vmsr p0, r0",
-        "vpstt",
-        "vldrwt.u32 q2, [r3, #-8]",
-        "vldrwt.u32 q3, [r3]",
-    ]
-    core = ["vldrw.u32 q4, [r1], #32", "vldrw.u32 q5, [r1, #-16]"]
-    for pair, vector in enumerate(("q4", "q5")):
-        core += [f"vmladav.s8 {ACCUMULATORS[4 * pair + lane]}, {vector}, q{lane}" for lane in range(4)]
-    return _Parts(homes, prepare, [*core, *_epilogue(strip, "q4", "q5", homes)])
