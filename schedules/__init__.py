@@ -6,11 +6,23 @@ The plain schedule always applies.
 
 from __future__ import annotations
 
-from . import conv2d_rvv, convolution, dense, dense_scalar, depthwise, im2col, plain, pointwise, pointwise_mve
+from . import (
+    conv2d_rvv,
+    convolution,
+    dense,
+    dense_scalar,
+    depthwise,
+    im2col,
+    plain,
+    pointwise,
+    pointwise_dsp,
+    pointwise_mve,
+)
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
     pointwise_mve.schedule_pointwise,
+    pointwise_dsp.schedule_pointwise_dsp,
     pointwise.schedule_pointwise,
     im2col.schedule_im2col,
     convolution.schedule_convolution,

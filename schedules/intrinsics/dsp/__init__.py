@@ -1,0 +1,28 @@
+"""Micro-kernels of the Arm DSP extension (Cortex-M4, M7, M33).
+
+Two 16-bit products per instruction (SMLAD) on operands that lie in scratch as int16, one word holding two
+neighbours of the reduction. Four int8 values (0, 1, 2, 3) become the two words (0, 2) and (1, 3), which is what one
+SXTB16 each delivers; activations and weights share this order, so their products do not notice it.
+"""
+
+from __future__ import annotations
+
+from .assembly import Intrinsic, schedule
+from .epilogue import Epilogue, epilogue_of
+from .matrix import matrix_strip, strip_stages
+from .packing import expand_stage, expand_weights, pack_pixel_pairs, pack_stage, pixel_pairs, weight_groups
+
+__all__ = [
+    "Epilogue",
+    "Intrinsic",
+    "epilogue_of",
+    "expand_stage",
+    "expand_weights",
+    "matrix_strip",
+    "pack_pixel_pairs",
+    "pack_stage",
+    "pixel_pairs",
+    "schedule",
+    "strip_stages",
+    "weight_groups",
+]

@@ -1,0 +1,75 @@
+"""C functions whose bodies are generated assembly, and their pairing with an executable description."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import ir, s_tir
+from tvm.s_tir import TensorIntrin
+from tvm.s_tir.transform import StmtSimplify
+
+from ...kernel import MicroKernel
+
+# Longest body of an unrolled loop in instructions; with four bytes each it stays within a kilobyte.
+MAX_UNROLLED = 180
+
+
+@dataclass(frozen=True)
+class Intrinsic:
+    """A micro-kernel bound to its description: `name` is the TensorIntrin that a schedule tensorizes with."""
+
+    name: str
+    micro_kernel: MicroKernel
+
+
+def define(name: str, description: Any, implementation: Any, micro_kernel: MicroKernel) -> Intrinsic:
+    """Register the TensorIntrin `name`, whose implementation calls `micro_kernel`."""
+    TensorIntrin.register(name, description, implementation, override=True)
+    return Intrinsic(name, micro_kernel)
+
+
+def schedule(function: Any) -> Any:
+    """A Schedule of the function after the simplification that tensorize gives to descriptions."""
+    return s_tir.Schedule(StmtSimplify()(ir.IRModule({"main": function}))["main"])
+
+
+def naked_function(name: str, parameters: str, lines: Sequence[str]) -> MicroKernel:
+    """A C function that consists of the given instructions and labels, return included."""
+    body = "\n".join(f'        "{line}\\n"' for line in lines)
+    source = (
+        f"__attribute__((naked, noinline)) static void {name}({parameters})\n"
+        # The clobbers tell gcc, which looks into static functions, what a call may change.
+        f'{{\n    __asm__ volatile(\n{body}\n        ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");\n}}\n'
+    )
+    return MicroKernel(name, source)
+
+
+def repeat(
+    count: int, step: Callable[[], Sequence[str]], label: int, until: Callable[[], Sequence[str]]
+) -> list[str]:
+    """Instructions that run `step` `count` times: unrolled, or as a loop when that would be too long.
+
+    label: number of the local label of the loop.
+    until: instructions after a loop's body that compare so that "bne" goes on; they must hold for every pass.
+        The steps that do not fill a pass come before the loop.
+    """
+    length = max(1, MAX_UNROLLED // max(1, len(step())))
+    passes = -(-count // length)
+    if passes <= 1:
+        return [line for _ in range(count) for line in step()]
+    length = count // passes
+    ahead = count - length * passes
+    return [
+        *(line for _ in range(ahead) for line in step()),
+        f"{label}:",
+        *(line for _ in range(length) for line in step()),
+        *until(),
+        f"bne {label}b",
+    ]
+
+
+def loops(count: int, step_length: int) -> bool:
+    """Whether `repeat` makes a loop of `count` steps of `step_length` instructions."""
+    return count > max(1, MAX_UNROLLED // max(1, step_length))
