@@ -13,7 +13,14 @@ from tvm.script import tirx as T  # noqa: N812
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .kernel import Kernel, Problem
 from .requantize_mve import Epilogue, epilogue_of
-from .strip_mve import pack_weights, register_strip, strip_instructions, strip_kernels, strip_stages
+from .strip_mve import (
+    pack_weights,
+    packed_shape,
+    register_strip,
+    strip_instructions,
+    strip_kernels,
+    strip_stages,
+)
 
 
 def schedule_pointwise(problem: Problem) -> Kernel | None:
@@ -42,7 +49,7 @@ def schedule_pointwise(problem: Problem) -> Kernel | None:
         rule="mve pointwise",
         function=sch.mod["main"],
         constants={
-            "weight": pack_weights(problem.constants["weight"].reshape(channels, depth), strip),
+            "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
         instructions=calls * strip_instructions(strip, pixels),
@@ -57,7 +64,7 @@ def _function(problem: Problem, strip: Strip, strips: int, pixels: int, epilogue
     lines = input_height if strips > 1 else 1
     line = input_height * input_width * depth // lines
     pairs, constants = -(-channels // 2), len(epilogue.how.table_rows)
-    weight_shape = (pairs, strip.weight_tile[1]) if strip.form == "deep" else (channels, strip.weight_tile[1])
+    weight_shape = packed_shape(strip, channels)
     finish = epilogue.expression()
 
     @T.prim_func(s_tir=True)

@@ -13,36 +13,50 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from .intrinsics.mve.assembly import PRELUDE
+from .intrinsics.mve.column_strip import column_strip
 from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernel
-from .intrinsics.mve.flat_strip import flat_strip_instructions, flat_strip_kernel
+from .intrinsics.mve.flat_strip import flat_strip, instructions, strip_kernel
 from .intrinsics.mve.strip import VECTOR, Strip
 from .kernel import Array, MicroKernel
 from .requantize_mve import Epilogue
 
-_KERNELS = {"flat": flat_strip_kernel, "deep": deep_strip_kernel}
-_INSTRUCTIONS = {"flat": flat_strip_instructions, "deep": deep_strip_instructions}
+_PARTS = {"column": column_strip, "flat": flat_strip}
 # The caller's instructions per call: arguments and loop.
 _CALL = 14.0
 
 
 def strip_kernels(strip: Strip) -> tuple[MicroKernel, ...]:
     """The micro-kernel of a strip and what it needs before it."""
-    return PRELUDE, _KERNELS[strip.form](strip)
+    if strip.form == "deep":
+        return PRELUDE, deep_strip_kernel(strip)
+    return PRELUDE, strip_kernel(strip, _PARTS[strip.form](strip))
 
 
 def strip_instructions(strip: Strip, pixels: int) -> float:
     """Instructions of one strip of two channels, the call included."""
-    return _CALL + _INSTRUCTIONS[strip.form](strip, pixels)
+    if strip.form == "deep":
+        return _CALL + deep_strip_instructions(strip, pixels)
+    return _CALL + instructions(strip, _PARTS[strip.form](strip), pixels)
 
 
 def pack_weights(weight: Array, strip: Strip) -> Array:
-    """int8[channels, depth] in the order of the micro-kernel; an odd last channel comes with the one before."""
-    if strip.form != "deep":
+    """int8[channels, rows, row_bytes] as the micro-kernel reads it; an odd last channel comes with the one before."""
+    if strip.columns:
+        depth = strip.row_bytes // strip.columns // VECTOR
+        weight = weight.reshape(-1, strip.rows, strip.columns, depth, VECTOR).transpose(0, 1, 3, 2, 4)
+    weight = weight.reshape(-1, strip.depth)
+    if strip.form == "flat":
         return weight
     first = np.minimum(np.arange(0, len(weight), 2), len(weight) - 2)
     pairs = np.stack([weight[first], weight[first + 1]], 1)
-    chunks = pairs.reshape(len(first), 2, strip.depth // VECTOR, VECTOR).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(chunks).reshape(len(first), 2 * strip.depth)
+    parts = pairs.reshape(len(first), 2, -1, strip.interleaved).transpose(0, 2, 1, 3)
+    return np.ascontiguousarray(parts).reshape(len(first), 2 * strip.depth)
+
+
+def packed_shape(strip: Strip, channels: int) -> tuple[int, int]:
+    """Shape of the packed weights of a layer."""
+    rows, columns = strip.weight_tile
+    return (channels if rows == 2 else -(-channels // 2), columns)
 
 
 def _source_row(strip: Strip, tap: Any) -> Any:
@@ -50,17 +64,21 @@ def _source_row(strip: Strip, tap: Any) -> Any:
 
 
 def _source_column(strip: Strip, tap: Any) -> Any:
-    return tap % strip.row_bytes if strip.rows > 1 else tap
+    column = tap % strip.row_bytes if strip.rows > 1 else tap
+    if not strip.columns:
+        return column
+    group = strip.columns * VECTOR
+    channels = strip.row_bytes // strip.columns
+    return column % group // VECTOR * channels + column // group * VECTOR + column % VECTOR
 
 
 def _weight_row(strip: Strip, first: Any, pair: Any, channel: Any) -> Any:
-    return pair if strip.form == "deep" else first + channel
+    return first + channel if strip.form == "flat" else pair
 
 
 def _weight_column(strip: Strip, channel: Any, tap: Any) -> Any:
-    if strip.form != "deep":
-        return tap
-    return tap // VECTOR * (2 * VECTOR) + channel * VECTOR + tap % VECTOR
+    size = strip.interleaved
+    return tap if strip.form == "flat" else tap // size * (2 * size) + channel * size + tap % size
 
 
 @T.macro

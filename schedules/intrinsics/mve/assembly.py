@@ -44,10 +44,13 @@ def restore(stack: int) -> list[str]:
 
 
 def add_constant(target: str, value: int) -> list[str]:
-    """target += value, at most ADD_RANGE in magnitude."""
-    if abs(value) > ADD_RANGE:
-        raise ValueError(f"a step of {value} bytes does not fit an immediate operand")
-    return [f"{'addw' if value > 0 else 'subw'} {target}, {target}, #{abs(value)}"] if value else []
+    """target += value, in steps of what an immediate operand holds."""
+    mnemonic, left, code = ("addw" if value > 0 else "subw"), abs(value), []
+    while left:
+        step = min(left, ADD_RANGE)
+        code.append(f"{mnemonic} {target}, {target}, #{step}")
+        left -= step
+    return code
 
 
 def load_constant(target: str, value: int) -> list[str]:
@@ -97,11 +100,9 @@ class Cursor:
         return add_constant(self.register, step)
 
     def _reach(self, offset: int, aligned: bool) -> list[str]:
-        """Move the register when `offset` is out of reach, as little as will do."""
-        distance, reach = offset - self.position, WORD_RANGE if aligned else BYTE_RANGE
-        if abs(distance) <= reach:
-            return []
-        return self.move(offset - reach if distance > 0 else offset + reach)
+        """Move the register when `offset` is out of reach, so that lower ones are within: tiles are read downwards."""
+        reach = WORD_RANGE if aligned else BYTE_RANGE
+        return [] if abs(offset - self.position) <= reach else self.move(offset - reach)
 
 
 def _load(aligned: bool) -> str:

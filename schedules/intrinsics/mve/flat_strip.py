@@ -26,27 +26,31 @@ _TILE_LOOP = 3
 
 @dataclass(frozen=True)
 class Parts:
-    """Code of a strip: what runs once after the constants are loaded, and what runs for every tile."""
+    """Code of a strip: what runs once after the constants are loaded, and what runs for every tile.
+
+    loops: instructions of a tile beyond its lines, for the iterations of a loop in it.
+    """
 
     homes: Homes
     prepare: list[str]
     tile: list[str]
+    loops: int = 0
 
 
-def flat_strip_kernel(strip: Strip) -> MicroKernel:
-    """Micro-kernel of a strip; weights int8[2][depth]."""
-    return function(strip.name, PARAMETERS, assemble(strip, _parts_of(strip)))
-
-
-def flat_strip_instructions(strip: Strip, pixels: int) -> float:
-    """Instructions of one call."""
-    parts = _parts_of(strip)
-    frame = len(assemble(strip, Parts(parts.homes, parts.prepare, [])))
-    return frame + (len(parts.tile) + _TILE_LOOP) * -(-pixels // TILE)
-
-
-def _parts_of(strip: Strip) -> Parts:
+def flat_strip(strip: Strip) -> Parts:
+    """Code of a strip; weights int8[2][depth]."""
     return _side_by_side(strip) if strip.side_by_side else _general(strip)
+
+
+def strip_kernel(strip: Strip, parts: Parts) -> MicroKernel:
+    """Micro-kernel of a strip from its parts."""
+    return function(strip.name, PARAMETERS, assemble(strip, parts))
+
+
+def instructions(strip: Strip, parts: Parts, pixels: int) -> float:
+    """Instructions of one call."""
+    frame = len(assemble(strip, Parts(parts.homes, parts.prepare, [])))
+    return frame + (len(parts.tile) + parts.loops + _TILE_LOOP) * -(-pixels // TILE)
 
 
 def assemble(strip: Strip, parts: Parts) -> list[str]:
@@ -75,6 +79,12 @@ def assemble(strip: Strip, parts: Parts) -> list[str]:
 
 
 def store_tile(strip: Strip, first: str, second: str, homes: Homes) -> list[str]:
+    code = requantize_tile(strip.requantization, first, second, homes, "r11", biased=False)
+    places, load = homes.fetch("places")
+    return [*code, *load, f"vstrb.16 {first}, [r7, {places}]"]
+
+
+def _finish(strip: Strip, first: str, second: str, homes: Homes) -> list[str]:
     code = requantize_tile(strip.requantization, first, second, homes, "r11", biased=False)
     places, load = homes.fetch("places")
     return [*code, *load, f"vstrb.16 {first}, [r7, {places}]"]
@@ -122,7 +132,7 @@ def _general(strip: Strip) -> Parts:
                 add = "vmladav" if index == len(chunks) - 1 else "vmladava"
                 core.append(f"{add}.s8 {ACCUMULATORS[2 * pixel + channel]}, q2, {vector}")
     core += weights.move(weights_start)
-    return Parts(homes, prepare, [*core, *store_tile(strip, "q2", "q3", homes)])
+    return Parts(homes, prepare, [*core, *_finish(strip, "q2", "q3", homes)])
 
 
 def _side_by_side(strip: Strip) -> Parts:
@@ -142,4 +152,4 @@ def _side_by_side(strip: Strip) -> Parts:
     core = ["vldrw.u32 q4, [r1], #32", "vldrw.u32 q5, [r1, #-16]"]
     for pair, vector in enumerate(("q4", "q5")):
         core += [f"vmladav.s8 {ACCUMULATORS[4 * pair + lane]}, {vector}, q{lane}" for lane in range(4)]
-    return Parts(homes, prepare, [*core, *store_tile(strip, "q4", "q5", homes)])
+    return Parts(homes, prepare, [*core, *_finish(strip, "q4", "q5", homes)])

@@ -39,6 +39,8 @@ class Strip:
 
     rows, row_bytes, row_pitch: segments of taps of one pixel.
     pitch: bytes from one pixel to the next.
+    columns: taps of a segment whose vectors neighbouring pixels share, 0 for none; then row_bytes / columns is a
+        multiple of 16, and so is the pitch.
     overrun: whether up to 15 bytes after a segment may be read (scratch); otherwise row_bytes is at least 16, or 8 with
         pixels side by side.
     """
@@ -49,24 +51,34 @@ class Strip:
     pitch: int
     overrun: bool
     requantization: Requantization
+    columns: int = 0
 
     @property
     def name(self) -> str:
         """Name of the micro-kernel."""
         shape = f"{self.rows}x{self.row_bytes}" if self.rows > 1 else f"{self.row_bytes}"
+        columns = f"_of{self.columns}" if self.columns else ""
         rows = f"_row{self.row_pitch}" if self.rows > 1 else ""
         overrun = "_over" if self.overrun and self.row_bytes % VECTOR else ""
-        return f"tinyml_mve_{self.form}_strip_{shape}_every{self.pitch}{rows}{overrun}_{self.requantization.name}"
+        shape += f"_every{self.pitch}{rows}{columns}{overrun}"
+        return f"tinyml_mve_{self.form}_strip_{shape}_{self.requantization.name}"
 
     @property
     def form(self) -> str:
-        """Which micro-kernel computes it: "flat" or "deep"."""
+        """Which micro-kernel computes it: "column", "deep" or "flat"."""
+        if self.columns:
+            return "column"
         return "deep" if self.rows == 1 and self.row_bytes > MAX_UNROLLED else "flat"
 
     @property
+    def interleaved(self) -> int:
+        """Bytes of one channel's weights before those of the other follow: all when they do not alternate."""
+        return {"column": self.columns * VECTOR, "deep": VECTOR, "flat": self.depth}[self.form]
+
+    @property
     def weight_tile(self) -> tuple[int, int]:
-        """Shape of the weights of two channels: rows of their own, or interleaved every sixteen taps."""
-        return (1, 2 * self.depth) if self.form == "deep" else (2, self.depth)
+        """Shape of the weights of two channels: rows of their own, or one row in which they alternate."""
+        return (2, self.depth) if self.form == "flat" else (1, 2 * self.depth)
 
     @property
     def depth(self) -> int:
