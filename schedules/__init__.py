@@ -7,11 +7,13 @@ The plain schedule always applies.
 from __future__ import annotations
 
 from . import (
+    conv2d_mve,
     conv2d_rvv,
     convolution,
     dense,
     dense_scalar,
     depthwise,
+    depthwise_rvv,
     im2col,
     plain,
     pointwise,
@@ -21,6 +23,7 @@ from . import (
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    conv2d_mve.schedule_rows,
     pointwise_mve.schedule_pointwise,
     pointwise_dsp.schedule_pointwise_dsp,
     pointwise.schedule_pointwise,
@@ -30,6 +33,7 @@ RULES: tuple[Rule, ...] = (
     dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
     conv2d_rvv.schedule_conv2d_rvv,
+    depthwise_rvv.schedule_depthwise_rvv,
 )
 
 

@@ -1,0 +1,83 @@
+"""Copied and filled rows on Arm MVE: TensorIR descriptions of `intrinsics/mve/copy.py` and their binding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T  # noqa: N812
+
+from .intrinsics.mve.copy import COPY, FILL
+
+
+@T.macro
+def copy_stage(target: Any, source: Any, offsets: Any, count: Any) -> None:
+    """target[row, column + i] = source[row, column + i]; offsets: those rows and columns."""
+    for i in range(count):
+        with T.sblock("copy_value"):
+            vi = T.axis.spatial(count, i)
+            target[offsets[0], offsets[1] + vi] = source[offsets[2], offsets[3] + vi]
+
+
+@T.macro
+def fill_stage(target: Any, offsets: Any, count: Any, value: Any) -> None:
+    """target[row, column + i] = value; offsets: row and column."""
+    for i in range(count):
+        with T.sblock("fill_value"):
+            vi = T.axis.spatial(count, i)
+            target[offsets[0], offsets[1] + vi] = T.int8(value)
+
+
+def register_copy(count: int) -> str:
+    """Register the intrinsic that copies `count` bytes and return its name."""
+
+    def make(computes: bool) -> Any:
+        @T.prim_func(s_tir=True)
+        def copy(source_handle: T.handle, target_handle: T.handle) -> None:
+            source = T.match_buffer(
+                source_handle, (1, count), "int8", offset_factor=1, strides=[T.int32(), 1]
+            )
+            target = T.match_buffer(
+                target_handle, (1, count), "int8", offset_factor=1, strides=[T.int32(), 1]
+            )
+            with T.sblock("root"):
+                T.reads(source[0:1, 0:count])
+                T.writes(target[0:1, 0:count])
+                if computes:
+                    copy_stage(target, source, (0, 0, 0, 0), count)
+                else:
+                    T.evaluate(
+                        T.call_extern(
+                            "int32", COPY.name, target.access_ptr("w"), source.access_ptr("r"), count
+                        )
+                    )
+
+        return copy
+
+    name = f"{COPY.name}_{count}"
+    TensorIntrin.register(name, make(True), make(False), override=True)
+    return name
+
+
+def register_fill(count: int, value: int) -> str:
+    """Register the intrinsic that fills `count` bytes with `value` and return its name."""
+
+    def make(computes: bool) -> Any:
+        @T.prim_func(s_tir=True)
+        def fill(target_handle: T.handle) -> None:
+            target = T.match_buffer(
+                target_handle, (1, count), "int8", offset_factor=1, strides=[T.int32(), 1]
+            )
+            with T.sblock("root"):
+                T.reads()
+                T.writes(target[0:1, 0:count])
+                if computes:
+                    fill_stage(target, (0, 0), count, value)
+                else:
+                    T.evaluate(T.call_extern("int32", FILL.name, target.access_ptr("w"), value, count))
+
+        return fill
+
+    name = f"{FILL.name}_{count}_with_{value}"
+    TensorIntrin.register(name, make(True), make(False), override=True)
+    return name
