@@ -43,6 +43,7 @@ ALLOWED: dict[str, set[str]] = {
         "module",
         "output",
         "pipeline",
+        "profile",
         "reference",
         "relay",
         "runner",
@@ -66,6 +67,7 @@ LIBRARY_ROOMS = {
     "tflite": {"frontend"},
     "click": {"cli"},
     "rich": {"cli"},
+    "matplotlib": {"profile"},
     "ai_edge_litert": {"reference"},
 }
 EVERYWHERE = {"numpy", "tvm", "tvm_ffi"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -56,6 +57,12 @@ class AOTModule:
         """The generated project, text by path relative to its folder."""
         return project_files(self.compiled.model, self.compiled.plan, self.config)
 
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The project's metadata.json: sizes, quantisation, layers, memory plan."""
+        described: dict[str, Any] = json.loads(self.files["metadata.json"])
+        return described
+
     def export_folder(self, destination: str | Path, *, force: bool = False) -> Path:
         """Write the project folder; OutputExistsError when it exists and `force` is false."""
         write_folder(self.files, Path(destination), force=force)
@@ -84,8 +91,12 @@ class AOTModule:
         board: str | None = None,
         profile: bool = True,
         keep_elf: Path | None = None,
+        address_counts: bool = False,
     ) -> RunReport:
-        """Run several inferences in one boot; arguments as in `run`. `keep_elf`: where to leave the firmware."""
+        """Run several inferences in one boot; arguments as in `run`.
+
+        keep_elf: where to leave the firmware; address_counts: count executions of every instruction address.
+        """
         module = self.for_board(board)
         batches = [module.ordered(one) for one in inputs]
         runner = runner_of(module.config)
@@ -94,7 +105,14 @@ class AOTModule:
                 host = HostModel(folder, module.config)
                 outputs = [host.run(batch) for batch in batches]
                 return RunReport(outputs, "host", module.compiled.plan.arena_bytes)
-            report = run_qemu(folder, module.config, batches, profile=profile, keep_elf=keep_elf)
+            report = run_qemu(
+                folder,
+                module.config,
+                batches,
+                profile=profile,
+                address_counts=address_counts,
+                keep_elf=keep_elf,
+            )
             _check_flash(report, module.config)
             return report
 

@@ -14,7 +14,8 @@ from tvm_tinyml.errors import BuildError, PlanError, RunError, TinyMLError
 from tvm_tinyml.output import refuse_existing, write_text
 
 from .common import Model, force_option, import_model, json_option, print_json, print_table
-from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TABLE_COLUMNS, csv_text, markdown_text
+from .compare import Extras, extra_options
+from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TERMINAL_COLUMNS, csv_text, markdown_text
 from .run import CHECK_FAILED
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help=f"Folder for {CSV_FILE} and {MARKDOWN_FILE}."
 )
+@extra_options
 @force_option
 @json_option
 def bench_command(
@@ -52,6 +54,9 @@ def bench_command(
     targets: Sequence[str],
     count: int,
     output: Path | None,
+    cycles: bool,
+    peers: Path | None,
+    plots: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -63,28 +68,33 @@ def bench_command(
     from tvm_tinyml.target import parse_target
 
     configs = [parse_target(target) for target in targets]
-    files = [] if output is None else [output / CSV_FILE, output / MARKDOWN_FILE]
-    for file in files:
-        refuse_existing(file, force)
+    extras = Extras.prepare(cycles, peers, plots, output, configs)
+    if output is not None:
+        for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):
+            refuse_existing(output / name, force)
     tools = _tools(configs)
     imported = [import_model(path) for path in models]
     rows: list[dict[str, Any]] = []
     for model in imported:
-        bench = _ModelBench(model, count)
+        bench = _ModelBench(model, count, extras)
         for config in configs:
             position = f"[{len(rows) + 1}/{len(imported) * len(configs)}]"
             click.echo(f"{position} {model.path.stem} on {config}", err=True)
             rows.append(bench.row(config))
-    for file, text in zip(files, (csv_text(rows), markdown_text(rows, tools, count)), strict=False):
-        write_text(file, text, force=force)
+    if output is not None:
+        texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown_text(rows, tools, count), **extras.texts()}
+        for name, text in texts.items():
+            write_text(output / name, text, force=force)
     if as_json:
-        print_json({"inputs": count, "tools": tools, "results": rows})
+        print_json({"inputs": count, "tools": tools, "results": rows, **extras.document()})
     else:
-        headings = [HEADINGS[column] for column in TABLE_COLUMNS]
-        print_table("Results", headings, [[row[column] for column in TABLE_COLUMNS] for row in rows])
+        shown = [column for column in TERMINAL_COLUMNS if any(row[column] is not None for row in rows)]
+        headings = [HEADINGS[column] for column in shown]
+        print_table("Results", headings, [[row[column] for column in shown] for row in rows])
         for row in rows:
             if row["failure"] is not None:
                 click.echo(f"{row['model']} on {row['target']}: {row['failure']}")
+        extras.show()
     if any(row["bit_exact"] is False for row in rows):
         sys.exit(CHECK_FAILED)
 
@@ -117,12 +127,13 @@ def _tools(configs: Sequence[TargetConfig]) -> dict[str, str]:
 class _ModelBench:
     """One model on one target after the other; inputs and references are the same for all of them."""
 
-    def __init__(self, model: Model, count: int) -> None:
+    def __init__(self, model: Model, count: int, extras: Extras) -> None:
         from tvm_tinyml.frontend.tflite import summarize
 
         from .tensors import random_inputs
 
         self.model = model
+        self.extras = extras
         # Of the file: passes may leave less to do, which must show as fewer instructions for the same work.
         self.macs = summarize(model.path).macs
         self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
@@ -151,7 +162,8 @@ class _ModelBench:
         built = relay.build(self.model.module, target=config)
         plan = built.compiled.plan
         row |= {"arena_bytes": plan.arena_bytes, "lower_bound_bytes": plan.lower_bound}
-        report = built.run_many(self.inputs)
+        report, columns = self.extras.run(row["model"], built, self.inputs)
+        row |= columns
         row |= {"board": report.board, "instructions": report.instructions, "stack_bytes": report.stack_bytes}
         if report.instructions is not None and self.macs:
             row["instructions_per_mac"] = round(report.instructions / self.macs, 3)

@@ -22,12 +22,15 @@ HEADINGS = {
     "macs": "MACs",
     "instructions": "instructions",
     "instructions_per_mac": "per MAC",
+    "estimated_cycles": "est. cycles",
+    "register_list_cycles": "+ register lists",
     "arena_bytes": "arena",
     "lower_bound_bytes": "lower bound",
     "stack_bytes": "stack",
     "text_bytes": "text",
     "rodata_bytes": "rodata",
     "data_bytes": "data",
+    "flash_without_weights_bytes": "without weights",
     "bit_exact": "bit-exact",
     "reference": "reference",
     "failure": "failure",
@@ -35,16 +38,35 @@ HEADINGS = {
 COLUMNS = tuple(HEADINGS)
 # A reason is a sentence and stands below a table.
 TABLE_COLUMNS = tuple(column for column in COLUMNS if column != "failure")
+# What fits beside each other on a terminal; the board and the reference follow from the target.
+TERMINAL_COLUMNS = tuple(
+    column for column in TABLE_COLUMNS if column not in ("board", "reference", "register_list_cycles")
+)
 Row = Mapping[str, Any]
 
 
 def csv_text(rows: Sequence[Row]) -> str:
     """All rows as CSV: sizes in bytes, empty cells for what was not measured."""
+    return table_csv(COLUMNS, rows)
+
+
+def table_csv(columns: Sequence[str], rows: Sequence[Row]) -> str:
+    """Rows as CSV; None is an empty cell."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def table_lines(headings: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
+    """Rows as a Markdown table of the columns in `headings` that have a value in any row."""
+    shown = [column for column in headings if any(row[column] is not None for row in rows)]
+    return [
+        _line(headings[column] for column in shown),
+        _line("---:" if _is_number(rows, column) else "---" for column in shown),
+        *(_line(_cell(row[column]) for column in shown) for row in rows),
+    ]
 
 
 def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) -> str:
@@ -58,10 +80,8 @@ def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) ->
     ]
     for model in dict.fromkeys(row["model"] for row in rows):
         of_model = [row for row in rows if row["model"] == model]
-        shown = [c for c in TABLE_COLUMNS if c != "model" and any(row[c] is not None for row in of_model)]
-        lines += ["", f"## {model}", "", _line(HEADINGS[column] for column in shown)]
-        lines.append(_line("---:" if _is_number(of_model, column) else "---" for column in shown))
-        lines += [_line(_cell(row[column]) for column in shown) for row in of_model]
+        headings = {column: HEADINGS[column] for column in TABLE_COLUMNS if column != "model"}
+        lines += ["", f"## {model}", "", *table_lines(headings, of_model)]
         reasons = [f"* `{row['target']}`: {row['failure']}" for row in of_model if row["failure"] is not None]
         lines += ["", *reasons] if reasons else []
     lines += ["", "## Tools", "", *(f"* {version}" for version in tools.values())]

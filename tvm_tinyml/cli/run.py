@@ -27,6 +27,7 @@ from .common import (
     progress,
     target_option,
 )
+from .estimator import NO_MODEL, require_estimator
 
 if TYPE_CHECKING:
     from tvm_tinyml.runner import RunReport
@@ -52,6 +53,9 @@ REPORT = "report.json"
 @click.option(
     "--random", "seed", type=click.IntRange(min=0), help="Random inputs from this seed (default: 0)."
 )
+@click.option(
+    "--cycles", is_flag=True, help="Estimate cycles with llvm-mca; nothing for cores that it has no model of."
+)
 @click.option("--check", is_flag=True, help="Compare with the reference; exit code 1 when an output differs.")
 @click.option(
     "--output",
@@ -67,6 +71,7 @@ def run_command(
     board: str | None,
     input_files: Sequence[Path],
     seed: int | None,
+    cycles: bool,
     check: bool,
     output: Path | None,
     force: bool,
@@ -88,13 +93,17 @@ def run_command(
     from .tensors import random_inputs, read_inputs
 
     config = _config_to_run(config, board)
+    if cycles:
+        require_estimator([config])
     described = imported.signature["inputs"]
     inputs = read_inputs(input_files, described) if input_files else random_inputs(described, seed or 0)
     with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as scratch:
-        report = _run(imported, config, inputs, Path(scratch) / f"{imported.signature['name']}.elf")
+        elf = Path(scratch) / f"{imported.signature['name']}.elf"
+        report = _run(imported, config, inputs, elf, cycles)
+        estimated = {"estimated_cycles": _estimate(report, config)} if cycles else {}
         verdict = _verdict(imported, config, inputs, report.outputs[0], check)
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
-        document = _document(imported, config, report, verdict, place)
+        document = _document(imported, config, report, verdict, place) | estimated
         _save(place, report, document, force)
     if as_json:
         print_json(document)
@@ -112,14 +121,25 @@ def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
     return config
 
 
-def _run(model: Model, config: TargetConfig, inputs: Sequence[Array], elf: Path) -> RunReport:
+def _run(
+    model: Model, config: TargetConfig, inputs: Sequence[Array], elf: Path, address_counts: bool
+) -> RunReport:
     from tvm_tinyml import relay
 
     with progress(f"Compiling {model.path.name} for {config}"):
         built = relay.build(model.module, target=config)
     where = config.board.name if config.board is not None else config.core.name
     with progress(f"Running {model.path.name} on {where}"):
-        return built.run_many([inputs], keep_elf=None if config.core.family == "host" else elf)
+        keep_elf = None if config.core.family == "host" else elf
+        return built.run_many([inputs], keep_elf=keep_elf, address_counts=address_counts)
+
+
+def _estimate(report: RunReport, config: TargetConfig) -> dict[str, Any] | None:
+    from tvm_tinyml.profile.cycles import estimate_cycles
+
+    with progress("Estimating cycles"):
+        estimate = estimate_cycles(report, config)
+    return None if estimate is None else asdict(estimate)
 
 
 def _verdict(
@@ -175,23 +195,30 @@ def _save(place: Path, report: RunReport, document: Mapping[str, Any], force: bo
 
 
 def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
+    estimate = document.get("estimated_cycles")
     if document["layers"]:
+        columns = ["layer", "function", "instructions", "share"]
         rows = [
-            (
+            [
                 layer["name"],
                 layer["function"],
                 layer["instructions"],
                 f"{layer['instructions'] / document['instructions']:.1%}",
-            )
+            ]
             for layer in document["layers"]
         ]
-        print_table("One inference, layer by layer", ("layer", "function", "instructions", "share"), rows)
+        if estimate is not None:
+            columns += ["est. cycles", "+ register lists"]
+            for row, layer in zip(rows, estimate["layers"], strict=True):
+                row += [layer["cycles"], layer["register_lists"]]
+        print_table("One inference, layer by layer", columns, rows)
     flash = document["flash"]
     print_facts(
         {
             "target": document["target"],
             "board": document["board"],
             "instructions": document["instructions"],
+            "estimated cycles": _cycles_text(estimate) if "estimated_cycles" in document else None,
             "arena (bytes)": document["arena_bytes"],
             "stack (bytes)": document["stack_bytes"],
             "flash (bytes)": flash and ", ".join(f"{section} {size:,}" for section, size in flash.items()),
@@ -201,6 +228,12 @@ def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
     )
     for path, value in zip(document["outputs"], outputs, strict=True):
         click.echo(f"{path}: {value.dtype} {list(value.shape)}\n  {_values(value)}")
+
+
+def _cycles_text(estimate: Mapping[str, Any] | None) -> str:
+    if estimate is None:
+        return NO_MODEL
+    return f"{estimate['total']:,} + {estimate['register_lists']:,} for register lists ({estimate['method']})"
 
 
 def _exactness(document: Mapping[str, Any], outputs: Sequence[Array]) -> str | None:

@@ -1,0 +1,158 @@
+"""Work of a model by class of layer: instructions per multiply-accumulate and share of the machine's peak.
+
+Everything is read from the metadata.json of the generated project and from what a run reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+from tvm_tinyml.profile.cycles import CycleEstimate
+from tvm_tinyml.runner.report import LayerCount
+
+CLASSES = ("conv2d", "pointwise", "pointwise, narrow", "depthwise", "dense", "other")
+"""Classes of layers whose figures can be compared. A narrow pointwise convolution has fewer than 32 input or output
+channels, so that its requantisation outweighs its products."""
+
+_NARROW_BELOW = 32
+# int8 products: one SMLAD per cycle (Armv7E-M and Armv8-M DSP extension), a vector of 64 bits per cycle (Helium).
+_PEAK_MACS_PER_CYCLE = {"cortex-m4": 2, "cortex-m7": 2, "cortex-m33": 2, "cortex-m55": 8, "cortex-m85": 8}
+
+
+@dataclass(frozen=True)
+class Work:
+    """Executed work; `cycles` and `register_lists` are estimated (see CycleEstimate), None without an estimate."""
+
+    macs: int
+    instructions: int
+    cycles: int | None = None
+    register_lists: int | None = None
+
+    @property
+    def instructions_per_mac(self) -> float | None:
+        """Instructions per multiply-accumulate; None when there are none."""
+        return self.instructions / self.macs if self.macs else None
+
+    def peak_share(self, core: str, *, with_register_lists: bool = False) -> float | None:
+        """Estimated part of the multiply-accumulates that the core could do in this time, 0 to 1.
+
+        None without multiply-accumulates or estimate, and for cores whose peak is not known.
+        """
+        peak = _PEAK_MACS_PER_CYCLE.get(core)
+        if peak is None or not self.macs or not self.cycles:
+            return None
+        extra = self.register_lists if with_register_lists and self.register_lists is not None else 0
+        return self.macs / (peak * (self.cycles + extra))
+
+
+@dataclass(frozen=True)
+class LayerWork:
+    """One layer: its class, the schedule rule that made its code, its work."""
+
+    name: str
+    layer_class: str
+    schedule: str
+    work: Work
+
+
+@dataclass(frozen=True)
+class ClassWork:
+    """All layers of one class together; `layers` is their number."""
+
+    layer_class: str
+    layers: int
+    work: Work
+
+
+def layer_work(
+    metadata: Mapping[str, Any], counts: Sequence[LayerCount], estimate: CycleEstimate | None
+) -> tuple[LayerWork, ...]:
+    """Join the layers of a project's metadata with their counted instructions and estimated cycles."""
+    shapes = {
+        tensor["name"]: tensor["shape"]
+        for tensor in (*metadata["tensors"], *metadata["inputs"], *metadata["outputs"])
+    }
+    cycles = estimate.layers if estimate is not None else (None,) * len(counts)
+    return tuple(
+        LayerWork(
+            layer["name"],
+            _class_of(layer, shapes),
+            layer["schedule"],
+            Work(
+                layer["macs"],
+                count.instructions,
+                None if estimated is None else estimated.cycles,
+                None if estimated is None else estimated.register_lists,
+            ),
+        )
+        for layer, count, estimated in zip(metadata["layers"], counts, cycles, strict=True)
+    )
+
+
+def by_class(layers: Iterable[LayerWork]) -> list[ClassWork]:
+    """Sum layers by class, in the order of `CLASSES`; classes without layers are left out."""
+    grouped: dict[str, list[Work]] = {}
+    for layer in layers:
+        grouped.setdefault(layer.layer_class, []).append(layer.work)
+    return [ClassWork(name, len(grouped[name]), _sum(grouped[name])) for name in CLASSES if name in grouped]
+
+
+def slowdown_in_class(layers: Sequence[LayerWork]) -> list[float | None]:
+    """Instructions per multiply-accumulate of each layer over those of the best of its class; None without any."""
+    best: dict[str, float] = {}
+    for layer in layers:
+        per_mac = layer.work.instructions_per_mac
+        if per_mac is not None:
+            best[layer.layer_class] = min(per_mac, best.get(layer.layer_class, per_mac))
+    return [
+        None
+        if layer.work.instructions_per_mac is None
+        else layer.work.instructions_per_mac / best[layer.layer_class]
+        for layer in layers
+    ]
+
+
+def weight_bytes(metadata: Mapping[str, Any]) -> int:
+    """Bytes of the int8 weights and int32 biases of all layers that multiply, as the graph passes left them.
+
+    They follow from the multiply-accumulates: each weight of an output channel is used once per output element.
+    Requantisation constants, tables and the padding of packed weights are not weights.
+    """
+    total = 0
+    for layer in metadata["layers"]:
+        if layer["macs"]:
+            channels = layer["shape"][-1]
+            weights = layer["macs"] * channels // prod(layer["shape"])
+            total += min(weights + 4 * channels, layer["constant_bytes"])
+    return min(total, int(metadata["constant_bytes"]))
+
+
+def _class_of(layer: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> str:
+    operator = layer["operator"]
+    if operator == "depthwise_conv2d":
+        return "depthwise"
+    if operator == "dense":
+        return "dense"
+    if operator != "conv2d":
+        return "other"
+    read, written = shapes[layer["inputs"][0]][-1], layer["shape"][-1]
+    if layer["macs"] != prod(layer["shape"]) * read:
+        return "conv2d"
+    return "pointwise, narrow" if min(read, written) < _NARROW_BELOW else "pointwise"
+
+
+def _sum(works: Sequence[Work]) -> Work:
+    return Work(
+        sum(work.macs for work in works),
+        sum(work.instructions for work in works),
+        _sum_known([work.cycles for work in works]),
+        _sum_known([work.register_lists for work in works]),
+    )
+
+
+def _sum_known(values: Sequence[int | None]) -> int | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
