@@ -15,9 +15,10 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .geometry_rvv import Geometry, folded_bias, geometry_of
-from .intrinsics.rvv import memory
-from .intrinsics.rvv.channels import NARROW, WIDE, ChannelTile, TileOperands
+from .intrinsics.rvv.accumulators import NARROW, WIDE
+from .intrinsics.rvv.channels import ChannelTile, TileOperands
 from .intrinsics.rvv.epilogue import Parameters, fit_epilogue
+from .intrinsics.rvv.memory import Copy, Fill
 from .intrinsics.rvv.products import largest_group
 from .kernel import Array, Kernel, Problem
 
@@ -94,9 +95,13 @@ class _Convolution:
             return ("patch",)
         return ("image", "patch") if self.geometry.padded else ("image",)
 
+    @property
+    def packing(self) -> tuple[Copy, Fill]:
+        """What packs one tap of a patch: all channels of a pixel, or the zero point."""
+        return Copy(self.geometry.depth), Fill(self.geometry.depth, self.zero_point)
+
     def kernel(self) -> Kernel:
         """The scheduled function with everything it needs."""
-        geometry = self.geometry
         sch = s_tir.Schedule(self._function())
         micro_kernels = []
         for chunk in self.chunks:
@@ -105,13 +110,11 @@ class _Convolution:
                 sch.tensorize(sch.get_sblock(f"{place}_{chunk.index}"), tile.register())
             micro_kernels.append(tile.micro_kernel())
         if "patch" in self.places:
-            micro_kernels.append(memory.copy_kernel(geometry.depth)[1])
-            micro_kernels.append(memory.fill_kernel(geometry.depth, self.zero_point)[1])
+            copy, fill = self.packing
+            micro_kernels += [copy.micro_kernel(), fill.micro_kernel()]
             for pixels in self._nests():
-                sch.tensorize(sch.get_sblock(f"copy_{pixels}"), memory.register_copy(geometry.depth))
-                sch.tensorize(
-                    sch.get_sblock(f"fill_{pixels}"), memory.register_fill(geometry.depth, self.zero_point)
-                )
+                sch.tensorize(sch.get_sblock(f"copy_{pixels}"), copy.register())
+                sch.tensorize(sch.get_sblock(f"fill_{pixels}"), fill.register())
         return Kernel(
             rule="RVV conv2d, vectors of channels",
             function=sch.mod["main"],
@@ -150,7 +153,7 @@ class _Convolution:
             tiles = rows * -(-columns // pixels)
             work = [self.tile(chunk, "patch").assemble().executed + INSTRUCTIONS_PER_TILE for chunk in chunks]
             total += tiles * sum(cost * chunk.count for cost, chunk in zip(work, chunks, strict=True))
-            copy = memory.copy_kernel(geometry.depth)[0].executed + INSTRUCTIONS_PER_TILE
+            copy = self.packing[0].assemble().executed + INSTRUCTIONS_PER_TILE
             patches = tiles * geometry.share_outside(pixels) if self.in_place else tiles
             total += patches * pixels * geometry.kernel[0] * geometry.kernel[1] * copy
         return total
@@ -237,6 +240,7 @@ class _Nest:
         layer, geometry = self.layer, self.layer.geometry
         (kernel_h, kernel_w), depth, pixels = geometry.kernel, geometry.depth, self.chunks[0].pixels
         dilation_h, dilation_w = geometry.dilation
+        copy, fill = layer.packing
         with T.grid(pixels, kernel_h, kernel_w) as (i, ky, kx):
             top, left = geometry.origin(self.y, self.x + i)
             y, x = top + ky * dilation_h, left + kx * dilation_w * depth
@@ -250,7 +254,7 @@ class _Nest:
                 with T.Then(), T.sblock(f"copy_{pixels}"):
                     vi, vky, vkx = T.axis.remap("SSS", [i, ky, kx])
                     vy, vx = T.axis.spatial(geometry.height, y), T.axis.spatial(geometry.width * depth, x)
-                    memory.copy_block(depth, self.patch, place(vi, vky, vkx), self.data, (vy, vx))
+                    copy.block(self.patch, place(vi, vky, vkx), self.data, (vy, vx))
                 with T.Else(), T.sblock(f"fill_{pixels}"):
                     vi, vky, vkx = T.axis.remap("SSS", [i, ky, kx])
-                    memory.fill_block(depth, layer.zero_point, self.patch, place(vi, vky, vkx))
+                    fill.block(self.patch, place(vi, vky, vkx))

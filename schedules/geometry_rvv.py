@@ -80,7 +80,7 @@ class Geometry:
 
 
 def geometry_of(problem: Problem) -> Geometry | None:
-    """Geometry of a conv2d with batch 1; pointwise layers become one long row."""
+    """Geometry of a convolution with batch 1; pointwise layers become one long row."""
     batch, height, width, depth = problem.shapes["data"]
     _, kernel_h, kernel_w, _ = problem.shapes["weight"]
     attrs = problem.attrs
@@ -101,9 +101,9 @@ def geometry_of(problem: Problem) -> Geometry | None:
     return geometry
 
 
-def folded_bias(problem: Problem) -> Array:
+def folded_bias(problem: Problem, channel_axis: int = 0) -> Array:
     """Bias with the input zero point folded in, for windows that are complete."""
     weight = problem.constants["weight"].astype(np.int64)
-    sums = weight.reshape(weight.shape[0], -1).sum(axis=1)
+    sums = weight.sum(axis=tuple(axis for axis in range(4) if axis != channel_axis))
     bias: Array = problem.constants["bias"].astype(np.int64) - problem.attrs["input_zero_point"] * sums
     return bias

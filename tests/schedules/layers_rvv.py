@@ -53,17 +53,44 @@ def convolution(
     lowest_weight: int = -127,
 ) -> LayerCase:
     """A conv2d on int8 data [1, height, width, depth]."""
-    height, width, depth = image
+    depth = image[2]
     data = int8_values(generator, (1, *image))
     weight = int8_values(generator, (channels, *kernel, depth), lowest_weight)
-    padding = (0, 0, 0, 0)
-    if same:
-        pads = [
-            windows.same_padding(extent, size, stride, factor)
-            for extent, size, stride, factor in zip((height, width), kernel, strides, dilation, strict=True)
-        ]
-        padding = (pads[0][0], pads[1][0], pads[0][1], pads[1][1])
+    padding = same_padding(image, kernel, strides, dilation) if same else (0, 0, 0, 0)
     constants, attrs = requantization(generator, channels, kernel[0] * kernel[1] * depth)
     attrs |= {"strides": strides, "dilation": dilation, "padding": padding}
     attrs["input_zero_point"] = int(generator.choice([-128, 127, 5])) if any(padding) else 0
     return LayerCase("conv2d", (data, weight, *constants), attrs)
+
+
+def depthwise(
+    generator: np.random.Generator,
+    image: tuple[int, int, int],
+    kernel: tuple[int, int],
+    *,
+    multiplier: int = 1,
+    strides: tuple[int, int] = (1, 1),
+    dilation: tuple[int, int] = (1, 1),
+    same: bool = True,
+    lowest_weight: int = -127,
+) -> LayerCase:
+    """A depthwise_conv2d on int8 data [1, height, width, depth]."""
+    channels = image[2] * multiplier
+    data = int8_values(generator, (1, *image))
+    weight = int8_values(generator, (1, *kernel, channels), lowest_weight)
+    padding = same_padding(image, kernel, strides, dilation) if same else (0, 0, 0, 0)
+    constants, attrs = requantization(generator, channels, kernel[0] * kernel[1])
+    attrs |= {"strides": strides, "dilation": dilation, "padding": padding, "depth_multiplier": multiplier}
+    attrs["input_zero_point"] = int(generator.choice([-128, 127, 5])) if any(padding) else 0
+    return LayerCase("depthwise_conv2d", (data, weight, *constants), attrs)
+
+
+def same_padding(
+    image: tuple[int, int, int], kernel: tuple[int, int], strides: tuple[int, int], dilation: tuple[int, int]
+) -> tuple[int, int, int, int]:
+    """Padding (top, left, bottom, right) that TFLite's SAME means."""
+    (top, bottom), (left, right) = (
+        windows.same_padding(extent, size, stride, factor)
+        for extent, size, stride, factor in zip(image[:2], kernel, strides, dilation, strict=True)
+    )
+    return (top, left, bottom, right)

@@ -68,6 +68,10 @@ class Assembly:
         self.lines.append(f"{self._labels}:")
         return self._labels
 
+    def forward(self) -> int:
+        """Number of the label that will be placed next."""
+        return self._labels + 1
+
     def micro_kernel(self, name: str, parameters: Sequence[str]) -> MicroKernel:
         """The C function; it ends with a return."""
         self.emit("ret")

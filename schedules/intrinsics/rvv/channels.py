@@ -13,12 +13,11 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
+from .accumulators import Accumulators
 from .assembly import Assembly, advance
 from .description import nest, register
 from .epilogue import Epilogue
 from .products import unrolling
-
-WIDE, NARROW = 64, 32
 
 
 @dataclass(frozen=True)
@@ -118,31 +117,29 @@ class ChannelTile:
         a0 data, a1 weight, a2 table, a3 output, a4 and a5 row distances of data and output, a6 distance of the
         second pixel's data, which a7 points to.
         """
-        asm = Assembly()
-        halves = 2 if self.channels > NARROW else 1
+        asm, sums = Assembly(), Accumulators(self.channels, self.pixels)
         asm.emit("csrwi vxrm, 0")
         if self.pixels == 2:
             asm.emit("add a7, a0, a6")
         asm.emit(f"li a6, {self.channels}")
-        self._load_bias(asm, halves)
+        sums.begin(asm)
         size, passes = unrolling(self.taps, self.group)
         rest = self.taps - size * passes
         walked = size * passes if passes > 1 or rest else 0
         if self.rows > 1:
             advance(asm, "a4", -walked)
-        asm.emit(f"vsetvli zero, a6, e8, m{2 * halves}, ta, ma")
         with asm.loop("t5", self.rows):
             with asm.loop("t6", passes):
-                self._products(asm, size, halves)
+                self._products(asm, sums, size)
                 if walked:
                     self._advance(asm, size)
             if rest:
-                self._products(asm, rest, halves)
+                self._products(asm, sums, rest)
             if self.rows > 1:
                 asm.emit("add a0, a0, a4")
                 if self.pixels == 2:
                     asm.emit("add a7, a7, a4")
-        self._finish(asm, halves)
+        sums.finish(asm, self.epilogue)
         return asm
 
     def micro_kernel(self) -> MicroKernel:
@@ -165,90 +162,24 @@ class ChannelTile:
         if self.pixels == 2:
             advance(asm, "a7", amount)
 
-    def _lanes(self, asm: Assembly, halves: int) -> None:
-        """t5 = lanes in the first register group, t6 = in the second, for 32-bit elements; vtype is set for t5."""
-        if halves == 1:
-            asm.emit("vsetvli zero, a6, e32, m8, ta, ma")
-            return
-        if self.channels == WIDE:
-            # Twice the smallest group or no more than a larger one: the vector length is then the whole group or all.
-            asm.emit("vsetvli t5, a6, e32, m8, ta, ma")
-        else:
-            asm.emit("mv t5, a6", "vsetvli t6, zero, e32, m8, ta, ma", f"bleu t5, t6, {asm._labels + 1}f")
-            asm.emit("mv t5, t6")
-            asm.label()
-            asm.emit("vsetvli zero, t5, e32, m8, ta, ma")
-        asm.emit("sub t6, a6, t5")
-
-    def _load_bias(self, asm: Assembly, halves: int) -> None:
-        self._lanes(asm, halves)
-        asm.emit("vle32.v v0, (a2)", group=8)
-        if halves == 2:
-            asm.emit("slli t4, t5, 2", "add t4, t4, a2", "vsetvli zero, t6, e32, m8, ta, ma")
-            asm.emit("vle32.v v8, (t4)", group=8)
-        elif self.pixels == 2:
-            asm.emit("vmv.v.v v8, v0", group=8)
-
-    def _products(self, asm: Assembly, taps: int, halves: int) -> None:
-        """Sum `taps` products from a0 (and a7) and a1 on; vtype is e8 for all channels before and after."""
-        group = 2 * halves
+    def _products(self, asm: Assembly, sums: Accumulators, taps: int) -> None:
+        """Sum `taps` products from a0 (and a7) and a1 on."""
         pixels = ("a0", "a7")[: self.pixels]
-        products = ("v16", "v20")[: self.pixels]
         for first in range(0, taps, self.group):
             for tap in range(first, min(first + self.group, taps)):
-                vector = "v24" if tap % 2 == 0 else "v28"
-                asm.emit(f"vle8.v {vector}, (a1)", group=group)
+                vector = ("v24", "v28")[tap % 2]
+                asm.emit(f"vle8.v {vector}, (a1)", group=sums.group)
                 asm.emit(f"addi a1, a1, {self.channels}")
-                multiply = "vwmul.vx" if tap == first else "vwmacc.vx"
-                for index, (pixel, product) in enumerate(zip(pixels, products, strict=True)):
+                for index, (pixel, product) in enumerate(zip(pixels, sums.products, strict=True)):
                     scalar = f"t{2 * (tap % 2) + index}"
                     asm.emit(f"lb {scalar}, {tap}({pixel})")
-                    operands = f"{vector}, {scalar}" if tap == first else f"{scalar}, {vector}"
-                    asm.emit(f"{multiply} {product}, {operands}", group=2 * group)
-            asm.emit("vsetvli t0, zero, e16, m4, ta, ma")
-            asm.emit("vwadd.wv v0, v0, v16", group=8)
-            if halves == 2 or self.pixels == 2:
-                asm.emit("vwadd.wv v8, v8, v20", group=8)
-            asm.emit(f"vsetvli zero, a6, e8, m{group}, ta, ma")
-
-    def _finish(self, asm: Assembly, halves: int) -> None:
-        """Scale, narrow, clamp and store the accumulators."""
-        epilogue = self.epilogue
-        self._lanes(asm, halves)
-        row = 4 * self.channels
-        accumulators = ("v0", "v8")[: max(halves, self.pixels)]
-        asm.emit(f"addi a2, a2, {row}")
-        if halves == 2:
-            for half, acc in enumerate(accumulators):
-                if half:
-                    asm.emit("slli t4, t5, 2", "add a2, a2, t4", "vsetvli zero, t6, e32, m8, ta, ma")
-                asm.emit("vle32.v v16, (a2)", group=8)
-                epilogue.scale(asm, acc, "v16", "v24", 8)
-                asm.emit(f"addi t1, a2, {row}")
-                asm.emit("vle32.v v16, (t1)", f"vssra.vv {acc}, {acc}, v16", group=8)
-        else:
-            asm.emit("vle32.v v16, (a2)", group=8)
-            for acc in accumulators:
-                epilogue.scale(asm, acc, "v16", "v24", 8)
-            asm.emit(f"addi t1, a2, {row}")
-            asm.emit("vle32.v v16, (t1)", group=8)
-            for acc in accumulators:
-                asm.emit(f"vssra.vv {acc}, {acc}, v16", group=8)
-        asm.emit("vsetvli t0, zero, e16, m4, ta, ma", f"li t1, {epilogue.zero_point}")
-        narrow = ("v16", "v20")[: len(accumulators)]
-        for acc, vector in zip(accumulators, narrow, strict=True):
-            asm.emit(f"vnclip.wi {vector}, {acc}, 0", group=8)
-        if epilogue.zero_point:
-            for vector in narrow:
-                asm.emit(f"vsadd.vx {vector}, {vector}, t1", group=4)
-        group = 2 * halves
-        asm.emit(f"vsetvli zero, a6, e8, m{group}, ta, ma")
-        for pixel in range(self.pixels):
-            asm.emit(f"vnclip.wi v24, {narrow[pixel]}, 0", group=2 * group)
-            epilogue.clamp(asm, "v24", "t1", group)
-            asm.emit("vse8.v v24, (a3)", group=group)
-            if pixel + 1 < self.pixels:
-                asm.emit("add a3, a3, a5")
+                    multiply = (
+                        f"vwmul.vx {product}, {vector}, {scalar}"
+                        if tap == first
+                        else f"vwmacc.vx {product}, {scalar}, {vector}"
+                    )
+                    asm.emit(multiply, group=2 * sums.group)
+            sums.add(asm)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from tvm.script.ir_builder import tirx as T  # noqa: N812
@@ -11,90 +12,121 @@ from .assembly import Assembly
 from .description import nest, register
 
 # Bytes of eight registers at VLEN = 128.
-STRIDE = 128
+STRIP = 128
 
 
-def _strips(asm: Assembly, nbytes: int, *instructions: str) -> None:
-    """Run instructions on strips of a0 (and a1, when they mention it) until `nbytes` are done; a2 is the counter."""
-    reads = any("(a1)" in instruction for instruction in instructions)
-    asm.emit(f"li a2, {nbytes}")
-    if nbytes <= STRIDE:
-        asm.emit("vsetvli zero, a2, e8, m8, ta, ma")
-        asm.emit(*instructions, group=8)
-        return
-    with asm.strips("a2", -(-nbytes // STRIDE)):
-        asm.emit("vsetvli t0, a2, e8, m8, ta, ma")
-        asm.emit(*instructions, group=8)
-        asm.emit("add a0, a0, t0", "sub a2, a2, t0")
-        if reads:
-            asm.emit("add a1, a1, t0")
+@dataclass(frozen=True)
+class Copy:
+    """Gather `runs` runs of `nbytes` bytes, whose beginnings lie `step` bytes apart, into one row."""
+
+    nbytes: int
+    runs: int = 1
+    step: int = 0
+
+    @property
+    def name(self) -> str:
+        """Name of the micro-kernel: everything its code depends on."""
+        return f"rvv_copy_{self.runs}x{self.nbytes}"
+
+    def block(self, target: Any, at: tuple[Any, Any], source: Any, origin: tuple[Any, Any]) -> None:
+        """Emit the copy from source[origin] to target[at], both two-dimensional, as a TensorIR block."""
+        (row, column), (y, x) = at, origin
+        nbytes, runs, step = self.nbytes, self.runs, self.step
+        T.reads(source[y, x : x + self._span])
+        T.writes(target[row, column : column + runs * nbytes])
+        with nest("copy", (runs, nbytes)) as (i, j):
+            T.buffer_store(target, source[y, x + i * step + j], [row, column + i * nbytes + j])
+
+    @property
+    def _span(self) -> int:
+        return (self.runs - 1) * self.step + self.nbytes
+
+    def register(self) -> str:
+        """Register the copy as a TensorIntrin and return its name."""
+        return register(
+            f"{self.name}_step{self.step}",
+            {"source": ((1, self._span), "int8"), "target": ((1, self.runs * self.nbytes), "int8")},
+            lambda source, target: self.block(target, (0, 0), source, (0, 0)),
+            lambda source, target: [target.access_ptr("w"), source.access_ptr("r"), self.step],
+            kernel=self.name,
+            written=1,
+        )
+
+    def assemble(self) -> Assembly:
+        """Code of the copy: a0 target, a1 source, a2 step."""
+        asm = Assembly()
+        asm.emit(f"li a3, {self.nbytes}")
+        if self.nbytes <= STRIP:
+            asm.emit("vsetvli zero, a3, e8, m8, ta, ma")
+            with asm.loop("a4", self.runs):
+                asm.emit("vle8.v v0, (a1)", "vse8.v v0, (a0)", group=8)
+                if self.runs > 1:
+                    asm.emit("add a1, a1, a2", "add a0, a0, a3")
+            return asm
+        with asm.loop("a4", self.runs):
+            asm.emit("mv t1, a1", "mv t2, a3")
+            with asm.strips("t2", -(-self.nbytes // STRIP)):
+                asm.emit("vsetvli t0, t2, e8, m8, ta, ma")
+                asm.emit("vle8.v v0, (t1)", "vse8.v v0, (a0)", group=8)
+                asm.emit("add t1, t1, t0", "add a0, a0, t0", "sub t2, t2, t0")
+            if self.runs > 1:
+                asm.emit("add a1, a1, a2")
+        return asm
+
+    def micro_kernel(self) -> MicroKernel:
+        """The C function."""
+        parameters = ("int8_t *target", "const int8_t *source", "int32_t step")
+        return self.assemble().micro_kernel(self.name, parameters)
 
 
-def copy_kernel(nbytes: int) -> tuple[Assembly, MicroKernel]:
-    """C function that copies `nbytes` bytes."""
-    asm = Assembly()
-    _strips(asm, nbytes, "vle8.v v0, (a1)", "vse8.v v0, (a0)")
-    return asm, asm.micro_kernel(copy_name(nbytes), ("int8_t *target", "const int8_t *source"))
+@dataclass(frozen=True)
+class Fill:
+    """Set `nbytes` bytes to `value`."""
 
+    nbytes: int
+    value: int
 
-def fill_kernel(nbytes: int, value: int) -> tuple[Assembly, MicroKernel]:
-    """C function that sets `nbytes` bytes to `value`."""
-    asm = Assembly()
-    asm.emit(f"li t1, {value}", "vsetvli t0, zero, e8, m8, ta, ma")
-    asm.emit("vmv.v.x v0, t1", group=8)
-    _strips(asm, nbytes, "vse8.v v0, (a0)")
-    return asm, asm.micro_kernel(fill_name(nbytes, value), ("int8_t *target",))
+    @property
+    def name(self) -> str:
+        """Name of the micro-kernel: everything its code depends on."""
+        return f"rvv_fill_{self.nbytes}_{self.value}".replace("-", "m")
 
+    def block(self, target: Any, at: tuple[Any, Any]) -> None:
+        """Emit the fill of target[at], two-dimensional, as a TensorIR block."""
+        row, column = at
+        T.reads()
+        T.writes(target[row, column : column + self.nbytes])
+        with nest("fill", (self.nbytes,)) as (i,):
+            T.buffer_store(target, T.int8(self.value), [row, column + i])
 
-def copy_name(nbytes: int) -> str:
-    """Name of the copying micro-kernel."""
-    return f"rvv_copy_{nbytes}"
+    def register(self) -> str:
+        """Register the fill as a TensorIntrin and return its name."""
+        return register(
+            self.name,
+            {"target": ((1, self.nbytes), "int8")},
+            lambda target: self.block(target, (0, 0)),
+            lambda target: [target.access_ptr("w")],
+            kernel=self.name,
+            written=1,
+        )
 
+    def assemble(self) -> Assembly:
+        """Code of the fill: a0 target."""
+        asm = Assembly()
+        asm.emit(f"li a1, {self.nbytes}", f"li t1, {self.value}")
+        asm.emit(
+            "vsetvli t0, a1, e8, m8, ta, ma" if self.nbytes <= STRIP else "vsetvli t0, zero, e8, m8, ta, ma"
+        )
+        asm.emit("vmv.v.x v0, t1", group=8)
+        if self.nbytes <= STRIP:
+            asm.emit("vse8.v v0, (a0)", group=8)
+            return asm
+        with asm.strips("a1", -(-self.nbytes // STRIP)):
+            asm.emit("vsetvli t0, a1, e8, m8, ta, ma")
+            asm.emit("vse8.v v0, (a0)", group=8)
+            asm.emit("add a0, a0, t0", "sub a1, a1, t0")
+        return asm
 
-def fill_name(nbytes: int, value: int) -> str:
-    """Name of the filling micro-kernel."""
-    return f"rvv_fill_{nbytes}_{value}".replace("-", "m")
-
-
-def copy_block(nbytes: int, target: Any, at: tuple[Any, Any], source: Any, origin: tuple[Any, Any]) -> None:
-    """Body of a block that copies `nbytes` bytes of a row; both buffers are two-dimensional."""
-    (row, column), (y, x) = at, origin
-    T.reads(source[y, x : x + nbytes])
-    T.writes(target[row, column : column + nbytes])
-    with nest("copy", (nbytes,)) as (i,):
-        T.buffer_store(target, source[y, x + i], [row, column + i])
-
-
-def fill_block(nbytes: int, value: int, target: Any, at: tuple[Any, Any]) -> None:
-    """Body of a block that sets `nbytes` bytes of a row of a two-dimensional buffer."""
-    row, column = at
-    T.reads()
-    T.writes(target[row, column : column + nbytes])
-    with nest("fill", (nbytes,)) as (i,):
-        T.buffer_store(target, T.int8(value), [row, column + i])
-
-
-def register_copy(nbytes: int) -> str:
-    """Register the copy as a TensorIntrin and return its name."""
-    name, row = copy_name(nbytes), ((1, nbytes), "int8")
-    return register(
-        name,
-        {"source": row, "target": row},
-        lambda source, target: copy_block(nbytes, target, (0, 0), source, (0, 0)),
-        lambda source, target: [target.access_ptr("w"), source.access_ptr("r")],
-        kernel=name,
-        written=1,
-    )
-
-
-def register_fill(nbytes: int, value: int) -> str:
-    """Register the fill as a TensorIntrin and return its name."""
-    name = fill_name(nbytes, value)
-    return register(
-        name,
-        {"target": ((1, nbytes), "int8")},
-        lambda target: fill_block(nbytes, value, target, (0, 0)),
-        lambda target: [target.access_ptr("w")],
-        kernel=name,
-        written=1,
-    )
+    def micro_kernel(self) -> MicroKernel:
+        """The C function."""
+        return self.assemble().micro_kernel(self.name, ("int8_t *target",))

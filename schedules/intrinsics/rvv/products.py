@@ -7,6 +7,8 @@ allows more, and two weights of -128 do not.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from ...kernel import Array
@@ -36,11 +38,20 @@ def runs(taps: int, group: int) -> list[tuple[int, int]]:
     return [(at, min(at + group, end)) for begin, end in bodies for at in range(begin, end, group)]
 
 
-def largest_group(weight: Array) -> int:
-    """Most taps that can be summed in 16 bits everywhere; weight int8[channels, rows, taps per row]."""
+def consecutive(taps: int, group: int) -> list[tuple[int, int]]:
+    """Half-open ranges of taps that are summed in 16 bits where all taps are unrolled."""
+    return [(at, min(at + group, taps)) for at in range(0, taps, group)]
+
+
+def largest_group(weight: Array, ranges: Callable[[int, int], list[tuple[int, int]]] = runs) -> int:
+    """Most taps that can be summed in 16 bits everywhere.
+
+    weight: int8[channels, rows, taps per row].
+    ranges: how a row of so many taps is divided into groups of so many.
+    """
     magnitude = np.abs(weight.astype(np.int64))
     for group in GROUPS:
-        ranges = runs(weight.shape[2], group)
-        if all(magnitude[:, :, first:end].sum(axis=2).max() <= MAX_MAGNITUDE for first, end in ranges):
+        sums = (magnitude[:, :, first:end].sum(axis=2) for first, end in ranges(weight.shape[2], group))
+        if all(total.max() <= MAX_MAGNITUDE for total in sums):
             return group
     return 1
