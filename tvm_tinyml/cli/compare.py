@@ -15,7 +15,7 @@ import click
 
 from .common import print_table
 from .estimator import NO_MODEL, require_estimator
-from .results import table_csv, table_lines
+from .results import CYCLES_NOTE, table_csv, table_lines
 
 if TYPE_CHECKING:
     from tvm_tinyml.module import AOTModule
@@ -31,12 +31,6 @@ LAYERS_FILE, CLASSES_FILE = "layers.csv", "classes.md"
 COMPARISON_CSV, COMPARISON_MARKDOWN = "comparison.csv", "comparison.md"
 PER_MAC_PLOT, PEAK_PLOT, PEER_PLOT = "instructions_per_mac.svg", "peak_share.svg", "peer_ratio.svg"
 
-CYCLES_NOTE = (
-    "Cycles are an estimate: every straight piece of code priced once by llvm-mca's model of the core (RVV: every "
-    "vector instruction by its registers) and multiplied by its exact count, without flash wait states, caches and "
-    "the refill of the pipeline behind taken branches. LLVM's models take a load or store of several registers "
-    "as one cycle; what the hardware needs beyond that is the column of register lists."
-)
 PEERS_NOTE = (
     "Ratios are ours over the best peer's figure of the same model and core: below 1 is better. A peer whose outputs "
     "are wrong is listed beside it when it would be better. Flash is text, rodata and data, for the peers without the "

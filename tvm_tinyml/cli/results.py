@@ -30,18 +30,23 @@ HEADINGS = {
     "text_bytes": "text",
     "rodata_bytes": "rodata",
     "data_bytes": "data",
-    "flash_without_weights_bytes": "without weights",
+    "flash_without_weights_bytes": "w/o weights",
     "bit_exact": "bit-exact",
     "reference": "reference",
     "failure": "failure",
 }
+CYCLES_NOTE = (
+    "Cycles are an estimate: every straight piece of code priced once by llvm-mca's model of the core (RVV: every "
+    "vector instruction by its registers) and multiplied by its exact count, without flash wait states, caches and "
+    "the refill of the pipeline behind taken branches. LLVM's models take a load or store of several registers "
+    "as one cycle; what the hardware needs beyond that is the column of register lists."
+)
 COLUMNS = tuple(HEADINGS)
 # A reason is a sentence and stands below a table.
 TABLE_COLUMNS = tuple(column for column in COLUMNS if column != "failure")
-# What fits beside each other on a terminal; the board and the reference follow from the target.
-TERMINAL_COLUMNS = tuple(
-    column for column in TABLE_COLUMNS if column not in ("board", "reference", "register_list_cycles")
-)
+# What fits beside each other on a terminal; the board and the reference follow from the target, and data is mostly 0.
+_FILES_ONLY = ("board", "reference", "data_bytes", "register_list_cycles")
+TERMINAL_COLUMNS = tuple(column for column in TABLE_COLUMNS if column not in _FILES_ONLY)
 Row = Mapping[str, Any]
 
 
@@ -76,8 +81,11 @@ def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) ->
         "",
         f"Written by `tvm-tinyml bench`, {inputs} random inputs per line. Sizes are in bytes; instructions are those",
         "of one inference, counted exactly on the emulator; MACs are the multiply-accumulates of the model file; the",
-        "lower bound is the least arena that any plan could have for the same order of operators.",
+        "lower bound is the least arena that any plan could have for the same order of operators; text, rodata and data",
+        "w/o weights leave out the weights and biases that the model has after the graph passes.",
     ]
+    if any(row["estimated_cycles"] is not None for row in rows):
+        lines += ["", CYCLES_NOTE]
     for model in dict.fromkeys(row["model"] for row in rows):
         of_model = [row for row in rows if row["model"] == model]
         headings = {column: HEADINGS[column] for column in TABLE_COLUMNS if column != "model"}
