@@ -14,6 +14,9 @@ from tvm_tinyml.errors import RunError
 from tvm_tinyml.profile import plots
 from tvm_tinyml.profile.llvm import llvm_tools
 
+# Every test compiles and emulates our model; the first of them on three targets.
+pytestmark = pytest.mark.slow
+
 M0 = "tinyml -mcpu=cortex-m0"
 PEERS = """peer,core,flags,model,instructions,arena_bytes,flash_without_weights_bytes,exact
 fast,mps2-an386 cortex-m4f,-O3,digits,1000000000,6000,,y

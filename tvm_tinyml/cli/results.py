@@ -81,8 +81,8 @@ def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) ->
         "",
         f"Written by `tvm-tinyml bench`, {inputs} random inputs per line. Sizes are in bytes; instructions are those",
         "of one inference, counted exactly on the emulator; MACs are the multiply-accumulates of the model file; the",
-        "lower bound is the least arena that any plan could have for the same order of operators; text, rodata and data",
-        "w/o weights leave out the weights and biases that the model has after the graph passes.",
+        "lower bound is the least arena that any plan could have for the same order of operators; w/o weights is text,",
+        "rodata and data without the weights and biases that the model has after the graph passes.",
     ]
     if any(row["estimated_cycles"] is not None for row in rows):
         lines += ["", CYCLES_NOTE]
