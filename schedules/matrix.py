@@ -18,7 +18,7 @@ from .intrinsics.scalar import MatrixTile, TileOperands
 from .kernel import Array, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
 from .requantize_scalar import ScalarRequantization, choose
-from .tensor_ir import drop_unit_loops
+from .tensor_ir import block_names, drop_unit_loops
 
 # Measured on RV32 and Cortex-M3: what products, sums and outputs of a tile cost.
 INSTRUCTIONS_PER_PRODUCT = 2.0
@@ -125,9 +125,13 @@ def matrix_kernel(
     rows = problem.outputs // channels
     tile = tile_for(rows, channels, depth, problem.attrs, form.finer)
     constants = packed_constants(weight, tile, form, problem.attrs["input_zero_point"])
-    sch = s_tir.Schedule(drop_unit_loops(_matrix_product(rows, channels, tile, constants, gather)))
+    function = drop_unit_loops(_matrix_product(rows, channels, tile, constants, gather))
     intrinsics: dict[str, Intrinsic] = {"tile": tile, **(gather.intrinsics if gather else {})}
-    for block, intrinsic in intrinsics.items():
+    # Simplification may have found that a way of gathering never happens.
+    left = block_names(function)
+    used = {block: intrinsic for block, intrinsic in intrinsics.items() if block in left}
+    sch = s_tir.Schedule(function)
+    for block, intrinsic in used.items():
         sch.tensorize(sch.get_sblock(block), intrinsic.register())
     gathered = gather.instructions_per_row * rows if gather else 0.0
     return Kernel(
@@ -135,7 +139,7 @@ def matrix_kernel(
         function=sch.mod["main"],
         constants=constants,
         instructions=estimate(rows, channels, tile) + gathered,
-        micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in intrinsics.values()),
+        micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in used.values()),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir, tirx
+from tvm import ir, s_tir, tirx
 from tvm_ffi import structural
 
 # Loops with this annotation are shortened to the iterations inside the image (codegen's ClampWindows).
@@ -12,9 +12,9 @@ CLAMP_WINDOW = "tinyml.clamp_window"
 
 
 def drop_unit_loops(function: Any) -> Any:
-    """The function without loops and block iterators of one iteration.
+    """The function without loops and block iterators of one iteration, simplified.
 
-    `tensorize` simplifies them away in part; without them a tile and its description stay alike for all sizes.
+    `tensorize` does that to descriptions in part; done to both, a tile and its description are alike for all sizes.
     """
 
     def drop_loop(loop: Any) -> Any:
@@ -46,7 +46,20 @@ def drop_unit_loops(function: Any) -> Any:
     body = structural.structural_map(
         function.body, [(tirx.For, drop_loop), (s_tir.SBlockRealize, drop_iterators)]
     )
-    return function.with_body(body)
+    module = tirx.transform.StmtSimplify()(ir.IRModule({"main": function.with_body(body)}))
+    return module["main"]
+
+
+def block_names(function: Any) -> set[str]:
+    """Names of all blocks of a function."""
+    names: set[str] = set()
+
+    def visit(block: Any) -> Any:
+        names.add(str(block.name_hint))
+        return block
+
+    structural.structural_map(function.body, (s_tir.SBlock, visit))
+    return names
 
 
 def _is_one(extent: Any) -> bool:

@@ -7,6 +7,7 @@ the preprocessor chooses, so the generated source compiles everywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +17,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
 from ..tensor_ir import drop_unit_loops
-from . import scalar_rv32, scalar_thumb2
+from . import rv32_matrix, scalar_thumb2
+from .rv32_assembly import Epilogue
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,11 @@ class MatrixTile:
             f"_a{self.pitch}_o{self.output_pitch}_{clamp}_f{self.finer}"
         )
 
+    @property
+    def epilogue(self) -> Epilogue:
+        """How sums become outputs."""
+        return Epilogue(self.clamp_min, self.clamp_max, self.finer)
+
     def micro_kernel(self) -> MicroKernel:
         """The C function: (data, weight[depth][channels], parameters[4][channels], output)."""
         signature = (
@@ -77,9 +84,9 @@ class MatrixTile:
         naked = f"__attribute__((naked, noinline)) {signature}"
         source = (
             "#if defined(__riscv) && __riscv_xlen == 32\n"
-            f"{naked}{_assembly(scalar_rv32.matrix_tile(self))}"
+            f"{naked}{assembly_body(rv32_matrix.matrix_tile(self))}"
             "#elif defined(__thumb2__)\n"
-            f"{naked}{_assembly(scalar_thumb2.matrix_tile(self))}"
+            f"{naked}{assembly_body(scalar_thumb2.matrix_tile(self))}"
             "#else\n"
             f"{signature}{self._portable()}"
             "#endif\n"
@@ -87,24 +94,18 @@ class MatrixTile:
         return MicroKernel(self.name, source)
 
     def _portable(self) -> str:
-        if self.finer:
-            x = f"tinyml_multiply_keep_high(tinyml_shift_left(sum, {self.finer}), parameters[{self.channels} + c])"
-            sign = f"\n            x += tinyml_shift_left(x >> 31, {self.finer - 1});"
-        else:
-            x, sign = f"tinyml_multiply_keep_high(sum, parameters[{self.channels} + c])", ""
+        factors = tuple(f"parameters[{index * self.channels} + c]" for index in (1, 2, 3))
+        scaled = "\n".join(f"            {line}" for line in requantized_c("sum", factors, self.epilogue))
         return f"""{{
     int32_t p, c, k;
     for (p = 0; p < {self.pixels}; ++p) {{
         for (c = 0; c < {self.channels}; ++c) {{
             int32_t sum = parameters[c];
-            int32_t x;
             for (k = 0; k < {self.depth}; ++k) {{
                 sum += (int32_t)data[p * {self.pitch} + k] * weight[k * {self.channels} + c];
             }}
-            x = {x};{sign}
-            x = (x + parameters[{2 * self.channels} + c]) >> parameters[{3 * self.channels} + c];
-            x = x > {self.clamp_max} ? {self.clamp_max} : x;
-            output[p * {self.output_pitch} + c] = (int8_t)(x < {self.clamp_min} ? {self.clamp_min} : x);
+{scaled}
+            output[p * {self.output_pitch} + c] = (int8_t)sum;
         }}
     }}
 }}
@@ -130,17 +131,8 @@ class MatrixTile:
             T.buffer_store(sums, sums[vi, vj] + product, [vi, vj])
         with T.grid(self.pixels, self.channels) as (i, j), T.sblock("requantize"):
             vi, vj = T.axis.remap("SS", [i, j])
-            factors = (parameters[q0 + index, vj] for index in (1, 2, 3))
-            T.buffer_store(output, self._requantized(sums[vi, vj], *factors), [p + vi, c + vj])
-
-    def _requantized(self, total: Any, multiplier: Any, addend: Any, shift: Any) -> Any:
-        """TensorIR expression of one output, int8."""
-        wide = T.Cast("int64", T.shift_left(total, T.int32(self.finer)) if self.finer else total)
-        high = T.Cast("int32", T.shift_right(wide * T.Cast("int64", multiplier), T.int64(32)))
-        if self.finer:
-            high = high + T.shift_left(T.shift_right(high, T.int32(31)), T.int32(self.finer - 1))
-        scaled = T.shift_right(high + addend, shift)
-        return T.Cast("int8", T.max(T.min(scaled, T.int32(self.clamp_max)), T.int32(self.clamp_min)))
+            factors = [parameters[q0 + index, vj] for index in (1, 2, 3)]
+            T.buffer_store(output, requantized_expr(sums[vi, vj], factors, self.epilogue), [p + vi, c + vj])
 
     def register(self) -> str:
         """Register the tile as a tensor intrinsic and return its name."""
@@ -177,6 +169,37 @@ class MatrixTile:
         return builder.get()
 
 
-def _assembly(lines: list[str]) -> str:
+def assembly_body(lines: list[str]) -> str:
+    """Body of a naked C function made of assembly instructions."""
     text = "\n".join(f'        "{line}\\n"' for line in lines)
     return f"{{\n    __asm__ volatile(\n{text});\n}}\n"
+
+
+def requantized_c(x: str, factors: Sequence[str], epilogue: Epilogue) -> list[str]:
+    """C statements that turn the sum `x` into a clamped output; factors: multiplier, addend, shift."""
+    multiplier, addend, shift = factors
+    if epilogue.finer:
+        lines = [
+            f"{x} = tinyml_multiply_keep_high(tinyml_shift_left({x}, {epilogue.finer}), {multiplier});",
+            f"{x} += tinyml_shift_left({x} >> 31, {epilogue.finer - 1});",
+        ]
+    else:
+        lines = [f"{x} = tinyml_multiply_keep_high({x}, {multiplier});"]
+    return [
+        *lines,
+        f"{x} = ({x} + {addend}) >> {shift};",
+        f"{x} = {x} > {epilogue.clamp_max} ? {epilogue.clamp_max} : {x};",
+        f"{x} = {x} < {epilogue.clamp_min} ? {epilogue.clamp_min} : {x};",
+    ]
+
+
+def requantized_expr(total: Any, factors: Sequence[Any], epilogue: Epilogue) -> Any:
+    """TensorIR expression of one output, int8; factors: multiplier, addend, shift."""
+    multiplier, addend, shift = factors
+    finer = epilogue.finer
+    wide = T.Cast("int64", T.shift_left(total, T.int32(finer)) if finer else total)
+    high = T.Cast("int32", T.shift_right(wide * T.Cast("int64", multiplier), T.int64(32)))
+    if finer:
+        high = high + T.shift_left(T.shift_right(high, T.int32(31)), T.int32(finer - 1))
+    scaled = T.shift_right(high + addend, shift)
+    return T.Cast("int8", T.max(T.min(scaled, T.int32(epilogue.clamp_max)), T.int32(epilogue.clamp_min)))

@@ -1,0 +1,179 @@
+"""Scalar schedule of depthwise_conv2d: one channel at a time, its weights in registers, row after row.
+
+Rows of output whose window hangs over the top or bottom of the image are strips of their own: the window is moved back
+inside and its weights are moved against it, with zeros for the rows that fall out. The weights of the channel lie
+between rows of zeros for that.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import s_tir
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812
+
+from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
+from .intrinsics.rv32_depthwise import OutOfReachError
+from .intrinsics.scalar_depthwise import DepthwiseStrip, StripOperands
+from .intrinsics.scalar_memory import Copy
+from .kernel import Kernel, Problem
+from .requantize import accumulator_limits
+from .requantize_scalar import choose
+from .tensor_ir import drop_unit_loops
+
+# Measured on RV32.
+INSTRUCTIONS_PER_PRODUCT = 2.2
+INSTRUCTIONS_PER_OUTPUT = 12.0
+INSTRUCTIONS_PER_STRIP = 100.0
+
+
+def schedule_depthwise_strip(problem: Problem) -> Kernel | None:
+    """Schedule depthwise_conv2d with kernels small enough for the registers; None otherwise."""
+    if problem.operator != "depthwise_conv2d" or "thumb1" in problem.features:
+        return None
+    attrs = problem.attrs
+    images, height, width, channels = problem.shapes["data"]
+    _, kernel_h, kernel_w, outputs = problem.shapes["weight"]
+    stride_h, stride_w = attrs["strides"]
+    if tuple(attrs["dilation"]) != (1, 1) or stride_h != stride_w or kernel_h > height:
+        return None
+    limits = accumulator_limits(
+        problem.constants["weight"], problem.constants["bias"], attrs["input_zero_point"], channel_axis=3
+    )
+    form = choose(problem.constants, attrs, limits)
+    if form is None:
+        return None
+    strip = DepthwiseStrip(
+        kernel_h=kernel_h,
+        kernel_w=kernel_w,
+        stride=stride_w,
+        width=width,
+        outputs=problem.output_shape[2],
+        pad=attrs["padding"][1],
+        pitch=channels,
+        output_pitch=outputs,
+        zero_point=attrs["input_zero_point"],
+        epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer),
+    )
+    try:
+        kernel = strip.micro_kernel()
+    except (OutOfRegistersError, OutOfReachError):
+        return None
+    layer = _Layer(
+        strip, images, height, problem.output_shape[1], attrs["padding"][0], attrs["depth_multiplier"]
+    )
+    sch = s_tir.Schedule(drop_unit_loops(layer.function()))
+    for block, rows in layer.blocks().items():
+        sch.tensorize(sch.get_sblock(block), strip.register(rows))
+    micro_kernels = [kernel]
+    if layer.pads:
+        sch.tensorize(sch.get_sblock("taps"), layer.copy.register())
+        micro_kernels.append(layer.copy.micro_kernel())
+    products = problem.outputs * kernel_h * kernel_w
+    return Kernel(
+        rule="scalar depthwise strips",
+        function=sch.mod["main"],
+        constants={
+            "weight": np.ascontiguousarray(
+                problem.constants["weight"].reshape(kernel_h * kernel_w, outputs).T
+            ),
+            "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
+        },
+        instructions=INSTRUCTIONS_PER_PRODUCT * products
+        + INSTRUCTIONS_PER_OUTPUT * problem.outputs
+        + INSTRUCTIONS_PER_STRIP * outputs * images * len(layer.blocks()),
+        micro_kernels=tuple(micro_kernels),
+    )
+
+
+@dataclass(frozen=True)
+class _Layer:
+    strip: DepthwiseStrip
+    images: int
+    height: int
+    rows: int
+    pad: int
+    multiplier: int
+
+    def origin(self, row: int) -> int:
+        """First input row of an output row's window; negative in the padding."""
+        return row * self.strip.stride - self.pad
+
+    @property
+    def last(self) -> int:
+        """Last input row at which a window lies inside the image."""
+        return self.height - self.strip.kernel_h
+
+    @property
+    def inside(self) -> list[int]:
+        """Output rows whose window lies inside the image."""
+        return [row for row in range(self.rows) if 0 <= self.origin(row) <= self.last]
+
+    @property
+    def clipped(self) -> list[int]:
+        """Output rows whose window does not."""
+        return [row for row in range(self.rows) if not 0 <= self.origin(row) <= self.last]
+
+    @property
+    def pads(self) -> int:
+        """Rows of zeros on each side of the weights."""
+        moves = [abs(min(max(self.origin(row), 0), self.last) - self.origin(row)) for row in self.clipped]
+        return max(moves, default=0)
+
+    @property
+    def copy(self) -> Copy:
+        """Puts a channel's weights between the rows of zeros."""
+        return Copy(self.strip.kernel_h * self.strip.kernel_w, aligned=False)
+
+    def blocks(self) -> dict[str, int]:
+        """Rows of output of every strip, by the name of its block."""
+        names = {f"row_{row}": 1 for row in self.clipped}
+        return names | ({"rows": len(self.inside)} if self.inside else {})
+
+    def function(self) -> Any:
+        """TensorIR of the layer."""
+        strip, taps = self.strip, self.strip.kernel_h * self.strip.kernel_w
+        channels = strip.output_pitch
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("main")
+            data = T.arg("data", T.buffer((self.images * self.height, strip.width * strip.pitch), "int8"))
+            weight = T.arg("weight", T.buffer((channels, taps), "int8"))
+            parameters = T.arg("parameters", T.buffer((channels, 4), "int32"))
+            output = T.arg("output", T.buffer((self.images * self.rows, strip.outputs * channels), "int8"))
+            with T.sblock("root"):
+                padded = weight
+                margin = self.pads * strip.kernel_w
+                if self.pads:
+                    padded = T.sblock_alloc_buffer((1, taps + 2 * margin), "int8")
+                    IRBuilder.name("taps", padded)
+                    with T.serial(0, taps + 2 * margin) as k, T.sblock("zeros"):
+                        vk = T.axis.spatial(taps + 2 * margin, k)
+                        T.buffer_store(padded, T.int8(0), [0, vk])
+                with T.grid(self.images, channels) as (image, channel):
+                    if self.pads:
+                        with T.sblock("taps"):
+                            vc = T.axis.spatial(channels, channel)
+                            self.copy.block(padded, (0, margin), weight, (vc, 0))
+                    for name, rows in self.blocks().items():
+                        row = self.inside[0] if name == "rows" else int(name.removeprefix("row_"))
+                        first = min(max(self.origin(row), 0), self.last)
+                        place = margin + (first - self.origin(row)) * strip.kernel_w
+                        sums = T.sblock_alloc_buffer((rows, strip.outputs), "int32")
+                        with T.sblock(name):
+                            vn, vc = T.axis.spatial(self.images, image), T.axis.spatial(channels, channel)
+                            operands = StripOperands(
+                                data=data,
+                                weight=padded,
+                                parameters=parameters,
+                                sums=sums,
+                                output=output,
+                                data_at=(vn * self.height + first, vc // self.multiplier),
+                                weight_at=(0, place) if self.pads else (vc, 0),
+                                parameters_at=vc,
+                                output_at=(vn * self.rows + row, vc),
+                            )
+                            strip.block(operands, rows)
+        return builder.get()

@@ -1,0 +1,107 @@
+"""Writing RV32IM micro-kernels: registers, stack frame, labels and the requantisation that all of them share.
+
+x0, sp, gp and tp keep their meaning; the other 28 registers are taken from a pool, arguments first reserved. What is
+used of s0-s11 and ra is saved on the stack.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Loads, stores and additions take constants of twelve bits.
+REACH = 2047
+ARGUMENTS = tuple(f"a{number}" for number in range(8))
+TEMPORARIES = tuple(f"t{number}" for number in range(7))
+SAVED = ("ra", *(f"s{number}" for number in range(12)))
+WORD = 4
+
+
+class OutOfRegistersError(Exception):
+    """A micro-kernel needs more registers than there are."""
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """How sums become outputs; see `requantize_scalar.ScalarRequantization` for `finer`."""
+
+    clamp_min: int
+    clamp_max: int
+    finer: int
+
+
+class Assembly:
+    """Instructions of one naked function under construction."""
+
+    def __init__(self, arguments: int, slots: int = 0) -> None:
+        """arguments: how many of a0-a7 hold arguments; slots: words of stack for the kernel's own use."""
+        self._code: list[str] = []
+        self._free = [*ARGUMENTS[arguments:], *TEMPORARIES, *SAVED]
+        self._saved: list[str] = []
+        self._slots = slots
+        self._labels = 0
+
+    def take(self) -> str:
+        """A register for the rest of the function."""
+        if not self._free:
+            raise OutOfRegistersError
+        register = self._free.pop(0)
+        if register in SAVED:
+            self._saved.append(register)
+        return register
+
+    def give_back(self, *registers: str) -> None:
+        """Registers, arguments among them, that `take` may hand out again."""
+        self._free = [*registers, *self._free]
+
+    def emit(self, *instructions: str) -> None:
+        """Append instructions."""
+        self._code += instructions
+
+    def label(self) -> int:
+        """A new number for a local label."""
+        self._labels += 1
+        return self._labels
+
+    def add_constant(self, register: str, value: int, scratch: str) -> None:
+        """register += value."""
+        if value and -REACH <= value <= REACH:
+            self.emit(f"addi {register}, {register}, {value}")
+        elif value:
+            self.emit(f"li {scratch}, {value}", f"add {register}, {register}, {scratch}")
+
+    def requantize(
+        self, x: str, factors: tuple[str, str, str], limits: tuple[str, str], scratch: str, epilogue: Epilogue
+    ) -> None:
+        """Turn the sum in x into a clamped output. factors: multiplier, addend, shift; limits: low, high."""
+        multiplier, addend, shift = factors
+        low, high = limits
+        if epilogue.finer:
+            self.emit(f"slli {x}, {x}, {epilogue.finer}", f"mulh {x}, {x}, {multiplier}")
+            self.emit(f"srai {scratch}, {x}, 31")
+            if epilogue.finer > 1:
+                self.emit(f"slli {scratch}, {scratch}, {epilogue.finer - 1}")
+            self.emit(f"add {x}, {x}, {scratch}")
+        else:
+            self.emit(f"mulh {x}, {x}, {multiplier}")
+        self.emit(f"add {x}, {x}, {addend}", f"sra {x}, {x}, {shift}")
+        below, above = self.label(), self.label()
+        self.emit(f"bge {x}, {low}, {below}f", f"mv {x}, {low}", f"{below}:")
+        self.emit(f"bge {high}, {x}, {above}f", f"mv {x}, {high}", f"{above}:")
+
+    def lines(self) -> list[str]:
+        """The whole function."""
+        words = self._slots + len(self._saved)
+        frame = -(-WORD * words // 16) * 16
+        places = [
+            f"{register}, {WORD * (self._slots + index)}(sp)" for index, register in enumerate(self._saved)
+        ]
+        enter = [f"addi sp, sp, -{frame}"] if frame else []
+        leave = [f"addi sp, sp, {frame}"] if frame else []
+        return [
+            *enter,
+            *(f"sw {place}" for place in places),
+            *self._code,
+            *(f"lw {place}" for place in places),
+            *leave,
+            "ret",
+        ]

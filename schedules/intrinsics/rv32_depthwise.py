@@ -1,0 +1,170 @@
+"""Assembly of the depthwise strip for RV32IM: all weights of a channel stay in registers, activations are read once.
+
+The strip walks along a row of input columns. Each loaded value is multiplied into the sums of all outputs whose window
+holds it; a sum is finished, requantised and stored after the last column of its window, when its register goes to
+the next output. Columns outside the image are never read: outputs there get back what the zero point's share of
+their missing columns took from the bias.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .rv32_assembly import REACH, WORD, Assembly
+
+if TYPE_CHECKING:
+    from .scalar_depthwise import DepthwiseStrip
+
+# Columns of a row that are written out; a longer row has a loop.
+STRAIGHT = 8
+
+
+class OutOfReachError(Exception):
+    """Addresses of a strip lie too far apart."""
+
+
+def depthwise_strip(strip: DepthwiseStrip) -> list[str]:
+    """Instructions of a strip; a0 data, a1 weight, a2 parameters, a3 output, a4 rows of output."""
+    return _Emitter(strip).lines()
+
+
+class _Emitter:
+    def __init__(self, strip: DepthwiseStrip) -> None:
+        self.strip = strip
+        self.corrected = strip.clipped if strip.zero_point else []
+        self.asm = Assembly(arguments=5, slots=len(self.corrected))
+        self.lanes = -(-strip.kernel_w // strip.stride)
+        self._plan()
+
+    def _plan(self) -> None:
+        """Which columns a loop goes over: `rounds` rounds of `period` columns from column `first` on."""
+        strip = self.strip
+        self.period = self.lanes * strip.stride
+        steady = [self._is_steady(column) for column in range(strip.width)]
+        self.first = steady.index(True) if True in steady else strip.width
+        end = steady.index(False, self.first) if False in steady[self.first :] else strip.width
+        self.rounds = (end - self.first) // self.period
+        if self.rounds < 2 or strip.width <= STRAIGHT:
+            self.rounds = 0
+        behind = strip.width - (self.first + self.rounds * self.period)
+        before = self.first + (self.period if self.rounds else 0)
+        self.columns = max(before, self.first + behind)
+
+    def _is_steady(self, column: int) -> bool:
+        """Whether the products of a column are those of every column of its phase in an endless row."""
+        strip = self.strip
+        phases = [column + strip.pad - kx for kx in range(strip.kernel_w)]
+        outputs = [phase // strip.stride for phase in phases if phase % strip.stride == 0]
+        inside = all(0 <= output < strip.outputs and strip.origin(output) >= 0 for output in outputs)
+        finishes_early = column == strip.width - 1 and any(strip.missing(output) for output in outputs)
+        return inside and not finishes_early
+
+    def lines(self) -> list[str]:
+        strip, asm = self.strip, self.asm
+        self.weights = [[asm.take() for _ in range(strip.kernel_w)] for _ in range(strip.kernel_h)]
+        for ky, row in enumerate(self.weights):
+            asm.emit(*(f"lb {w}, {ky * strip.kernel_w + kx}(a1)" for kx, w in enumerate(row)))
+        asm.give_back("a1")
+        self.bias, *factors = (asm.take() for _ in range(4))
+        self.factors = (factors[0], factors[1], factors[2])
+        for index, register in enumerate((self.bias, *self.factors)):
+            asm.emit(f"lw {register}, {WORD * index}(a2)")
+        asm.give_back("a2")
+        self.limits = (asm.take(), asm.take())
+        asm.emit(f"li {self.limits[0]}, {strip.clamp_min}", f"li {self.limits[1]}, {strip.clamp_max}")
+        self.value, self.product = asm.take(), asm.take()
+        self.sums = [asm.take() for _ in range(self.lanes)]
+        self._corrections()
+        self.bases = self._row_bases()
+        counter = asm.take() if self.rounds else ""
+        again = asm.label()
+        asm.emit(f"{again}:")
+        self._row(counter)
+        asm.emit("addi a4, a4, -1")
+        # The row may be longer than a conditional branch reaches.
+        done = asm.label()
+        asm.emit(f"beqz a4, {done}f", f"j {again}b", f"{done}:")
+        return asm.lines()
+
+    def _corrections(self) -> None:
+        """Take the zero point's part out of the bias; keep what clipped outputs get back on the stack."""
+        strip, asm = self.strip, self.asm
+        if not strip.zero_point:
+            return
+        asm.emit(f"li {self.value}, {strip.zero_point}")
+        columns = [*self.corrected, (0, strip.kernel_w)]
+        for slot, (begin, end) in enumerate(columns):
+            registers = [row[kx] for row in self.weights for kx in range(begin, end)]
+            asm.emit(f"mv {self.product}, {registers[0]}")
+            asm.emit(*(f"add {self.product}, {self.product}, {register}" for register in registers[1:]))
+            asm.emit(f"mul {self.product}, {self.product}, {self.value}")
+            if slot < len(self.corrected):
+                asm.emit(f"sw {self.product}, {WORD * slot}(sp)")
+        asm.emit(f"sub {self.bias}, {self.bias}, {self.product}")
+
+    def _row_bases(self) -> list[tuple[str, int]]:
+        """(register, offset) of each row of the window."""
+        strip, asm = self.strip, self.asm
+        bases: list[tuple[str, int]] = []
+        base, origin = "a0", 0
+        reach = REACH - (self.columns - 1) * strip.pitch
+        if reach < 0 or self.lanes * strip.output_pitch > REACH:
+            raise OutOfReachError
+        for ky in range(strip.kernel_h):
+            place = ky * strip.width * strip.pitch
+            if place - origin > reach:
+                base, origin = asm.take(), place
+                asm.emit(f"li {base}, {place}", f"add {base}, {base}, a0")
+            bases.append((base, place - origin))
+        return bases
+
+    def _row(self, counter: str) -> None:
+        strip, asm = self.strip, self.asm
+        moved, stored = 0, 0
+        column = 0
+        while column < strip.width:
+            if self.rounds and column == self.first:
+                again = asm.label()
+                asm.emit(f"li {counter}, {self.rounds}", f"{again}:")
+                for offset in range(self.period):
+                    self._column(column + offset, 0, 0)
+                self._advance(self.period, self.lanes)
+                asm.emit(f"addi {counter}, {counter}, -1", f"bnez {counter}, {again}b")
+                moved, stored = self.rounds * self.period, self.rounds * self.lanes
+                column += moved
+            else:
+                self._column(column, moved, stored)
+                column += 1
+        self._advance(strip.stride * strip.width - moved, strip.outputs - stored)
+
+    def _advance(self, columns: int, outputs: int) -> None:
+        for base in dict.fromkeys(base for base, _ in self.bases):
+            self.asm.add_constant(base, columns * self.strip.pitch, self.value)
+        self.asm.add_constant("a3", outputs * self.strip.output_pitch, self.value)
+
+    def _column(self, column: int, moved: int, stored: int) -> None:
+        """All products of one input column, and the outputs that it finishes."""
+        strip, asm = self.strip, self.asm
+        products = strip.products(column)
+        for ky, (base, offset) in enumerate(self.bases):
+            if products:
+                asm.emit(f"lb {self.value}, {offset + (column - moved) * strip.pitch}({base})")
+            for output, kx in products:
+                sum_, weight = self.sums[output % self.lanes], self.weights[ky][kx]
+                if ky == 0 and column == max(strip.origin(output), 0):
+                    asm.emit(f"mul {sum_}, {self.value}, {weight}", f"add {sum_}, {sum_}, {self.bias}")
+                else:
+                    asm.emit(f"mul {self.product}, {self.value}, {weight}")
+                    asm.emit(f"add {sum_}, {sum_}, {self.product}")
+        for output, _ in products:
+            if column == min(strip.origin(output) + strip.kernel_w, strip.width) - 1:
+                self._finish(output, output - stored)
+
+    def _finish(self, output: int, place: int) -> None:
+        strip, asm = self.strip, self.asm
+        sum_ = self.sums[output % self.lanes]
+        for slot, missing in enumerate(self.corrected):
+            if missing in strip.missing(output):
+                asm.emit(f"lw {self.product}, {WORD * slot}(sp)", f"add {sum_}, {sum_}, {self.product}")
+        asm.requantize(sum_, self.factors, self.limits, self.product, strip.epilogue)
+        asm.emit(f"sb {sum_}, {place * strip.output_pitch}(a3)")

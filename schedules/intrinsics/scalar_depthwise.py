@@ -1,0 +1,242 @@
+"""The depthwise strip of cores without vector instructions: some rows of output of one channel.
+
+The window must lie inside the image vertically; columns outside of it count as zero point. Assembly on RV32, plain C
+with one expression per output elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tvm import tirx
+from tvm.s_tir import TensorIntrin
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812
+
+from ..kernel import MicroKernel
+from ..tensor_ir import drop_unit_loops
+from . import rv32_depthwise
+from .rv32_assembly import Epilogue
+from .scalar import assembly_body, requantized_c, requantized_expr
+
+
+@dataclass(frozen=True)
+class StripOperands:
+    """Where a strip finds its operands: matrices, and where in them it begins.
+
+    data: int8[rows, width * channels]; weight: int8[rows, taps] with taps one after the other; parameters:
+    int32[channels, 4] of bias, multiplier, addend, shift; sums: int32[rows, outputs]; output: int8[rows, outputs *
+    channels].
+    """
+
+    data: Any
+    weight: Any
+    parameters: Any
+    sums: Any
+    output: Any
+    data_at: tuple[Any, Any] = (0, 0)
+    weight_at: tuple[Any, Any] = (0, 0)
+    parameters_at: Any = 0
+    output_at: tuple[Any, Any] = (0, 0)
+
+
+@dataclass(frozen=True)
+class DepthwiseStrip:
+    """Geometry and requantisation of a strip.
+
+    kernel_h, kernel_w, stride: of the window.
+    width, outputs: columns of input and output.
+    pad: columns of padding on the left.
+    pitch, output_pitch: elements from one pixel to the next.
+    """
+
+    kernel_h: int
+    kernel_w: int
+    stride: int
+    width: int
+    outputs: int
+    pad: int
+    pitch: int
+    output_pitch: int
+    zero_point: int
+    epilogue: Epilogue
+
+    @property
+    def clamp_min(self) -> int:
+        """Smallest output."""
+        return self.epilogue.clamp_min
+
+    @property
+    def clamp_max(self) -> int:
+        """Largest output."""
+        return self.epilogue.clamp_max
+
+    @property
+    def name(self) -> str:
+        """Name of the C function; it holds every parameter but the number of rows."""
+        epilogue = self.epilogue
+        return (
+            f"tinyml_depthwise_{self.kernel_h}x{self.kernel_w}_s{self.stride}_w{self.width}_{self.outputs}"
+            f"_p{self.pad}_c{self.pitch}_{self.output_pitch}_z{self.zero_point}"
+            f"_{epilogue.clamp_min}_{epilogue.clamp_max}_f{epilogue.finer}"
+        ).replace("-", "m")
+
+    def origin(self, output: int) -> int:
+        """First input column of an output's window; negative in the padding."""
+        return self.stride * output - self.pad
+
+    def products(self, column: int) -> list[tuple[int, int]]:
+        """(output, kernel column) of all products that an input column is part of."""
+        return [
+            (output, column - self.origin(output))
+            for output in range(self.outputs)
+            if 0 <= column - self.origin(output) < self.kernel_w
+        ]
+
+    def missing(self, output: int) -> list[tuple[int, int]]:
+        """Ranges of kernel columns of an output that lie outside the image."""
+        left = max(-self.origin(output), 0)
+        right = max(self.origin(output) + self.kernel_w - self.width, 0)
+        ranges = [(0, left), (self.kernel_w - right, self.kernel_w)]
+        return [(begin, end) for begin, end in ranges if begin < end]
+
+    @property
+    def clipped(self) -> list[tuple[int, int]]:
+        """All different ranges of missing kernel columns."""
+        return sorted({missing for output in range(self.outputs) for missing in self.missing(output)})
+
+    def micro_kernel(self) -> MicroKernel:
+        """The C function: (data, weight, parameters, output, rows).
+
+        Raises rv32_assembly.OutOfRegistersError or rv32_depthwise.OutOfReachError when RV32 cannot do it.
+        """
+        signature = (
+            f"static void {self.name}(const int8_t *data, const int8_t *weight,\n"
+            "    const int32_t *parameters, int8_t *output, int32_t rows)\n"
+        )
+        source = (
+            "#if defined(__riscv) && __riscv_xlen == 32\n"
+            f"__attribute__((naked, noinline)) {signature}{assembly_body(rv32_depthwise.depthwise_strip(self))}"
+            f"#else\n{signature}{self._portable()}#endif\n"
+        )
+        return MicroKernel(self.name, source)
+
+    def _portable(self) -> str:
+        taps = [(ky, kx) for ky in range(self.kernel_h) for kx in range(self.kernel_w)]
+        weights = ", ".join(f"w{ky}_{kx} = weight[{ky * self.kernel_w + kx}]" for ky, kx in taps)
+        inside = [output for output in range(self.outputs) if not self.missing(output)]
+        lines = []
+        for output in range(self.outputs):
+            if self.missing(output):
+                lines += self._output(str(output), self.origin(output), output)
+            elif output == inside[0]:
+                lines.append(f"for (x = {inside[0]}; x < {inside[-1] + 1}; ++x) {{")
+                lines += [f"    {line}" for line in self._output("x", None, output)] + ["}"]
+        body = "\n".join(f"        {line}" for line in lines)
+        loop = "    int32_t x;\n" if inside else ""
+        return f"""{{
+    const int32_t {weights};
+    const int32_t bias = parameters[0], multiplier = parameters[1];
+    const int32_t addend = parameters[2], shift = parameters[3];
+{loop}    for (; rows > 0; --rows) {{
+        int32_t sum;
+{body}
+        data += {self.stride * self.width * self.pitch};
+        output += {self.outputs * self.output_pitch};
+    }}
+}}
+"""
+
+    def _output(self, x: str, origin: int | None, output: int) -> list[str]:
+        """Statements of one output; `origin` None: its window is found from the loop variable."""
+        lines = ["sum = bias;"]
+        zero = f" - ({self.zero_point})" if self.zero_point else ""
+        for ky in range(self.kernel_h):
+            for kx in range(self.kernel_w):
+                row = ky * self.width * self.pitch
+                if origin is None:
+                    offset = row + (kx - self.pad) * self.pitch
+                    place = f"{self.stride * self.pitch} * x + ({offset})"
+                elif 0 <= origin + kx < self.width:
+                    place = str(row + (origin + kx) * self.pitch)
+                else:
+                    continue
+                lines.append(f"sum += (data[{place}]{zero}) * w{ky}_{kx};")
+        lines += requantized_c("sum", ("multiplier", "addend", "shift"), self.epilogue)
+        return [*lines, f"output[{x} * {self.output_pitch}] = (int8_t)sum;"]
+
+    def block(self, operands: StripOperands, rows: int) -> None:
+        """Emit what `rows` rows of the strip compute as a TensorIR block's contents, in its plain meaning."""
+        data, weight, parameters = operands.data, operands.weight, operands.parameters
+        sums, output = operands.sums, operands.output
+        (y0, x0), (k0, k1) = operands.data_at, operands.weight_at
+        q0, (p0, p1) = operands.parameters_at, operands.output_at
+        taps = self.kernel_h * self.kernel_w
+        depth = (rows - 1) * self.stride + self.kernel_h
+        T.reads(
+            data[y0 : y0 + depth, x0 : x0 + (self.width - 1) * self.pitch + 1],
+            weight[k0, k1 : k1 + taps],
+            parameters[q0, 0:4],
+        )
+        T.writes(
+            sums[0:rows, 0 : self.outputs],
+            output[p0 : p0 + rows, p1 : p1 + (self.outputs - 1) * self.output_pitch + 1],
+        )
+        with T.grid(rows, self.outputs) as (y, x), T.sblock("bias"):
+            vy, vx = T.axis.remap("SS", [y, x])
+            T.buffer_store(sums, parameters[q0, 0], [vy, vx])
+        with T.grid(rows, self.outputs, self.kernel_h, self.kernel_w) as (y, x, i, j), T.sblock("accumulate"):
+            vy, vx, vi, vj = T.axis.remap("SSRR", [y, x, i, j])
+            column = vx * self.stride + vj - self.pad
+            value = T.Cast("int32", data[y0 + vy * self.stride + vi, x0 + column * self.pitch])
+            centred = self._inside(column, value - T.int32(self.zero_point))
+            product = centred * T.Cast("int32", weight[k0, k1 + vi * self.kernel_w + vj])
+            T.buffer_store(sums, sums[vy, vx] + product, [vy, vx])
+        with T.grid(rows, self.outputs) as (y, x), T.sblock("requantize"):
+            vy, vx = T.axis.remap("SS", [y, x])
+            factors = [parameters[q0, index] for index in (1, 2, 3)]
+            value = requantized_expr(sums[vy, vx], factors, self.epilogue)
+            T.buffer_store(output, value, [p0 + vy, p1 + vx * self.output_pitch])
+
+    def _inside(self, column: Any, value: Any) -> Any:
+        """The value where the column lies in the image, else 0; only guards that can fail are stated."""
+        guards = [column >= 0] if self.pad else []
+        if self.origin(self.outputs - 1) + self.kernel_w > self.width:
+            guards.append(column < self.width)
+        return tirx.if_then_else(tirx.all(*guards), value, T.int32(0)) if guards else value
+
+    def register(self, rows: int) -> str:
+        """Register `rows` rows of the strip as a tensor intrinsic and return its name."""
+        name = f"tinyml.{self.name}_{rows}"
+        if TensorIntrin.get(name, allow_missing=True) is None:
+            TensorIntrin.register(
+                name, drop_unit_loops(self._function(rows, call=False)), self._function(rows, call=True)
+            )
+        return name
+
+    def _function(self, rows: int, *, call: bool) -> Any:
+        depth = (rows - 1) * self.stride + self.kernel_h
+        shapes = {
+            "data": ((depth, (self.width - 1) * self.pitch + 1), "int8"),
+            "weight": ((1, self.kernel_h * self.kernel_w), "int8"),
+            "parameters": ((1, 4), "int32"),
+            "sums": ((rows, self.outputs), "int32"),
+            "output": ((rows, (self.outputs - 1) * self.output_pitch + 1), "int8"),
+        }
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("strip")
+            handles = {name: T.arg(name, T.handle()) for name in shapes}
+            data, weight, parameters, sums, output = (
+                T.match_buffer(handles[name], shape, dtype, offset_factor=1, strides=[T.int32(), 1])
+                for name, (shape, dtype) in shapes.items()
+            )
+            with T.sblock("root"):
+                if call:
+                    T.reads(data[:, :], weight[:, :], parameters[:, :])
+                    T.writes(sums[:, :], output[:, :])
+                    arguments = [buffer.access_ptr("r") for buffer in (data, weight, parameters)]
+                    T.evaluate(T.call_extern("int32", self.name, *arguments, output.access_ptr("w"), rows))
+                else:
+                    self.block(StripOperands(data, weight, parameters, sums, output), rows)
+        return builder.get()

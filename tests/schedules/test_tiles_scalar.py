@@ -1,0 +1,117 @@
+"""Scalar register tiles on emulated cores and the host: equal to the dialect on any geometry, with both compilers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.schedules.layers_rvv import convolution, depthwise, int8_values, requantization
+from tests.support.layers import LayerCase, assert_layers_exact
+
+TARGETS = [
+    "tinyml -mcpu=rv32imc",
+    "tinyml -mcpu=rv32imc -compiler=clang",
+    "tinyml -mcpu=cortex-m3",
+    "tinyml -mcpu=cortex-m3 -compiler=clang",
+    "tinyml -mcpu=host",
+]
+
+
+def random_geometry(
+    generator: np.random.Generator, largest: int, *, dilated: bool
+) -> tuple[tuple[int, int], tuple[int, int], tuple[int, int], tuple[int, int]]:
+    """(image, kernel, strides, dilation), each (height, width)."""
+    kernel = (int(generator.integers(1, largest + 1)), int(generator.integers(1, largest + 1)))
+    strides = (int(generator.integers(1, 4)), int(generator.integers(1, 4)))
+    dilation = (1, 1)
+    if dilated and generator.random() < 0.4:
+        dilation = (int(generator.integers(1, 4)), int(generator.integers(1, 4)))
+    least = [(size - 1) * factor + 1 for size, factor in zip(kernel, dilation, strict=True)]
+    image = (least[0] + int(generator.integers(0, 7)), least[1] + int(generator.integers(0, 20)))
+    return image, kernel, strides, dilation
+
+
+def random_convolution(generator: np.random.Generator) -> LayerCase:
+    """Any kernel up to 4x4, stride and dilation up to 3, channel counts that are multiples of nothing."""
+    image, kernel, strides, dilation = random_geometry(generator, 4, dilated=True)
+    if generator.random() < 0.5:
+        kernel, dilation, strides = (1, 1), (1, 1), (1, 1)
+    depth, channels = int(generator.choice([1, 2, 3, 4, 7, 12, 17])), int(generator.integers(1, 30))
+    return convolution(
+        generator,
+        (*image, depth),
+        channels,
+        kernel,
+        strides=strides if generator.random() < 0.5 else (1, 1),
+        dilation=dilation,
+        same=bool(generator.random() < 0.6),
+        lowest_weight=-128 if generator.random() < 0.2 else -127,
+    )
+
+
+def random_depthwise(generator: np.random.Generator) -> LayerCase:
+    """Kernels that leave the registers room and some that do not, images down to the size of the kernel."""
+    image, kernel, strides, dilation = random_geometry(generator, 4, dilated=generator.random() < 0.2)
+    same_stride = strides if generator.random() < 0.1 else (strides[0], strides[0])
+    return depthwise(
+        generator,
+        (*image, int(generator.choice([1, 3, 5, 16, 33]))),
+        kernel,
+        multiplier=int(generator.choice([1, 1, 1, 2])),
+        strides=same_stride,
+        dilation=dilation,
+        same=bool(generator.random() < 0.6),
+    )
+
+
+def random_dense(generator: np.random.Generator) -> LayerCase:
+    """Rows, depths and outputs that are multiples of nothing."""
+    rows, depth, outputs = (int(generator.integers(1, limit)) for limit in (6, 70, 50))
+    constants, attrs = requantization(generator, outputs, depth)
+    data, weight = int8_values(generator, (rows, depth)), int8_values(generator, (outputs, depth), -127)
+    attrs |= {"input_zero_point": 0, "shape": (rows, outputs)}
+    return LayerCase("dense", (data, weight, *constants), attrs)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_random_layers_are_exact(target: str) -> None:
+    generator = np.random.default_rng(sum(map(ord, target)))
+    kinds = (random_convolution, random_depthwise, random_dense)
+    module = assert_layers_exact([kinds[index % 3](generator) for index in range(36)], target)
+    schedules = [layer.schedule for layer in module.compiled.model.layers]
+    tiled = {"scalar pointwise", "scalar im2col", "scalar dense tiles", "scalar depthwise strips"}
+    assert tiled <= set(schedules)
+    # Kernels too large for the registers and factors without a fit are left to the schedules that always apply.
+    assert sum(schedule in tiled for schedule in schedules) >= 24, schedules
+
+
+@pytest.mark.parametrize("target", TARGETS[:4])
+def test_extreme_sums_are_exact(target: str) -> None:
+    """Activations and weights at the ends of their ranges, so that sums are as large as they can be."""
+    generator = np.random.default_rng(5)
+    cases = []
+    for data, weight in ((-128, -128), (-128, 127), (127, -127), (127, 127)):
+        for case in (
+            convolution(generator, (3, 5, 64), 9, (1, 1)),
+            convolution(generator, (5, 7, 16), 5, (3, 3)),
+            depthwise(generator, (6, 19, 5), (3, 3)),
+            random_dense(generator),
+        ):
+            _, _, *constants = case.arrays
+            filled = np.full_like(case.arrays[0], data), np.full_like(case.arrays[1], weight)
+            cases.append(LayerCase(case.name, (*filled, *constants), case.attrs))
+    assert_layers_exact(cases, target)
+
+
+def test_rows_far_apart_are_exact_on_rv32() -> None:
+    """Activations and outputs whose neighbours lie beyond the reach of a load need base registers of their own."""
+    generator = np.random.default_rng(3)
+    cases = [
+        convolution(generator, (2, 3, 700), 800, (1, 1)),
+        convolution(generator, (1, 5, 1100), 3, (1, 1)),
+        convolution(generator, (1, 4, 2100), 2, (1, 1)),
+        depthwise(generator, (4, 12, 300), (3, 3)),
+        depthwise(generator, (3, 9, 600), (3, 3), strides=(2, 2)),
+        depthwise(generator, (3, 20, 1023), (3, 3)),
+    ]
+    assert_layers_exact(cases, "tinyml -mcpu=rv32imc")
