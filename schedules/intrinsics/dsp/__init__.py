@@ -8,21 +8,42 @@ SXTB16 each delivers; activations and weights share this order, so their product
 from __future__ import annotations
 
 from .assembly import Intrinsic, schedule
+from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .epilogue import Epilogue, epilogue_of
 from .matrix import matrix_strip, strip_stages
 from .packing import expand_stage, expand_weights, pack_pixel_pairs, pack_stage, pixel_pairs, weight_groups
+from .planes import (
+    Planes,
+    fill_planes,
+    fill_stage,
+    reachable,
+    split_instructions,
+    split_rows,
+    split_stage,
+)
 
 __all__ = [
     "Epilogue",
     "Intrinsic",
+    "Planes",
+    "Window",
+    "depthwise_plane",
     "epilogue_of",
     "expand_stage",
     "expand_weights",
+    "fill_planes",
+    "fill_stage",
     "matrix_strip",
     "pack_pixel_pairs",
     "pack_stage",
     "pixel_pairs",
+    "plane_instructions",
+    "plane_stages",
+    "reachable",
     "schedule",
+    "split_instructions",
+    "split_rows",
+    "split_stage",
     "strip_stages",
     "weight_groups",
 ]
