@@ -7,7 +7,9 @@ The plain schedule always applies.
 from __future__ import annotations
 
 from . import (
+    add,
     conv2d_mve,
+    conv2d_pixels_rvv,
     conv2d_rvv,
     convolution,
     dense,
@@ -29,6 +31,7 @@ RULES: tuple[Rule, ...] = (
     pointwise_mve.schedule_pointwise,
     pointwise_dsp.schedule_pointwise_dsp,
     depthwise_dsp.schedule_depthwise_dsp,
+    add.schedule_add,
     pointwise.schedule_pointwise,
     im2col.schedule_im2col,
     convolution.schedule_convolution,
@@ -37,6 +40,7 @@ RULES: tuple[Rule, ...] = (
     dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
     conv2d_rvv.schedule_conv2d_rvv,
+    conv2d_pixels_rvv.schedule_conv2d_pixels_rvv,
     depthwise_rvv.schedule_depthwise_rvv,
 )
 

@@ -17,6 +17,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .geometry_rvv import Geometry, folded_bias, geometry_of
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.channels import ChannelTile, TileOperands
+from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters, fit_epilogue
 from .intrinsics.rvv.memory import Copy, Fill
 from .intrinsics.rvv.products import largest_group
@@ -174,8 +175,10 @@ class _Convolution:
                 for pixels, chunks in self._nests().items():
                     patch = None
                     if "patch" in self.places:
-                        patch = T.sblock_alloc_buffer((self.rows, pixels * self.taps), "int8")
-                    sums = [T.sblock_alloc_buffer((pixels, chunk.channels), "int32") for chunk in chunks]
+                        patch = allocate(f"patch_{pixels}", (self.rows, pixels * self.taps))
+                    sums = [
+                        allocate(f"sums_{chunk.index}", (pixels, chunk.channels), "int32") for chunk in chunks
+                    ]
                     with T.grid(rows, -(-columns // pixels)) as (y, tile):
                         first = tile * pixels
                         x = T.min(first, columns - pixels) if columns % pixels else first

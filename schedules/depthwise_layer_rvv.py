@@ -13,6 +13,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .geometry_rvv import Geometry
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseOperands, DepthwiseTile, unrolled_rows
+from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Epilogue
 from .intrinsics.rvv.products import consecutive, largest_group
 from .kernel import Array, Problem
@@ -160,7 +161,7 @@ class DepthwiseLayer:
             }
             output = T.arg("output", T.buffer((rows, columns * self.channels), "int8"))
             with T.sblock("root"):
-                sums = [T.sblock_alloc_buffer((1, chunk.lanes), "int32") for chunk in self.chunks]
+                sums = [allocate(f"sums_{chunk.index}", (1, chunk.lanes), "int32") for chunk in self.chunks]
                 body(Buffers(data, constants, sums, output))
         return builder.get()
 

@@ -17,6 +17,7 @@ from .depthwise_strips_rvv import DepthwiseStrips
 from .geometry_rvv import Geometry, folded_bias, geometry_of
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseTile
+from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import fit_epilogue
 from .kernel import Kernel, MicroKernel, Problem
 from .packing_rvv import WindowPacker
@@ -97,7 +98,7 @@ class _InPlace:
             packer = self._packer(chunk)
             patch = None
             if geometry.padded:
-                patch = T.sblock_alloc_buffer((geometry.kernel[0], packer.columns * packer.nbytes), "int8")
+                patch = allocate(f"patch_{chunk.index}", (geometry.kernel[0], packer.columns * packer.nbytes))
             with T.grid(chunk.count, rows, -(-columns // layer.pixels)) as (c, y, tile):
                 x = layer.column(tile)
                 at = (c, y, x)

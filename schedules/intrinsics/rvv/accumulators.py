@@ -81,6 +81,17 @@ class Accumulators:
             asm.emit("vle32.v v16, (t1)", group=8)
             for name in self.names:
                 asm.emit(f"vssra.vv {name}, {name}, v16", group=8)
+        results = self.narrow_results(asm, epilogue)
+        self.narrow(asm)
+        for pixel in range(self.pixels):
+            asm.emit(f"vnclip.wi v24, {results[pixel]}, 0", group=2 * self.group)
+            epilogue.clamp(asm, "v24", "t1", self.group)
+            asm.emit("vse8.v v24, (a3)", group=self.group)
+            if pixel + 1 < self.pixels:
+                asm.emit("add a3, a3, a5")
+
+    def narrow_results(self, asm: Assembly, epilogue: Epilogue) -> tuple[str, ...]:
+        """Narrow scaled accumulators to 16 bits and add the zero point; returns the registers of the results."""
         asm.emit("vsetvli t0, zero, e16, m4, ta, ma")
         results = ("v16", "v20")[: len(self.names)]
         for name, result in zip(self.names, results, strict=True):
@@ -89,13 +100,7 @@ class Accumulators:
             asm.emit(f"li t1, {epilogue.zero_point}")
             for result in results:
                 asm.emit(f"vsadd.vx {result}, {result}, t1", group=4)
-        self.narrow(asm)
-        for pixel in range(self.pixels):
-            asm.emit(f"vnclip.wi v24, {results[pixel]}, 0", group=2 * self.group)
-            epilogue.clamp(asm, "v24", "t1", self.group)
-            asm.emit("vse8.v v24, (a3)", group=self.group)
-            if pixel + 1 < self.pixels:
-                asm.emit("add a3, a3, a5")
+        return results
 
     def _finish_half(self, asm: Assembly, epilogue: Epilogue, name: str, row: int) -> None:
         epilogue.scale(asm, name, "v16", "v24", 8)

@@ -35,6 +35,11 @@ def nest(name: str, spatial: Sequence[int], reduction: Sequence[int] = ()) -> It
         yield variables
 
 
+def allocate(name: str, shape: tuple[int, int], dtype: str = "int8") -> Any:
+    """A buffer of the function under construction; it becomes scratch of that name unless it disappears."""
+    return IRBuilder.name(name, T.sblock_alloc_buffer(shape, dtype))
+
+
 def register(
     name: str,
     operands: Mapping[str, tuple[tuple[int, int], str]],

@@ -80,6 +80,68 @@ class Copy:
 
 
 @dataclass(frozen=True)
+class Transpose:
+    """Turn `channels` adjacent bytes of each of `pixels` pixels into planes: rows of the target.
+
+    pixels: 1 to 64.
+    step: bytes from pixel to pixel.
+    """
+
+    pixels: int
+    channels: int
+    step: int
+
+    @property
+    def name(self) -> str:
+        """Name of the micro-kernel: everything its code depends on."""
+        return f"rvv_transpose_{self.pixels}x{self.channels}"
+
+    def block(self, target: Any, at: tuple[Any, Any], source: Any, origin: tuple[Any, Any]) -> None:
+        """Emit the transposition from source[origin] to target[at], both two-dimensional, as a TensorIR block."""
+        (row, column), (y, x) = at, origin
+        T.reads(source[y, x : x + self._span])
+        T.writes(target[row : row + self.channels, column : column + self.pixels])
+        with nest("transpose", (self.channels, self.pixels)) as (c, i):
+            T.buffer_store(target, source[y, x + i * self.step + c], [row + c, column + i])
+
+    @property
+    def _span(self) -> int:
+        return (self.pixels - 1) * self.step + self.channels
+
+    def register(self) -> str:
+        """Register the transposition as a TensorIntrin and return its name."""
+        return register(
+            f"{self.name}_step{self.step}",
+            {"source": ((1, self._span), "int8"), "target": ((self.channels, self.pixels), "int8")},
+            lambda source, target: self.block(target, (0, 0), source, (0, 0)),
+            lambda source, target: [
+                target.access_ptr("w"),
+                source.access_ptr("r"),
+                target.strides[0],
+                self.step,
+            ],
+            kernel=self.name,
+            written=1,
+        )
+
+    def assemble(self) -> Assembly:
+        """Code of the transposition: a0 target, a1 source, a2 distance of the planes, a3 of the pixels."""
+        asm = Assembly()
+        asm.emit(f"li a4, {self.pixels}", "vsetvli zero, a4, e8, m4, ta, ma")
+        unrolled = max(count for count in (1, 2, 3, 4) if self.channels % count == 0)
+        with asm.loop("a5", self.channels // unrolled):
+            for _ in range(unrolled):
+                asm.emit("vlse8.v v0, (a1), a3", "vse8.v v0, (a0)", group=4)
+                asm.emit("addi a1, a1, 1", "add a0, a0, a2")
+        return asm
+
+    def micro_kernel(self) -> MicroKernel:
+        """The C function."""
+        parameters = ("int8_t *target", "const int8_t *source", "int32_t plane_pitch", "int32_t pixel_pitch")
+        return self.assemble().micro_kernel(self.name, parameters)
+
+
+@dataclass(frozen=True)
 class Fill:
     """Set `nbytes` bytes to `value`."""
 
