@@ -1,0 +1,112 @@
+"""Scalar schedule of add and sub: two multiplications, one shift, proven on all pairs of operands.
+
+TFLite scales each operand to a common grid, adds and scales the sum, with three roundings. The result depends on 65,536
+pairs only, so one line
+
+    q = clamp((a * factor_a + b * factor_b + addend) >> shift)
+
+can be checked on every one of them. For given factors each pair bounds the addend from both sides; factors next to
+the real ones are tried until the bounds leave room for an integer.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import s_tir, te, tirx
+
+from tvm_tinyml.dialect import operator
+from tvm_tinyml.dialect.fixed_point import saturate_expr
+
+from .kernel import Array, Kernel, Problem
+from .tensor_ir import largest_divisor
+
+# Factors within this distance of the real ones are tried.
+SEARCH = 16
+UNROLL = 4
+INSTRUCTIONS_PER_OUTPUT = 13.0
+ALL_VALUES = np.arange(-128, 128, dtype=np.int64)
+
+
+@dataclass(frozen=True)
+class LinearSum:
+    """Constants of the line."""
+
+    factor_a: int
+    factor_b: int
+    addend: int
+    shift: int
+
+
+def schedule_add(problem: Problem) -> Kernel | None:
+    """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
+    if problem.operator not in ("add", "sub") or problem.constants:
+        return None
+    if len({*problem.shapes.values(), problem.output_shape}) > 1:
+        return None
+    line = fit_sum(problem.operator, problem.attrs)
+    if line is None:
+        return None
+    a, b = (te.placeholder((problem.outputs,), "int8", name=role) for role in ("a", "b"))
+    low, high = problem.attrs["clamp_min"], problem.attrs["clamp_max"]
+
+    def element(i: Any) -> Any:
+        total = a[i].astype("int32") * line.factor_a + b[i].astype("int32") * line.factor_b + line.addend
+        return saturate_expr(tirx.shift_right(total, tirx.const(line.shift, "int32")), low, high)
+
+    sch = s_tir.Schedule(te.create_prim_func([a, b, te.compute((problem.outputs,), element, name="add")]))
+    (loop,) = sch.get_loops(sch.get_sblock("add"))
+    _, inner = sch.split(loop, [None, largest_divisor(problem.outputs, UNROLL)])
+    sch.unroll(inner)
+    return Kernel(
+        rule=f"linear {problem.operator}",
+        function=sch.mod["main"],
+        constants={},
+        instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+    )
+
+
+def fit_sum(name: str, attrs: Mapping[str, Any]) -> LinearSum | None:
+    """A line equal to the operator on all pairs of int8 operands, or None.
+
+    attrs: attributes of the dialect's "add" or "sub".
+    """
+    exact = operator(name).reference([ALL_VALUES.astype(np.int8)[:, None], ALL_VALUES.astype(np.int8)], attrs)
+    output = attrs["multiplier"] * 2.0 ** (attrs["shift"] - 31 + attrs["left_shift"])
+    real_a, real_b = (
+        attrs[f"{operand}_multiplier"] * 2.0 ** (attrs[f"{operand}_shift"] - 31) * output for operand in "ab"
+    )
+    real_b = -real_b if name == "sub" else real_b
+    centre = attrs["zero_point"] - attrs["a_zero_point"] * real_a - attrs["b_zero_point"] * real_b
+    widest = 128 * (abs(real_a) + abs(real_b)) + abs(centre) + 2
+    shift = 30 - int(np.ceil(np.log2(widest)))
+    if shift < 1:
+        return None
+    nearest = round(real_a * 2**shift), round(real_b * 2**shift)
+    for step_a, step_b in sorted(itertools.product(range(-SEARCH, SEARCH + 1), repeat=2), key=_distance):
+        factors = nearest[0] + step_a, nearest[1] + step_b
+        addend = _addend(exact, factors, shift, attrs)
+        if addend is not None:
+            return LinearSum(*factors, addend, shift)
+    return None
+
+
+def _distance(steps: tuple[int, ...]) -> int:
+    return max(abs(step) for step in steps)
+
+
+def _addend(exact: Array, factors: tuple[int, int], shift: int, attrs: Mapping[str, Any]) -> int | None:
+    """An addend for which the line is exact on all pairs: the proof is the intersection of all their bounds."""
+    sums = ALL_VALUES[:, None] * factors[0] + ALL_VALUES * factors[1]
+    outputs = exact.astype(np.int64)
+    lowest = ((outputs << shift) - sums)[outputs > attrs["clamp_min"]].max(initial=-(2**40))
+    below = (((outputs + 1) << shift) - sums)[outputs < attrs["clamp_max"]].min(initial=2**40)
+    if lowest >= below:
+        return None
+    addend = int(lowest if below == 2**40 else (lowest + below) // 2 if lowest > -(2**40) else below - 1)
+    fits = max(np.abs(sums).max(), np.abs(sums + addend).max()) < 2**31
+    return addend if fits else None
