@@ -13,6 +13,7 @@ from . import (
     conv2d_rvv,
     convolution,
     dense,
+    dense_rvv,
     dense_scalar,
     depthwise,
     depthwise_dsp,
@@ -42,6 +43,7 @@ RULES: tuple[Rule, ...] = (
     conv2d_rvv.schedule_conv2d_rvv,
     conv2d_pixels_rvv.schedule_conv2d_pixels_rvv,
     depthwise_rvv.schedule_depthwise_rvv,
+    dense_rvv.schedule_dense_rvv,
 )
 
 

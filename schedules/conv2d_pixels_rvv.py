@@ -59,12 +59,13 @@ class Shape:
 
 def _shapes(geometry: Geometry) -> Iterator[Shape]:
     height, width = geometry.output
-    parts = -(-width // WIDE)
-    columns = -(-width // parts)
-    for rows in range(1, height + 1 if parts == 1 else 2):
-        if rows * columns <= WIDE:
-            yield Shape(rows, columns, per_tap=True)
-    if geometry.strides == (1, 1) and geometry.kernel != (1, 1) and parts == 1:
+    for lanes in (WIDE, NARROW):
+        parts = -(-width // lanes)
+        columns = -(-width // parts)
+        for rows in range(1, height + 1 if parts == 1 else 2):
+            if rows * columns <= lanes:
+                yield Shape(rows, columns, per_tap=True)
+    if geometry.strides == (1, 1) and geometry.kernel != (1, 1):
         pitch = Strip("", geometry, 1, 1, 0).columns
         for rows in range(1, height + 1):
             if (rows - 1) * pitch + width <= WIDE and pitch <= WIDE:

@@ -104,6 +104,6 @@ def geometry_of(problem: Problem) -> Geometry | None:
 def folded_bias(problem: Problem, channel_axis: int = 0) -> Array:
     """Bias with the input zero point folded in, for windows that are complete."""
     weight = problem.constants["weight"].astype(np.int64)
-    sums = weight.sum(axis=tuple(axis for axis in range(4) if axis != channel_axis))
+    sums = weight.sum(axis=tuple(axis for axis in range(weight.ndim) if axis != channel_axis))
     bias: Array = problem.constants["bias"].astype(np.int64) - problem.attrs["input_zero_point"] * sums
     return bias

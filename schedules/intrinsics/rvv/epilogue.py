@@ -42,7 +42,7 @@ class Epilogue:
     def describe(self, accumulator: Any, multiplier: Any, right_shift: Any) -> Any:
         """TensorIR expression of the int8 output."""
         # In the form that TVM's simplifier leaves as it is, as it simplifies descriptions before it matches them.
-        shift = right_shift * -1 if self.rounding == "double" else right_shift * -1 - 1
+        shift = right_shift * -1 if self.rounding == "double" else T.int32(0) - right_shift - 1
         value = T.call_pure_extern(
             "int32", f"tinyml_requantize_{self.rounding}", accumulator, multiplier, shift
         )
