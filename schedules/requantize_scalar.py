@@ -68,9 +68,10 @@ def _signed(
     constants: Mapping[str, Array], attrs: Mapping[str, Any], limits: Array
 ) -> ScalarRequantization | None:
     multiplier, right = constants["multiplier"].astype(np.int64), -constants["shift"].astype(np.int64)
-    finer = min(FINEST, 30 - int(limits.max() + BIAS_SEARCH).bit_length())
+    # The shifted accumulator and the addend, which is the zero point shifted, have to stay below 2**30.
+    finer = min(FINEST, 30 - int(limits.max() + BIAS_SEARCH).bit_length(), 23 - int(right.max()))
     shift = right + finer - 1
-    if attrs["rounding"] != "double" or finer < 1 or (right < 1).any() or (shift > 21).any():
+    if attrs["rounding"] != "double" or finer < 1 or (right < 1).any():
         return None
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
     thresholds = _thresholds(multiplier, -right, attrs, limits, steps)

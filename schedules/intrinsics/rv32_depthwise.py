@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 # Columns of a row that are written out; a longer row has a loop.
 STRAIGHT = 8
+# Longest row without a loop, which bounds the size of the code.
+LONGEST = 24
 
 
 class OutOfReachError(Exception):
@@ -44,11 +46,11 @@ class _Emitter:
         self.first = steady.index(True) if True in steady else strip.width
         end = steady.index(False, self.first) if False in steady[self.first :] else strip.width
         self.rounds = (end - self.first) // self.period
-        if self.rounds < 2 or strip.width <= STRAIGHT:
+        reached = max((self.period - 1) * strip.pitch, self.lanes * strip.output_pitch) <= REACH
+        if self.rounds < 2 or strip.width <= STRAIGHT or not reached:
             self.rounds = 0
-        behind = strip.width - (self.first + self.rounds * self.period)
-        before = self.first + (self.period if self.rounds else 0)
-        self.columns = max(before, self.first + behind)
+        if strip.width > LONGEST and not self.rounds:
+            raise OutOfReachError
 
     def _is_steady(self, column: int) -> bool:
         """Whether the products of a column are those of every column of its phase in an endless row."""
@@ -103,13 +105,12 @@ class _Emitter:
         asm.emit(f"sub {self.bias}, {self.bias}, {self.product}")
 
     def _row_bases(self) -> list[tuple[str, int]]:
-        """(register, offset) of each row of the window."""
+        """(register, offset) of each row of the window; a register reaches as many columns as the loop needs."""
         strip, asm = self.strip, self.asm
+        together = self.period if self.rounds else 1
+        reach = REACH - (together - 1) * strip.pitch
         bases: list[tuple[str, int]] = []
         base, origin = "a0", 0
-        reach = REACH - (self.columns - 1) * strip.pitch
-        if reach < 0 or self.lanes * strip.output_pitch > REACH:
-            raise OutOfReachError
         for ky in range(strip.kernel_h):
             place = ky * strip.width * strip.pitch
             if place - origin > reach:
@@ -120,35 +121,49 @@ class _Emitter:
 
     def _row(self, counter: str) -> None:
         strip, asm = self.strip, self.asm
-        moved, stored = 0, 0
+        self.moved, self.stored = 0, 0
         column = 0
         while column < strip.width:
             if self.rounds and column == self.first:
+                self._move_to(column)
                 again = asm.label()
                 asm.emit(f"li {counter}, {self.rounds}", f"{again}:")
                 for offset in range(self.period):
-                    self._column(column + offset, 0, 0)
-                self._advance(self.period, self.lanes)
+                    self._column(column + offset)
+                self._move_to(column + self.period)
+                self._store_from(self.stored + self.lanes)
                 asm.emit(f"addi {counter}, {counter}, -1", f"bnez {counter}, {again}b")
-                moved, stored = self.rounds * self.period, self.rounds * self.lanes
-                column += moved
+                # The later rounds moved the addresses as well.
+                column += self.rounds * self.period
+                self.moved = column
+                self.stored += (self.rounds - 1) * self.lanes
             else:
-                self._column(column, moved, stored)
+                self._column(column)
                 column += 1
-        self._advance(strip.stride * strip.width - moved, strip.outputs - stored)
+        self._move_to(strip.stride * strip.width)
+        self._store_from(strip.outputs)
 
-    def _advance(self, columns: int, outputs: int) -> None:
+    def _move_to(self, column: int) -> None:
+        """Let the base registers point to an input column."""
         for base in dict.fromkeys(base for base, _ in self.bases):
-            self.asm.add_constant(base, columns * self.strip.pitch, self.value)
-        self.asm.add_constant("a3", outputs * self.strip.output_pitch, self.value)
+            self.asm.add_constant(base, (column - self.moved) * self.strip.pitch, self.value)
+        self.moved = column
 
-    def _column(self, column: int, moved: int, stored: int) -> None:
+    def _store_from(self, output: int) -> None:
+        """Let a3 point to an output."""
+        self.asm.add_constant("a3", (output - self.stored) * self.strip.output_pitch, self.product)
+        self.stored = output
+
+    def _column(self, column: int) -> None:
         """All products of one input column, and the outputs that it finishes."""
         strip, asm = self.strip, self.asm
         products = strip.products(column)
+        furthest = max(offset for _, offset in self.bases)
+        if products and furthest + (column - self.moved) * strip.pitch > REACH:
+            self._move_to(column)
         for ky, (base, offset) in enumerate(self.bases):
             if products:
-                asm.emit(f"lb {self.value}, {offset + (column - moved) * strip.pitch}({base})")
+                asm.emit(f"lb {self.value}, {offset + (column - self.moved) * strip.pitch}({base})")
             for output, kx in products:
                 sum_, weight = self.sums[output % self.lanes], self.weights[ky][kx]
                 if ky == 0 and column == max(strip.origin(output), 0):
@@ -158,13 +173,15 @@ class _Emitter:
                     asm.emit(f"add {sum_}, {sum_}, {self.product}")
         for output, _ in products:
             if column == min(strip.origin(output) + strip.kernel_w, strip.width) - 1:
-                self._finish(output, output - stored)
+                self._finish(output)
 
-    def _finish(self, output: int, place: int) -> None:
+    def _finish(self, output: int) -> None:
         strip, asm = self.strip, self.asm
         sum_ = self.sums[output % self.lanes]
         for slot, missing in enumerate(self.corrected):
             if missing in strip.missing(output):
                 asm.emit(f"lw {self.product}, {WORD * slot}(sp)", f"add {sum_}, {sum_}, {self.product}")
         asm.requantize(sum_, self.factors, self.limits, self.product, strip.epilogue)
-        asm.emit(f"sb {sum_}, {place * strip.output_pitch}(a3)")
+        if (output - self.stored) * strip.output_pitch > REACH:
+            self._store_from(output)
+        asm.emit(f"sb {sum_}, {(output - self.stored) * strip.output_pitch}(a3)")
