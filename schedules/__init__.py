@@ -17,6 +17,7 @@ from . import (
     dense_scalar,
     depthwise,
     depthwise_dsp,
+    depthwise_mve,
     depthwise_rvv,
     depthwise_strip,
     im2col,
@@ -24,10 +25,12 @@ from . import (
     pointwise,
     pointwise_dsp,
     pointwise_mve,
+    quantize_rvv,
 )
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    depthwise_mve.schedule_depthwise_planes,
     conv2d_mve.schedule_rows,
     pointwise_mve.schedule_pointwise,
     pointwise_dsp.schedule_pointwise_dsp,
@@ -44,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     conv2d_pixels_rvv.schedule_conv2d_pixels_rvv,
     depthwise_rvv.schedule_depthwise_rvv,
     dense_rvv.schedule_dense_rvv,
+    quantize_rvv.schedule_quantize_rvv,
 )
 
 

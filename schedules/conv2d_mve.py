@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from tvm import s_tir
 from tvm.script import tirx as T  # noqa: N812
 
 from .copy_mve import copy_stage, fill_stage, register_copy, register_fill
+from .intrinsics.mve.assembly import BYTE_RANGE
 from .intrinsics.mve.column_strip import MAX_COLUMNS
 from .intrinsics.mve.copy import COPY, FILL, copy_instructions, fill_instructions
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
@@ -27,6 +27,7 @@ from .strip_mve import (
     strip_stages,
 )
 from .tensor_ir import blocks
+from .tensorize_mve import tensorizable
 
 # Scratch and code that a layer may take.
 MAX_SCRATCH = 4096
@@ -75,12 +76,13 @@ def schedule_rows(problem: Problem) -> Kernel | None:
     )
     own = Strip(kernel_h, segment, band.pitch, stride_w * depth, overrun=True, requantization=epilogue.how)
     strips = [shared] if depth % VECTOR == 0 and kernel_w <= MAX_COLUMNS else []
-    strips += [own] if own.depth <= MAX_DEPTH and own.form == "flat" else []
+    reachable = own.depth <= (MAX_DEPTH if segment % 4 == 0 else 2 * BYTE_RANGE)
+    strips += [own] if reachable and own.form == "flat" else []
     if band.rows * band.pitch > MAX_SCRATCH or not strips:
         return None
     strip = min(strips, key=lambda candidate: strip_instructions(candidate, width))
     # Step 2. Loops: rows, then pairs of channels.
-    function = s_tir.Schedule(_function(problem, strip, band, epilogue))
+    function = tensorizable(_function(problem, strip, band, epilogue))
     function.tensorize(function.get_sblock("strip"), register_strip(strip, width, epilogue))
     tensorize_band(function, band)
     return Kernel(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import s_tir
 from tvm.script import tirx as T  # noqa: N812
 
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
@@ -21,6 +20,7 @@ from .strip_mve import (
     strip_kernels,
     strip_stages,
 )
+from .tensorize_mve import tensorizable
 
 
 def schedule_pointwise(problem: Problem) -> Kernel | None:
@@ -39,10 +39,8 @@ def schedule_pointwise(problem: Problem) -> Kernel | None:
     if pixels < TILE or (depth < VECTOR and not side_by_side) or epilogue is None:
         return None
     strip = Strip(1, depth, 0, stride_w * depth, overrun=False, requantization=epilogue.how)
-    if strip.form == "deep" and depth % VECTOR:
-        return None
     # Step 2. Loops over pairs of channels and strips; the tiles of a strip are the micro-kernel's.
-    sch = s_tir.Schedule(_function(problem, strip, strips, pixels, epilogue))
+    sch = tensorizable(_function(problem, strip, strips, pixels, epilogue))
     sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, epilogue))
     calls = strips * -(-channels // 2)
     return Kernel(

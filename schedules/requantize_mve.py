@@ -51,6 +51,16 @@ class Epilogue:
 
         return output
 
+    def by_channel(self) -> Callable[..., Any]:
+        """TensorIR of one output from the sum, the layer's table [channel, rows] and the channel."""
+        finish = _fitted(self.how) if self.how.kind == "fit" else _double(self.how, self.zero_point)
+        count = len(self.rows)
+
+        def output(total: Any, table: Any, channel: Any) -> Any:
+            return finish(total, *(table[channel, row] for row in range(count)))
+
+        return output
+
 
 def epilogue_of(problem: Problem) -> Epilogue | None:
     """Requantisation of a layer with weights, or None when no form is exact."""
@@ -86,9 +96,7 @@ def _clamped(value: Any, how: Requantization) -> Any:
 def _double(how: Requantization, zero_point: int) -> Callable[..., Any]:
     def output(total: Any, bias: Any, multiplier: Any, shift: Any) -> Any:
         scaled = tirx.call_pure_extern("int32", "tinyml_requantize_double", total + bias, multiplier, shift)
-        # In the form that simplification gives it: descriptions are simplified, the functions they match are not.
-        shifted = scaled + zero_point if zero_point > 0 else scaled - -zero_point if zero_point else scaled
-        return _clamped(shifted, how)
+        return _clamped(scaled + zero_point, how)
 
     return output
 

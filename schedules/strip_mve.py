@@ -47,10 +47,13 @@ def pack_weights(weight: Array, strip: Strip) -> Array:
     weight = weight.reshape(-1, strip.depth)
     if strip.form == "flat":
         return weight
+    whole = strip.depth // VECTOR * VECTOR
+    gap = np.zeros((len(weight), strip.taps - strip.depth), np.int8)
+    weight = np.concatenate([weight[:, :whole], gap, weight[:, whole:]], 1)
     first = np.minimum(np.arange(0, len(weight), 2), len(weight) - 2)
     pairs = np.stack([weight[first], weight[first + 1]], 1)
     parts = pairs.reshape(len(first), 2, -1, strip.interleaved).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(parts).reshape(len(first), 2 * strip.depth)
+    return np.ascontiguousarray(parts).reshape(len(first), 2 * strip.taps)
 
 
 def packed_shape(strip: Strip, channels: int) -> tuple[int, int]:
@@ -65,6 +68,9 @@ def _source_row(strip: Strip, tap: Any) -> Any:
 
 def _source_column(strip: Strip, tap: Any) -> Any:
     column = tap % strip.row_bytes if strip.rows > 1 else tap
+    if strip.taps > strip.depth:
+        # The last vector repeats taps, with weights of zero, so that it ends with the last one.
+        return tap - tap // (strip.depth // VECTOR * VECTOR) * (strip.taps - strip.depth)
     if not strip.columns:
         return column
     group = strip.columns * VECTOR
@@ -98,11 +104,22 @@ def strip_stages(
     source[row, column], weight[channels, depth] as packed, table[pair, rows, 2], sums[pixels, 2],
     output[pixel, channel]. offsets: first row, column, channel, pair and output pixel.
     """
+    T.reads(
+        sums[0:pixels, 0:2],
+        source[offsets[0] : offsets[0] + strip.rows, offsets[1] : offsets[1] + strip.span(pixels)],
+        weight[
+            _weight_row(strip, offsets[2], offsets[3], 0) : _weight_row(strip, offsets[2], offsets[3], 0)
+            + strip.weight_tile[0],
+            0 : strip.weight_tile[1],
+        ],
+        table[offsets[3] : offsets[3] + 1, 0 : len(strip.requantization.table_rows), 0:2],
+    )
+    T.writes(sums[0:pixels, 0:2], output[offsets[4] : offsets[4] + pixels, offsets[2] : offsets[2] + 2])
     for x, c in T.grid(pixels, 2):
         with T.sblock("start"):
             vx, vc = T.axis.remap("SS", [x, c])
             sums[vx, vc] = 0
-    for x, c, k in T.grid(pixels, 2, strip.depth):
+    for x, c, k in T.grid(pixels, 2, strip.taps):
         with T.sblock("accumulate"):
             vx, vc, vk = T.axis.remap("SSR", [x, c, k])
             sums[vx, vc] = sums[vx, vc] + T.Cast(
@@ -123,7 +140,7 @@ def strip_stages(
 
 def register_strip(strip: Strip, pixels: int, epilogue: Epilogue) -> str:
     """Register the intrinsic of a strip of `pixels` pixels and return its name."""
-    rows, span = strip.rows, (pixels - 1) * strip.pitch + strip.row_bytes
+    rows, span = strip.rows, strip.span(pixels)
     weight_rows, weight_columns = strip.weight_tile
     constants = len(epilogue.how.table_rows)
     finish, zero_point, micro_kernel = epilogue.expression(), epilogue.zero_point, strip.name
@@ -155,16 +172,16 @@ def register_strip(strip: Strip, pixels: int, epilogue: Epilogue) -> str:
                 output_handle, (pixels, 2), "int8", offset_factor=1, strides=[T.int32(), 1]
             )
             with T.sblock("root"):
-                T.reads(
-                    sums[0:pixels, 0:2],
-                    source[0:rows, 0:span],
-                    weight[0:weight_rows, 0:weight_columns],
-                    table[0:1, 0:constants, 0:2],
-                )
-                T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
                 if computes:
                     strip_stages(source, weight, table, sums, output, strip, pixels, (0, 0, 0, 0, 0), finish)
                 else:
+                    T.reads(
+                        sums[0:pixels, 0:2],
+                        source[0:rows, 0:span],
+                        weight[0:weight_rows, 0:weight_columns],
+                        table[0:1, 0:constants, 0:2],
+                    )
+                    T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
                     T.evaluate(
                         T.call_extern(
                             "int32",

@@ -86,7 +86,9 @@ class Cursor:
         self, first: str, second: str, low: int, high: int, *, aligned: bool, masked: bool
     ) -> list[str]:
         """Load at two offsets, at most twice a reach apart; `masked` ones under the predicate, zero elsewhere."""
-        moves = [*self._reach(high, aligned), *self._reach(low, aligned)]
+        reach = WORD_RANGE if aligned else BYTE_RANGE
+        both = abs(low - self.position) <= reach and abs(high - self.position) <= reach
+        moves = [] if both else self.move(high - reach)
         mnemonic = _load(aligned).replace(".", "t.") if masked else _load(aligned)
         loads = [
             f"{mnemonic} {vector}, [{self.register}, #{offset - self.position}]"

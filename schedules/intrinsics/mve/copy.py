@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ...kernel import MicroKernel
 from .assembly import function
 
 _ENTRY = ["push {r4, lr}", "wlstp.8 lr, r2, 2f"]

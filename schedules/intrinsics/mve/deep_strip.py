@@ -30,7 +30,7 @@ _HOMES = Homes({"multiplier": "q4", "places": "q5", "shift": "q6", "addend": "q7
 
 
 def deep_strip_kernel(strip: Strip) -> MicroKernel:
-    """Micro-kernel of a strip of one segment, a multiple of 16; weights int8[depth / 16][2][16]."""
+    """Micro-kernel of a strip of one segment; weights int8[vectors][2][16]."""
     before, loop, after = _parts(strip)
     arguments = _STACK + SAVED_BYTES
     code = [*save(_STACK), f"ldr r4, [sp, #{arguments + 4}]", f"ldr r6, [sp, #{arguments + 8}]"]
@@ -65,19 +65,29 @@ def deep_strip_instructions(strip: Strip, pixels: int) -> float:
 
 def _parts(strip: Strip) -> tuple[list[str], list[str], list[str]]:
     """Code of a tile before its loop, in the loop, and after it up to the flags of the tile counter."""
-    turns, rest = divmod(strip.depth // VECTOR, _UNROLL)
+    whole, tail = divmod(strip.depth, VECTOR)
+    turns, rest = divmod(whole, _UNROLL)
+    load = "vldrw.u32" if strip.depth % 4 == 0 and strip.pitch % 4 == 0 else "vldrb.u8"
     before = [
         f"ldrd {ACCUMULATORS[2 * pixel]}, {ACCUMULATORS[2 * pixel + 1]}, [sp, #{_BIAS}]"
         for pixel in range(TILE)
     ]
-    before += [*(_chunk() * rest), f"movs r11, #{turns}"]
-    loop = [*(_chunk() * _UNROLL), "subs r11, r11, #1", "bne 3b"]
+    before += [*(_chunk(load, "], #16") * rest), f"movs r11, #{turns}"]
+    loop = [*(_chunk(load, "], #16") * _UNROLL), "subs r11, r11, #1", "bne 3b"]
+    # The last vector ends with the last tap; the weights of what it repeats are zero.
+    last = _chunk(load, f", #{tail - VECTOR}]") if tail else []
     finish = requantize_tile(strip.requantization, "q2", "q3", _HOMES, "r0", biased=True)
     # The zero point needs a register as soon as the accumulators are stored.
     finish.insert(1, f"ldr r0, [sp, #{_ZERO_POINT}]")
-    after = [*finish, f"ldr r11, [sp, #{_OUTPUT}]", f"ldr r0, [sp, #{_STEP}]", "vstrb.16 q2, [r11, q5]"]
+    after = [
+        *last,
+        *finish,
+        f"ldr r11, [sp, #{_OUTPUT}]",
+        f"ldr r0, [sp, #{_STEP}]",
+        "vstrb.16 q2, [r11, q5]",
+    ]
     after += ["add r11, r11, r0", f"str r11, [sp, #{_OUTPUT}]"]
-    step = TILE * strip.pitch - strip.depth
+    step = TILE * strip.pitch - whole * VECTOR
     if abs(step) <= ADD_RANGE:
         after += [line for pointer in _POINTERS for line in add_constant(pointer, step)]
     else:
@@ -86,9 +96,10 @@ def _parts(strip: Strip) -> tuple[list[str], list[str], list[str]]:
     return before, loop, [*after, f"str r0, [sp, #{_TILES}]"]
 
 
-def _chunk() -> list[str]:
-    code = ["vldrw.u32 q0, [r3], #32", "vldrw.u32 q1, [r3, #-16]"]
+def _chunk(load: str, end: str) -> list[str]:
+    """Products of sixteen taps. end: of the address of a pixel."""
+    code = [f"{load} q0, [r3], #32", f"{load} q1, [r3, #-16]"]
     for pixel, pointer in enumerate(_POINTERS):
-        code.append(f"vldrw.u32 q2, [{pointer}], #16")
+        code.append(f"{load} q2, [{pointer}{end}")
         code += [f"vmladava.s8 {ACCUMULATORS[2 * pixel + c]}, q2, q{c}" for c in range(2)]
     return code

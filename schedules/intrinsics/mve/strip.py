@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .assembly import BYTE_RANGE
 from .epilogue import Requantization
 
 VECTOR = 16
@@ -68,7 +69,9 @@ class Strip:
         """Which micro-kernel computes it: "column", "deep" or "flat"."""
         if self.columns:
             return "column"
-        return "deep" if self.rows == 1 and self.row_bytes > MAX_UNROLLED else "flat"
+        # Two rows of unaligned weights must be within reach of one register.
+        most = MAX_UNROLLED if self.row_bytes % 4 == 0 else 2 * BYTE_RANGE
+        return "deep" if self.rows == 1 and self.row_bytes > most else "flat"
 
     @property
     def interleaved(self) -> int:
@@ -78,12 +81,21 @@ class Strip:
     @property
     def weight_tile(self) -> tuple[int, int]:
         """Shape of the weights of two channels: rows of their own, or one row in which they alternate."""
-        return (2, self.depth) if self.form == "flat" else (1, 2 * self.depth)
+        return (2, self.taps) if self.form == "flat" else (1, 2 * self.taps)
+
+    @property
+    def taps(self) -> int:
+        """Weights of one channel: the depth, in whole vectors for the deep form."""
+        return -(-self.depth // VECTOR) * VECTOR if self.form == "deep" else self.depth
 
     @property
     def depth(self) -> int:
         """Products of one output."""
         return self.rows * self.row_bytes
+
+    def span(self, pixels: int) -> int:
+        """Bytes from the first to the last tap of a row."""
+        return (pixels - 1) * self.pitch + self.row_bytes
 
     @property
     def side_by_side(self) -> bool:
