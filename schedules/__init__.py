@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import (
     add,
+    conv2d_dsp,
     conv2d_mve,
     conv2d_pixels_rvv,
     conv2d_rvv,
@@ -23,7 +24,6 @@ from . import (
     im2col,
     plain,
     pointwise,
-    pointwise_dsp,
     pointwise_mve,
     quantize_rvv,
 )
@@ -33,7 +33,7 @@ RULES: tuple[Rule, ...] = (
     depthwise_mve.schedule_depthwise_planes,
     conv2d_mve.schedule_rows,
     pointwise_mve.schedule_pointwise,
-    pointwise_dsp.schedule_pointwise_dsp,
+    conv2d_dsp.schedule_conv2d_dsp,
     depthwise_dsp.schedule_depthwise_dsp,
     add.schedule_add,
     pointwise.schedule_pointwise,

@@ -11,9 +11,9 @@ from .assembly import Intrinsic, schedule
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .epilogue import Epilogue, epilogue_of
 from .matrix import matrix_strip, strip_stages
-from .packing import expand_stage, expand_weights, pack_pixel_pairs, pack_stage, pixel_pairs, weight_groups
 from .planes import (
     Planes,
+    fill_function,
     fill_planes,
     fill_stage,
     reachable,
@@ -21,29 +21,58 @@ from .planes import (
     split_rows,
     split_stage,
 )
+from .scratch import expand_stage, expand_weights, pixel_pairs, weight_groups
+from .tile import CALL_INSTRUCTIONS, MAX_SUM, matrix_tile, pack_scaled, scaled_bias, tile_stages
+from .windows import (
+    BAND_SCOPE,
+    Windows,
+    blank_band,
+    blank_stage,
+    copy_rows,
+    copy_stage,
+    pack_windows,
+    window_instructions,
+    window_stages,
+    window_weights,
+)
 
 __all__ = [
+    "BAND_SCOPE",
+    "CALL_INSTRUCTIONS",
+    "MAX_SUM",
     "Epilogue",
     "Intrinsic",
     "Planes",
     "Window",
+    "Windows",
+    "blank_band",
+    "blank_stage",
+    "copy_rows",
+    "copy_stage",
     "depthwise_plane",
     "epilogue_of",
     "expand_stage",
     "expand_weights",
+    "fill_function",
     "fill_planes",
     "fill_stage",
     "matrix_strip",
-    "pack_pixel_pairs",
-    "pack_stage",
+    "matrix_tile",
+    "pack_scaled",
+    "pack_windows",
     "pixel_pairs",
     "plane_instructions",
     "plane_stages",
     "reachable",
+    "scaled_bias",
     "schedule",
     "split_instructions",
     "split_rows",
     "split_stage",
     "strip_stages",
+    "tile_stages",
     "weight_groups",
+    "window_instructions",
+    "window_stages",
+    "window_weights",
 ]

@@ -14,6 +14,8 @@ from ...kernel import MicroKernel
 
 # Longest body of an unrolled loop in instructions; with four bytes each it stays within a kilobyte.
 MAX_UNROLLED = 180
+# Largest immediate of an addition.
+MAX_ADDEND = 4095
 
 
 @dataclass(frozen=True)
@@ -24,10 +26,18 @@ class Intrinsic:
     micro_kernel: MicroKernel
 
 
-def define(name: str, description: Any, implementation: Any, micro_kernel: MicroKernel) -> Intrinsic:
-    """Register the TensorIntrin `name`, whose implementation calls `micro_kernel`."""
-    TensorIntrin.register(name, description, implementation, override=True)
-    return Intrinsic(name, micro_kernel)
+_registered: dict[str, Intrinsic] = {}
+
+
+def define(name: str, micro_kernel: MicroKernel, build: Callable[[], tuple[Any, Any]]) -> Intrinsic:
+    """The TensorIntrin `name`, whose implementation calls `micro_kernel`.
+
+    build: makes description and implementation; called once per name, so the name must say everything they depend on.
+    """
+    if name not in _registered:
+        TensorIntrin.register(name, *build(), override=True)
+        _registered[name] = Intrinsic(name, micro_kernel)
+    return _registered[name]
 
 
 def schedule(function: Any) -> Any:
@@ -46,16 +56,36 @@ def naked_function(name: str, parameters: str, lines: Sequence[str]) -> MicroKer
     return MicroKernel(name, source)
 
 
+def add_immediate(register: str, value: int) -> list[str]:
+    """Instructions that add a number of any size to a register."""
+    lines = []
+    while value:
+        part = max(-MAX_ADDEND, min(MAX_ADDEND, value))
+        lines.append(f"{'add' if part > 0 else 'sub'} {register}, #{abs(part)}")
+        value -= part
+    return lines
+
+
+def add_end(register: str, base: str, value: int) -> list[str]:
+    """register = base + value for a value of any size."""
+    return [f"mov {register}, {base}", *add_immediate(register, value)]
+
+
 def repeat(
-    count: int, step: Callable[[], Sequence[str]], label: int, until: Callable[[], Sequence[str]]
+    count: int,
+    step: Callable[[], Sequence[str]],
+    label: int,
+    until: Callable[[], Sequence[str]],
+    longest: int = MAX_UNROLLED,
 ) -> list[str]:
     """Instructions that run `step` `count` times: unrolled, or as a loop when that would be too long.
 
     label: number of the local label of the loop.
     until: instructions after a loop's body that compare so that "bne" goes on; they must hold for every pass.
         The steps that do not fill a pass come before the loop.
+    longest: instructions that an unrolled body may have.
     """
-    length = max(1, MAX_UNROLLED // max(1, len(step())))
+    length = max(1, longest // max(1, len(step())))
     passes = -(-count // length)
     if passes <= 1:
         return [line for _ in range(count) for line in step()]
@@ -68,8 +98,3 @@ def repeat(
         *until(),
         f"bne {label}b",
     ]
-
-
-def loops(count: int, step_length: int) -> bool:
-    """Whether `repeat` makes a loop of `count` steps of `step_length` instructions."""
-    return count > max(1, MAX_UNROLLED // max(1, step_length))

@@ -15,9 +15,9 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, define, naked_function
+from .assembly import MAX_ADDEND, Intrinsic, add_immediate, define, naked_function
 from .epilogue import Epilogue
-from .planes import MAX_ADDEND, MAX_PAIR_OFFSET, Planes
+from .planes import MAX_PAIR_OFFSET, Planes
 
 _REGISTERS = [*(f"r{number}" for number in range(1, 13)), "lr"]
 # Longest piece of a kernel row whose weights stay in registers.
@@ -223,59 +223,52 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
     steps = [lanes * pitch, pitch, 1]
     output_steps = [columns * window.channels, window.channels, 1]
 
-    @T.prim_func(s_tir=True)
-    def description(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
-        planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
-        weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
-        requantization = T.match_buffer(r, (1, 3), "int32", offset_factor=1)
-        sums = T.match_buffer(s, (rows, columns), "int32", offset_factor=1)
-        output = T.match_buffer(o, (rows, columns, 1), "int8", offset_factor=1, strides=output_steps)
-        with T.sblock("root"):
-            T.reads(
-                planes[0:span, 0, 0:pitch],
-                weights[0, 0:kernel_rows, 0:kernel_columns],
-                requantization[0, 0:3],
-            )
-            T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
-            plane_stages(planes, weights, requantization, sums, output, window, (0, 0, 0, 0), value)
-
-    @T.prim_func(s_tir=True)
-    def implementation(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
-        planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
-        weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
-        requantization = T.match_buffer(r, (1, 3), "int32", offset_factor=1)
-        sums = T.match_buffer(s, (rows, columns), "int32", offset_factor=1)
-        output = T.match_buffer(o, (rows, columns, 1), "int8", offset_factor=1, strides=output_steps)
-        with T.sblock("root"):
-            T.reads(
-                planes[0:span, 0, 0:pitch],
-                weights[0, 0:kernel_rows, 0:kernel_columns],
-                requantization[0, 0:3],
-            )
-            T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
-            T.evaluate(
-                T.call_extern(
-                    "int32",
-                    function,
-                    planes.access_ptr("r"),
-                    weights.access_ptr("r"),
-                    requantization.access_ptr("r"),
-                    output.access_ptr("w"),
-                    rows,
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
+            planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
+            weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 3), "int32", offset_factor=1)
+            sums = T.match_buffer(s, (rows, columns), "int32", offset_factor=1)
+            output = T.match_buffer(o, (rows, columns, 1), "int8", offset_factor=1, strides=output_steps)
+            with T.sblock("root"):
+                T.reads(
+                    planes[0:span, 0, 0:pitch],
+                    weights[0, 0:kernel_rows, 0:kernel_columns],
+                    requantization[0, 0:3],
                 )
-            )
+                T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
+                plane_stages(planes, weights, requantization, sums, output, window, (0, 0, 0, 0), value)
 
-    return define(f"{function}_{rows}", description, implementation, micro_kernel)
+        @T.prim_func(s_tir=True)
+        def implementation(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
+            planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
+            weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 3), "int32", offset_factor=1)
+            sums = T.match_buffer(s, (rows, columns), "int32", offset_factor=1)
+            output = T.match_buffer(o, (rows, columns, 1), "int8", offset_factor=1, strides=output_steps)
+            with T.sblock("root"):
+                T.reads(
+                    planes[0:span, 0, 0:pitch],
+                    weights[0, 0:kernel_rows, 0:kernel_columns],
+                    requantization[0, 0:3],
+                )
+                T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
+                T.evaluate(
+                    T.call_extern(
+                        "int32",
+                        function,
+                        planes.access_ptr("r"),
+                        weights.access_ptr("r"),
+                        requantization.access_ptr("r"),
+                        output.access_ptr("w"),
+                        rows,
+                    )
+                )
 
+        return description, implementation
 
-def _add(register: str, value: int) -> list[str]:
-    """Add an immediate of any size."""
-    lines = []
-    while value:
-        part = max(-MAX_ADDEND, min(MAX_ADDEND, value))
-        lines.append(f"{'add' if part > 0 else 'sub'} {register}, #{abs(part)}")
-        value -= part
-    return lines
+    return define(f"{function}_{rows}", micro_kernel, build)
 
 
 @dataclass(frozen=True)
@@ -382,7 +375,7 @@ def _tile(
         first, words, products = _tile_products(window, segment, width, start)
         address = segment.row * window.row_step * shape.row_bytes + 4 * first
         if not 0 <= address - position <= MAX_PAIR_OFFSET - 4 * words:
-            lines += _add("r0", address - position)
+            lines += add_immediate("r0", address - position)
             position = address
         for word in range(0, words, 2):
             offset = address - position + 4 * word
@@ -414,9 +407,9 @@ def _tile(
         lines.append(f"strb {register}, [{output}, #{x * window.channels}]")
     return [
         *lines,
-        *_add(output, width * window.channels),
+        *add_immediate(output, width * window.channels),
         f"str {output}, [sp, #{frame.output}]",
-        *_add("r0", advance - position),
+        *add_immediate("r0", advance - position),
     ]
 
 
@@ -440,7 +433,7 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         "ldr r12, [sp, #36]",
         f"sub sp, #{frame.nbytes}",
         "ldmia r2, {r4, r5, r6}",
-        *_add("r0", window.first_column // 2 * 4),
+        *add_immediate("r0", window.first_column // 2 * 4),
         f"movw r7, #{row}",
         "mla r7, r12, r7, r0",
         f"str r7, [sp, #{frame.end}]",
@@ -454,7 +447,7 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
     tiles = tiling(window, epilogue)
     looped = tiles.count * tiles.width * step * 2
     if tiles.count > 1:
-        lines += ["mov r7, r0", *_add("r7", looped), f"str r7, [sp, #{frame.row_end}]"]
+        lines += ["mov r7, r0", *add_immediate("r7", looped), f"str r7, [sp, #{frame.row_end}]"]
     lines += _expand(window, segments)
     lines += ["2:"]
     if tiles.count > 1:
@@ -462,7 +455,7 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         lines += _tile(window, shape, epilogue, segments, frame, (tiles.width, 0, tiles.width * step * 2))
         lines += [f"ldr r1, [sp, #{frame.row_end}]", "cmp r0, r1", "bne 3b"]
         consumed = looped
-        lines += [*_add("r1", row), f"str r1, [sp, #{frame.row_end}]"]
+        lines += [*add_immediate("r1", row), f"str r1, [sp, #{frame.row_end}]"]
     else:
         start = tiles.width
         consumed = 4 * ((window.first_column + start * step) // 2 - window.first_column // 2)
@@ -472,7 +465,7 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         rest = (tiles.rest, tiles.count * tiles.width, row - consumed)
         lines += _tile(window, shape, epilogue, segments, frame, rest)
     elif tiles.count > 1:
-        lines += _add("r0", row - consumed)
+        lines += add_immediate("r0", row - consumed)
     lines += [f"ldr r1, [sp, #{frame.end}]", "cmp r0, r1", "bne 2b", f"add sp, #{frame.nbytes}"]
     lines += ["pop {r4-r11, pc}"]
     geometry = (window.columns, window.channels, *window.kernel, window.row_step, *window.strides)

@@ -14,7 +14,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, define, naked_function, repeat
 from .epilogue import Epilogue
-from .packing import pixel_pairs, weight_groups
+from .scratch import pixel_pairs, weight_groups
 
 # Instructions per strip and per tile beside reduction and requantisation, as generated below.
 STRIP_INSTRUCTIONS = 18
@@ -87,39 +87,44 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) ->
     micro_kernel = _strip_function(groups, channels, epilogue, pixels % 2)
     function, length = micro_kernel.name, pixels // 2 * groups * 16
 
-    @T.prim_func(s_tir=True)
-    def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
-        packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
-        expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
-        requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
-        sums = T.match_buffer(s, (pixels, 2), "int32", offset_factor=1)
-        output = T.match_buffer(o, (pixels, 2), "int8", offset_factor=1, strides=[channels, 1])
-        with T.sblock("root"):
-            strip_stages(packed, expanded, requantization, sums, output, pixels, groups, (0, 0, 0), value)
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
+            packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
+            expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            sums = T.match_buffer(s, (pixels, 2), "int32", offset_factor=1)
+            output = T.match_buffer(o, (pixels, 2), "int8", offset_factor=1, strides=[channels, 1])
+            with T.sblock("root"):
+                strip_stages(packed, expanded, requantization, sums, output, pixels, groups, (0, 0, 0), value)
 
-    @T.prim_func(s_tir=True)
-    def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
-        packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
-        expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
-        requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
-        sums = T.match_buffer(s, (pixels, 2), "int32", offset_factor=1)
-        output = T.match_buffer(o, (pixels, 2), "int8", offset_factor=1, strides=[channels, 1])
-        with T.sblock("root"):
-            T.reads(packed[0:pairs, 0:groups, 0:2, 0:4], expanded[0:room, 0:2, 0:4], requantization[0, 0:6])
-            T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
-            T.evaluate(
-                T.call_extern(
-                    "int32",
-                    function,
-                    packed.access_ptr("r"),
-                    expanded.access_ptr("r"),
-                    requantization.access_ptr("r"),
-                    output.access_ptr("w"),
-                    length,
+        @T.prim_func(s_tir=True)
+        def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
+            packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
+            expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            sums = T.match_buffer(s, (pixels, 2), "int32", offset_factor=1)
+            output = T.match_buffer(o, (pixels, 2), "int8", offset_factor=1, strides=[channels, 1])
+            with T.sblock("root"):
+                T.reads(
+                    packed[0:pairs, 0:groups, 0:2, 0:4], expanded[0:room, 0:2, 0:4], requantization[0, 0:6]
                 )
-            )
+                T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
+                T.evaluate(
+                    T.call_extern(
+                        "int32",
+                        function,
+                        packed.access_ptr("r"),
+                        expanded.access_ptr("r"),
+                        requantization.access_ptr("r"),
+                        output.access_ptr("w"),
+                        length,
+                    )
+                )
 
-    return define(f"{function}_{pixels}", description, implementation, micro_kernel)
+        return description, implementation
+
+    return define(f"{function}_{pixels}", micro_kernel, build)
 
 
 def _strip_function(groups: int, channels: int, epilogue: Epilogue, odd: int) -> MicroKernel:

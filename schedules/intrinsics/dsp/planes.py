@@ -14,9 +14,8 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, define, naked_function, repeat
 
-# Largest offset of LDRD and STRD, and of an immediate addition.
+# Largest offset of LDRD and STRD.
 MAX_PAIR_OFFSET = 1020
-MAX_ADDEND = 4095
 
 
 @dataclass(frozen=True)
@@ -50,30 +49,34 @@ def fill_stage(planes: Any, shape: Any, value: Any) -> None:
 def fill_planes(shape: Planes, value: int) -> Intrinsic:
     """Fill planes with a value; see `fill_stage`."""
     rows, lanes, pitch, words = shape.rows, shape.lanes, shape.pitch, shape.nbytes // 4
-    micro_kernel = _fill_function()
+    micro_kernel = fill_function()
     function, pattern = micro_kernel.name, (value & 0xFFFF) * 0x10001
     pattern -= (pattern >> 31) << 32
 
-    @T.prim_func(s_tir=True)
-    def description(p: T.handle) -> None:
-        planes = T.match_buffer(p, (rows, lanes, pitch), "int16", offset_factor=1)
-        with T.sblock("root"):
-            T.reads()
-            T.writes(planes[0:rows, 0:lanes, 0:pitch])
-            fill_stage(planes, shape, value)
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(p: T.handle) -> None:
+            planes = T.match_buffer(p, (rows, lanes, pitch), "int16", offset_factor=1)
+            with T.sblock("root"):
+                T.reads()
+                T.writes(planes[0:rows, 0:lanes, 0:pitch])
+                fill_stage(planes, shape, value)
 
-    @T.prim_func(s_tir=True)
-    def implementation(p: T.handle) -> None:
-        planes = T.match_buffer(p, (rows, lanes, pitch), "int16", offset_factor=1)
-        with T.sblock("root"):
-            T.reads()
-            T.writes(planes[0:rows, 0:lanes, 0:pitch])
-            T.evaluate(T.call_extern("int32", function, planes.access_ptr("w"), pattern, words))
+        @T.prim_func(s_tir=True)
+        def implementation(p: T.handle) -> None:
+            planes = T.match_buffer(p, (rows, lanes, pitch), "int16", offset_factor=1)
+            with T.sblock("root"):
+                T.reads()
+                T.writes(planes[0:rows, 0:lanes, 0:pitch])
+                T.evaluate(T.call_extern("int32", function, planes.access_ptr("w"), pattern, words))
 
-    return define(f"{function}_{rows}_{lanes}_{pitch}_{value}", description, implementation, micro_kernel)
+        return description, implementation
+
+    return define(f"{function}_{rows}_{lanes}_{pitch}_{value}", micro_kernel, build)
 
 
-def _fill_function() -> MicroKernel:
+def fill_function() -> MicroKernel:
+    """Store a word as often as told."""
     lines = [
         "push {r4-r7, lr}",
         *(f"mov r{number}, r1" for number in (3, 4, 5, 6, 7)),
@@ -118,33 +121,38 @@ def split_rows(rows: int, columns: int, channels: int, shape: Planes) -> Intrins
     micro_kernel = _split_function(columns, channels, shape)
     function = micro_kernel.name
 
-    @T.prim_func(s_tir=True)
-    def description(d: T.handle, p: T.handle) -> None:
-        data = T.match_buffer(
-            d, (rows, columns, lanes), "int8", offset_factor=1, strides=[columns * channels, channels, 1]
-        )
-        planes = T.match_buffer(
-            p, (rows, lanes, columns), "int16", offset_factor=1, strides=[lanes * pitch, pitch, 1]
-        )
-        with T.sblock("root"):
-            T.reads(data[0:rows, 0:columns, 0:lanes])
-            T.writes(planes[0:rows, 0:lanes, 0:columns])
-            split_stage(data, planes, (rows, columns, lanes), (0, 0), (0, 0))
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(d: T.handle, p: T.handle) -> None:
+            data = T.match_buffer(
+                d, (rows, columns, lanes), "int8", offset_factor=1, strides=[columns * channels, channels, 1]
+            )
+            planes = T.match_buffer(
+                p, (rows, lanes, columns), "int16", offset_factor=1, strides=[lanes * pitch, pitch, 1]
+            )
+            with T.sblock("root"):
+                T.reads(data[0:rows, 0:columns, 0:lanes])
+                T.writes(planes[0:rows, 0:lanes, 0:columns])
+                split_stage(data, planes, (rows, columns, lanes), (0, 0), (0, 0))
 
-    @T.prim_func(s_tir=True)
-    def implementation(d: T.handle, p: T.handle) -> None:
-        data = T.match_buffer(
-            d, (rows, columns, lanes), "int8", offset_factor=1, strides=[columns * channels, channels, 1]
-        )
-        planes = T.match_buffer(
-            p, (rows, lanes, columns), "int16", offset_factor=1, strides=[lanes * pitch, pitch, 1]
-        )
-        with T.sblock("root"):
-            T.reads(data[0:rows, 0:columns, 0:lanes])
-            T.writes(planes[0:rows, 0:lanes, 0:columns])
-            T.evaluate(T.call_extern("int32", function, data.access_ptr("r"), planes.access_ptr("w"), rows))
+        @T.prim_func(s_tir=True)
+        def implementation(d: T.handle, p: T.handle) -> None:
+            data = T.match_buffer(
+                d, (rows, columns, lanes), "int8", offset_factor=1, strides=[columns * channels, channels, 1]
+            )
+            planes = T.match_buffer(
+                p, (rows, lanes, columns), "int16", offset_factor=1, strides=[lanes * pitch, pitch, 1]
+            )
+            with T.sblock("root"):
+                T.reads(data[0:rows, 0:columns, 0:lanes])
+                T.writes(planes[0:rows, 0:lanes, 0:columns])
+                T.evaluate(
+                    T.call_extern("int32", function, data.access_ptr("r"), planes.access_ptr("w"), rows)
+                )
 
-    return define(f"{function}_{rows}", description, implementation, micro_kernel)
+        return description, implementation
+
+    return define(f"{function}_{rows}", micro_kernel, build)
 
 
 def split_instructions(rows: int, columns: int, lanes: int) -> int:

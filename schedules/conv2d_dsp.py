@@ -1,0 +1,341 @@
+"""Arm DSP schedules of conv2d: windows as int16 in scratch (im2col of a block of pixels), then a matrix product.
+
+A block of output pixels takes its input from a band with borders that hold the input zero point, or from the image
+itself where nothing is padded. The product is one of strips, which expand each channel pair's weights to int16 for the
+whole block (int16 operands: Lai et al., "CMSIS-NN", 2018, section 3.2), and tiles, which read the weights from flash
+and need scratch for two pixels only. Odd channel counts compute one channel twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
+
+from .intrinsics import dsp
+from .kernel import Array, Kernel, Problem
+from .requantize import accumulator_limits
+
+MAX_SCRATCH_BYTES = 4864
+MAX_BLOCK = 64
+# Neighbouring pixels' outputs are within a store's offset.
+MAX_CHANNELS = 2040
+
+# Products: strips, tiles of weights that share bytes, plain tiles.
+STRIPS, SCALED_TILES, PLAIN_TILES = "dsp strips", "dsp scaled tiles", "dsp tiles"
+
+
+@dataclass(frozen=True)
+class _Geometry:
+    """image: rows, columns, channels. output: rows, columns. kernel, strides, dilation: vertical, horizontal.
+
+    padding: top, left. padded: whether any border is.
+    """
+
+    image: tuple[int, int, int]
+    output: tuple[int, int]
+    kernel: tuple[int, int]
+    strides: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+    padded: bool
+
+
+@dataclass(frozen=True)
+class _Axis:
+    """One axis of the blocks: `count` blocks of `size` outputs, the last one perhaps overlapping the one before it.
+
+    span: inputs that a block reads, borders included. copied: inputs that are copied to its band, at an offset of
+    `slack` or more; extent: inputs that the band has room for.
+    """
+
+    count: int
+    size: int
+    span: int
+    copied: int
+    slack: int
+    extent: int
+
+
+@dataclass(frozen=True)
+class _Blocks:
+    """A division of the output into blocks, and what they need in scratch."""
+
+    product: str
+    rows: _Axis
+    columns: _Axis
+    windows: dsp.Windows
+
+    @property
+    def count(self) -> int:
+        """Blocks of the image."""
+        return self.rows.count * self.columns.count
+
+
+def schedule_conv2d_dsp(problem: Problem) -> Kernel | None:
+    """Schedule conv2d of one image; None when two pixels and two channels' weights exceed the scratch."""
+    if problem.operator != "conv2d" or "dsp" not in problem.features:
+        return None
+    channels = problem.output_shape[3]
+    if "weight" not in problem.constants or problem.output_shape[0] != 1 or not 2 <= channels <= MAX_CHANNELS:
+        return None
+    # Step 1. The cheapest product and division into blocks that fit.
+    geometry = _geometry(problem)
+    products = [STRIPS, PLAIN_TILES, *([SCALED_TILES] if _fits_24_bits(problem) else [])]
+    options = [
+        (_cost(geometry, blocks, channels), index, blocks)
+        for index, blocks in enumerate(_divisions(geometry, products))
+    ]
+    epilogue = dsp.epilogue_of(problem, 0) if options else None
+    if epilogue is None:
+        return None
+    estimate, _, blocks = min(options)
+    # Step 2. Weights in the order that the product reads them.
+    first, windows = _pair_starts(channels), blocks.windows
+    ordered = dsp.window_weights(problem.constants["weight"], windows.run)
+    weights = _pair_weights(ordered, first)
+    if blocks.product == SCALED_TILES:
+        weights = dsp.pack_scaled(weights)
+        table = epilogue.table.copy()
+        table[:, 0] = dsp.scaled_bias(table[:, 0], ordered)
+        epilogue = replace(epilogue, table=table)
+    # Step 3. Loops over blocks and channel pairs around the micro-kernels.
+    value = problem.attrs["input_zero_point"]
+    sch = dsp.schedule(_function(geometry, blocks, channels, epilogue, value))
+    used = _intrinsics(geometry, blocks, channels, epilogue, value)
+    for block, intrinsic in used.items():
+        sch.tensorize(sch.get_sblock(block), intrinsic.name)
+    return Kernel(
+        rule=blocks.product,
+        function=sch.mod["main"],
+        constants={"weights": weights, "requantization": epilogue.pairs(first)},
+        instructions=estimate + problem.outputs * epilogue.instructions,
+        micro_kernels=tuple(intrinsic.micro_kernel for intrinsic in used.values()),
+    )
+
+
+def _intrinsics(
+    geometry: _Geometry, blocks: _Blocks, channels: int, epilogue: dsp.Epilogue, zero_point: int
+) -> dict[str, dsp.Intrinsic]:
+    """What each block of the function is bound to."""
+    windows, rows, depth = blocks.windows, blocks.rows, geometry.image[2]
+    used = {"pack": dsp.pack_windows(windows, dsp.BAND_SCOPE if geometry.padded else "global")}
+    if geometry.padded:
+        used["blank"] = dsp.blank_band(rows.extent, windows.pitch, zero_point, dsp.fill_function())
+        length, pitch = blocks.columns.copied * depth, geometry.image[1] * depth
+        used["copy"] = dsp.copy_rows(rows.copied, length, pitch, windows.pitch)
+    if blocks.product == STRIPS:
+        used["expand"] = dsp.expand_weights(windows.groups)
+        used["product"] = dsp.matrix_strip(windows.pixels, windows.groups, channels, epilogue)
+    else:
+        used["product"] = dsp.matrix_tile(windows.groups, channels, epilogue, blocks.product == SCALED_TILES)
+    return used
+
+
+def _fits_24_bits(problem: Problem) -> bool:
+    """Whether no sum, scaled by 256, can overflow, and all weights can share half words."""
+    weight, zero_point = problem.constants["weight"], problem.attrs["input_zero_point"]
+    limits = accumulator_limits(weight, problem.constants["bias"], zero_point, 0)
+    return bool((limits <= dsp.MAX_SUM).all() and (weight > -128).all())
+
+
+def _pair_starts(channels: int) -> list[int]:
+    """First channels of the pairs; the last pair overlaps the one before it when the count is odd."""
+    return [min(first, channels - 2) for first in range(0, channels, 2)]
+
+
+def _pair_weights(weight: Array, first: list[int]) -> Array:
+    """Weights int8[channels, groups * 4] as the products read them: int8[pairs, groups, 2, 4]."""
+    pairs = np.stack([weight[first], weight[np.asarray(first) + 1]], axis=1)
+    return np.ascontiguousarray(pairs.reshape(len(first), 2, -1, 4).transpose(0, 2, 1, 3))
+
+
+def _geometry(problem: Problem) -> _Geometry:
+    attrs = problem.attrs
+    _, height, width, depth = problem.shapes["data"]
+    kernel_h, kernel_w = problem.shapes["weight"][1:3]
+    top, left, bottom, right = attrs["padding"]
+    output = problem.output_shape[1], problem.output_shape[2]
+    strides = attrs["strides"][0], attrs["strides"][1]
+    if (kernel_h, kernel_w, *strides, top, left, bottom, right) == (1, 1, 1, 1, 0, 0, 0, 0):
+        # Rows need not end where the image's do.
+        height, width, output = 1, height * width, (1, height * width)
+    return _Geometry(
+        (height, width, depth),
+        output,
+        (kernel_h, kernel_w),
+        strides,
+        (attrs["dilation"][0], attrs["dilation"][1]),
+        (top, left),
+        any(attrs["padding"]),
+    )
+
+
+def _axis(geometry: _Geometry, axis: int, size: int) -> _Axis:
+    output, stride, before = geometry.output[axis], geometry.strides[axis], geometry.padding[axis]
+    span = (size - 1) * stride + (geometry.kernel[axis] - 1) * geometry.dilation[axis] + 1
+    copied = min(span, geometry.image[axis])
+    count = -(-output // size)
+    starts = [min(block * size, output - size) * stride - before for block in range(count)]
+    sources = [max(min(start, geometry.image[axis] - copied), 0) for start in starts]
+    slack = max(0, *(start - source for start, source in zip(starts, sources, strict=True)))
+    reach = max(source - start for start, source in zip(starts, sources, strict=True))
+    return _Axis(count, size, span, copied, slack, slack + max(span, reach + copied))
+
+
+def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
+    """Blocks that fit the scratch: some columns of a row, or some whole rows."""
+    height, width = geometry.output
+    sizes = {-(-width // count) for count in range(1, width + 1)}
+    shapes = [(1, columns) for columns in sizes if columns < width]
+    shapes += [(rows, width) for rows in {-(-height // count) for count in range(1, height + 1)}]
+    for rows, columns in shapes:
+        if not 2 <= rows * columns <= MAX_BLOCK:
+            continue
+        for product in products:
+            blocks = _blocks(geometry, rows, columns, product)
+            windows = blocks.windows
+            if (product != STRIPS and windows.pixels % 2) or (product == SCALED_TILES and windows.rest):
+                continue
+            needed = windows.groups * 8 * (windows.pixels + windows.pixels % 2)
+            needed += 16 * windows.groups if product == STRIPS else 0
+            needed += windows.pitch * blocks.rows.extent if geometry.padded else 0
+            if needed <= MAX_SCRATCH_BYTES:
+                yield blocks
+
+
+def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Blocks:
+    depth = geometry.image[2]
+    vertical, horizontal = _axis(geometry, 0, rows), _axis(geometry, 1, columns)
+    pitch = geometry.image[1] * depth
+    if geometry.padded:
+        pitch = (horizontal.extent * depth + 3) // 4 * 4
+    dilated = geometry.dilation[1] > 1 and geometry.kernel[1] > 1
+    windows = dsp.Windows(
+        rows,
+        columns,
+        (geometry.strides[0], geometry.strides[1] * depth),
+        (geometry.kernel[0], geometry.kernel[1] if dilated else 1),
+        (geometry.dilation[0], geometry.dilation[1] * depth),
+        depth if dilated else geometry.kernel[1] * depth,
+        pitch,
+        product == SCALED_TILES,
+    )
+    return _Blocks(product, vertical, horizontal, windows)
+
+
+def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
+    """Estimated instructions without the epilogues' own."""
+    windows, pairs = blocks.windows, -(-channels // 2)
+    cost = 20 + dsp.window_instructions(windows)
+    if geometry.padded:
+        cost += blocks.rows.extent * windows.pitch / 10
+        cost += 20 + blocks.rows.copied * (8 + blocks.columns.copied * geometry.image[2] * 0.55)
+    if blocks.product != STRIPS:
+        step = 12 if blocks.product == SCALED_TILES else 14
+        cost += pairs * windows.pixels / 2 * (dsp.CALL_INSTRUCTIONS + step * windows.groups)
+    else:
+        odd = windows.pixels % 2
+        cost += pairs * (37 + 5.5 * windows.groups)
+        cost += pairs * (windows.pixels // 2 * (10 + 10 * windows.groups) + odd * (8 + 6 * windows.groups))
+    return blocks.count * cost
+
+
+def _function(
+    geometry: _Geometry, blocks: _Blocks, channels: int, epilogue: dsp.Epilogue, zero_point: int
+) -> Any:
+    height, width, depth = geometry.image
+    rows, columns, windows = blocks.rows, blocks.columns, blocks.windows
+    output_width, pixels = geometry.output[1], geometry.output[0] * geometry.output[1]
+    groups, pairs, last_channel = windows.groups, -(-channels // 2), channels - 2
+    pixel_pairs, room = dsp.pixel_pairs(windows.pixels, groups), dsp.weight_groups(groups)
+    strides, padding, padded, value = geometry.strides, geometry.padding, geometry.padded, epilogue.value
+    extent, strips = (rows.copied, columns.copied * depth), blocks.product == STRIPS
+    form = (groups, blocks.product == SCALED_TILES)
+
+    def first(axis: _Axis, outputs: int, block: Any) -> Any:
+        return T.min(block * axis.size, outputs - axis.size)
+
+    def start(which: int, axis: _Axis, block: Any) -> Any:
+        return first(axis, geometry.output[which], block) * strides[which] - padding[which]
+
+    def source(which: int, axis: _Axis, block: Any) -> Any:
+        return T.max(T.min(start(which, axis, block), geometry.image[which] - axis.copied), 0)
+
+    def target(which: int, axis: _Axis, block: Any) -> Any:
+        # The limits hold anyway; they tell TVM how large the band is.
+        offset = source(which, axis, block) - start(which, axis, block) + axis.slack
+        return T.max(T.min(offset, axis.extent - axis.copied), 0)
+
+    def pixel(vertical: Any, horizontal: Any) -> Any:
+        row = first(rows, geometry.output[0], vertical)
+        return row * output_width + first(columns, output_width, horizontal)
+
+    @T.prim_func(s_tir=True)
+    def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
+        data = T.match_buffer(d, (height, width * depth), "int8")
+        weights = T.match_buffer(w, (pairs, groups, 2, 4), "int8")
+        requantization = T.match_buffer(r, (pairs, 6), "int32")
+        output = T.match_buffer(o, (pixels, channels), "int8")
+        packed = T.sblock_alloc_buffer((pixel_pairs, groups, 2, 4), "int16")
+        sums = T.sblock_alloc_buffer((windows.pixels if strips else 2, 2), "int32")
+        band = T.sblock_alloc_buffer((rows.extent, windows.pitch), "int8", scope=dsp.BAND_SCOPE)
+        expanded = T.sblock_alloc_buffer((room, 2, 4), "int16")
+        for y, x in T.grid(rows.count, columns.count):
+            if padded:
+                with T.sblock("blank"):
+                    dsp.blank_stage(band, rows.extent, windows.pitch, zero_point)
+                with T.sblock("copy"):
+                    vy, vx = T.axis.remap("SS", [y, x])
+                    dsp.copy_stage(
+                        data,
+                        band,
+                        extent,
+                        (source(0, rows, vy), source(1, columns, vx) * depth),
+                        (target(0, rows, vy), target(1, columns, vx) * depth),
+                    )
+                with T.sblock("pack"):
+                    dsp.window_stages(band, packed, windows, rows.slack, columns.slack * depth)
+            else:
+                with T.sblock("pack"):
+                    vy, vx = T.axis.remap("SS", [y, x])
+                    dsp.window_stages(
+                        data, packed, windows, start(0, rows, vy), start(1, columns, vx) * depth
+                    )
+            for n in T.serial(pairs):
+                if strips:
+                    with T.sblock("expand"):
+                        vn = T.axis.spatial(pairs, n)
+                        dsp.expand_stage(weights, expanded, vn, groups)
+                    with T.sblock("product"):
+                        vy, vx, vn = T.axis.remap("SSS", [y, x, n])
+                        dsp.strip_stages(
+                            packed,
+                            expanded,
+                            requantization,
+                            sums,
+                            output,
+                            windows.pixels,
+                            groups,
+                            (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
+                            value,
+                        )
+                else:
+                    for p in T.serial(windows.pixels // 2):
+                        with T.sblock("product"):
+                            vy, vx, vn, vp = T.axis.remap("SSSS", [y, x, n, p])
+                            dsp.tile_stages(
+                                packed,
+                                weights,
+                                requantization,
+                                sums,
+                                output,
+                                form,
+                                (vp, vn, pixel(vy, vx) + vp * 2, T.min(vn * 2, last_channel)),
+                                value,
+                            )
+
+    return main

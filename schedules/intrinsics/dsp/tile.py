@@ -1,0 +1,213 @@
+"""The matrix tile with weights straight from flash: two pixels by two channels, no scratch for weights.
+
+The scaled form saves half of the weights' expansion. Two weights in a half word are worth 256 b + a, and one SXTB16
+yields the even ones a. With u = 256 x - y + 127 prepared for an even value x and its odd partner y,
+
+    (256 b + a) y + a u = 256 (a x + b y) + 127 a,
+
+so two SMLAD on the packed word and its even bytes are four products without unpacking the odd weights. The sum of 127 a
+is a constant that the bias takes away; the 127 keeps u within 16 bits. Sums must stay within 24 bits, which
+the schedule proves. Twelve instructions do sixteen products; the plain form takes fourteen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
+
+from ...kernel import Array, MicroKernel
+from .assembly import Intrinsic, define, naked_function, repeat
+from .epilogue import Epilogue
+
+# What `scaled_bias` and `pack_scaled` need: sums below this magnitude.
+MAX_SUM = 2**23 - 1
+# Instructions of a call beside reduction and requantisation, with those of the caller.
+CALL_INSTRUCTIONS = 36
+
+_PLAIN_STEP = [
+    "ldmia r0!, {r6-r9}",
+    "ldrd r10, r11, [r1], #8",
+    "sxtb16 r12, r10",
+    "sxtb16 r10, r10, ror #8",
+    "sxtb16 lr, r11",
+    "sxtb16 r11, r11, ror #8",
+    "smlad r2, r6, r12, r2",
+    "smlad r3, r6, lr, r3",
+    "smlad r4, r8, r12, r4",
+    "smlad r5, r8, lr, r5",
+    "smlad r2, r7, r10, r2",
+    "smlad r3, r7, r11, r3",
+    "smlad r4, r9, r10, r4",
+    "smlad r5, r9, r11, r5",
+]
+_SCALED_STEP = [
+    "ldmia r0!, {r6-r9}",
+    "ldrd r10, r11, [r1], #8",
+    "sxtb16 r12, r10",
+    "sxtb16 lr, r11",
+    "smlad r2, r6, r10, r2",
+    "smlad r3, r6, r11, r3",
+    "smlad r4, r8, r10, r4",
+    "smlad r5, r8, r11, r5",
+    "smlad r2, r7, r12, r2",
+    "smlad r3, r7, lr, r3",
+    "smlad r4, r9, r12, r4",
+    "smlad r5, r9, lr, r5",
+]
+
+
+def pack_scaled(weight: Array) -> Array:
+    """Weights int8[..., 2n] above -128 with each pair (a, b) as the bytes of 256 b + a."""
+    words = weight[..., 1::2].astype(np.int32) * 256 + weight[..., ::2]
+    packed: Array = np.ascontiguousarray(words.astype("<i2")).view(np.int8)
+    return packed
+
+
+def scaled_bias(bias: Array, weight: Array) -> Array:
+    """First value of the scaled sums, int32[channels], for weights int8[channels, n]."""
+    even = weight[:, ::2].astype(np.int64).sum(axis=1)
+    wide: Array = bias.astype(np.int64) * 256 - 127 * even
+    return wide.astype(np.int32)
+
+
+def _product(packed: Any, weights: Any, pairs: Any, group: Any, pixel: Any, channel: Any, index: Any) -> Any:
+    """Two values of a pixel times their weights as the scaled form computes them: times 256, but for a constant."""
+    even = T.Cast("int32", weights[pairs[1], group, channel, index * 2])
+    odd = T.Cast("int32", weights[pairs[1], group, channel, index * 2 + 1])
+    both = odd * 256 + T.bitwise_and(even, 255)
+    partner = T.Cast("int32", packed[pairs[0], group, pixel, index])
+    return partner * both + T.Cast("int32", packed[pairs[0], group, pixel, index + 2]) * even
+
+
+@T.macro
+def tile_stages(
+    packed: Any,
+    weights: Any,
+    requantization: Any,
+    sums: Any,
+    output: Any,
+    form: Any,
+    offsets: Any,
+    value: Any,
+) -> None:
+    """Outputs of two pixels and two channels.
+
+    packed[pixel pairs, groups, 2, 4] (scaled if the form is), weights[channel pairs, groups, 2, 4],
+    requantization[channel pairs, 6], sums[2, 2], output[pixel, channel]. form: groups, and whether it is scaled.
+    offsets: pixel pair, channel pair, first output pixel and channel.
+    """
+    T.reads(
+        packed[offsets[0], 0 : form[0], 0:2, 0:4],
+        weights[offsets[1], 0 : form[0], 0:2, 0:4],
+        requantization[offsets[1], 0:6],
+    )
+    T.writes(sums[0:2, 0:2], output[offsets[2] : offsets[2] + 2, offsets[3] : offsets[3] + 2])
+    for p, c in T.grid(2, 2):
+        with T.sblock("bias"):
+            vp, vc = T.axis.remap("SS", [p, c])
+            sums[vp, vc] = requantization[offsets[1], vc]
+    if form[1]:
+        for p, c, k, i in T.grid(2, 2, form[0], 2):
+            with T.sblock("products"):
+                vp, vc, vk, vi = T.axis.remap("SSRR", [p, c, k, i])
+                sums[vp, vc] = sums[vp, vc] + _product(
+                    packed, weights, (offsets[0], offsets[1]), vk, vp, vc, vi
+                )
+    else:
+        for p, c, k, i, j in T.grid(2, 2, form[0], 2, 2):
+            with T.sblock("products"):
+                vp, vc, vk, vi, vj = T.axis.remap("SSRRR", [p, c, k, i, j])
+                sums[vp, vc] = sums[vp, vc] + T.Cast(
+                    "int32", packed[offsets[0], vk, vp, vi * 2 + vj]
+                ) * T.Cast("int32", weights[offsets[1], vk, vc, vj * 2 + vi])
+    for p, c in T.grid(2, 2):
+        with T.sblock("requantize"):
+            vp, vc = T.axis.remap("SS", [p, c])
+            output[offsets[2] + vp, offsets[3] + vc] = value(
+                T.shift_right(sums[vp, vc], 8 if form[1] else 0),
+                requantization[offsets[1], vc + 2],
+                requantization[offsets[1], vc + 4],
+            )
+
+
+def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) -> Intrinsic:
+    """Two pixels by two channels, `channels` values from one output pixel to the next; see `tile_stages`."""
+    form, value = (groups, scaled), epilogue.value
+    micro_kernel = _tile_function(groups, channels, epilogue, scaled)
+    function = micro_kernel.name
+
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
+            packed = T.match_buffer(a, (1, groups, 2, 4), "int16", offset_factor=1)
+            weights = T.match_buffer(w, (1, groups, 2, 4), "int8", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            sums = T.match_buffer(s, (2, 2), "int32", offset_factor=1)
+            output = T.match_buffer(o, (2, 2), "int8", offset_factor=1, strides=[channels, 1])
+            with T.sblock("root"):
+                tile_stages(packed, weights, requantization, sums, output, form, (0, 0, 0, 0), value)
+
+        @T.prim_func(s_tir=True)
+        def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
+            packed = T.match_buffer(a, (1, groups, 2, 4), "int16", offset_factor=1)
+            weights = T.match_buffer(w, (1, groups, 2, 4), "int8", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            sums = T.match_buffer(s, (2, 2), "int32", offset_factor=1)
+            output = T.match_buffer(o, (2, 2), "int8", offset_factor=1, strides=[channels, 1])
+            with T.sblock("root"):
+                T.reads(packed[0, 0:groups, 0:2, 0:4], weights[0, 0:groups, 0:2, 0:4], requantization[0, 0:6])
+                T.writes(sums[0:2, 0:2], output[0:2, 0:2])
+                T.evaluate(
+                    T.call_extern(
+                        "int32",
+                        function,
+                        packed.access_ptr("r"),
+                        weights.access_ptr("r"),
+                        requantization.access_ptr("r"),
+                        output.access_ptr("w"),
+                    )
+                )
+
+        return description, implementation
+
+    return define(function, micro_kernel, build)
+
+
+def _tile_function(groups: int, channels: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
+    """r0 walks over pixels, r1 over weights; on the stack: end of the weights, requantisation, output."""
+    step = _SCALED_STEP if scaled else _PLAIN_STEP
+    lines = [
+        "push {r4-r11, lr}",
+        f"movw r4, #{groups * 8}",
+        "add r4, r1",
+        "push {r4}",
+        "push {r2, r3}",
+        "ldrd r2, r3, [r2]",
+        "mov r4, r2",
+        "mov r5, r3",
+        *repeat(groups, lambda: step, 1, lambda: ["ldr r6, [sp, #8]", "cmp r1, r6"]),
+        "pop {r0, r1}",
+        # r6, r7: biases, which are not needed any more; then multipliers and addends or shifts.
+        "ldmia r0, {r6-r11}",
+        *(f"asr r{number}, r{number}, #8" for number in (2, 3, 4, 5) if scaled),
+    ]
+    last, shift = ("r10", "r11"), ("", "")
+    if epilogue.exact:
+        lines += [*epilogue.addend("r12", "r10"), *epilogue.addend("lr", "r11")]
+        last, shift = ("r12", "lr"), ("r10", "r11")
+    for number in (2, 3, 4, 5):
+        side = number % 2
+        lines += epilogue.requantize(f"r{number}", f"r{8 + side}", last[side], shift[side])
+    lines += [
+        "strb r2, [r1]",
+        "strb r3, [r1, #1]",
+        f"strb r4, [r1, #{channels}]",
+        f"strb r5, [r1, #{channels + 1}]",
+        "add sp, #4",
+        "pop {r4-r11, pc}",
+    ]
+    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_tile_{groups}_{channels}_{epilogue.key}"
+    parameters = "const int16_t *pixels, const int8_t *weights, const int32_t *requantization, int8_t *output"
+    return naked_function(name, parameters, lines)

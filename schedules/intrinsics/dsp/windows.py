@@ -1,0 +1,370 @@
+"""Windows of a convolution as rows of a matrix (im2col), int16 in scratch.
+
+A window is some runs of neighbouring bytes: the rows of the kernel, or single taps when the columns are dilated.
+Whole words of each run come first, then what is left of all runs, so that runs of any length fill groups of four.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
+
+from ...kernel import Array, MicroKernel
+from .assembly import MAX_UNROLLED, Intrinsic, add_end, add_immediate, define, naked_function, repeat
+from .scratch import pixel_pairs
+
+_MAX_OFFSET = 4095
+# A storage scope of its own: TVM would let int16 scratch move in when the band is not read any more, and then find
+# that the types differ.
+BAND_SCOPE = "global.band"
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A block of windows over an image int8[rows of the image, pitch].
+
+    rows, columns: windows of the block. steps: rows and bytes from one window to the next. kernel: rows of the kernel
+    and runs per row. kernel_steps: rows from one kernel row to the next and bytes from one run to the next. run: bytes
+    of a run. pitch: bytes of a row of the image. scaled: for the tile of `tile.py`.
+    """
+
+    rows: int
+    columns: int
+    steps: tuple[int, int]
+    kernel: tuple[int, int]
+    kernel_steps: tuple[int, int]
+    run: int
+    pitch: int
+    scaled: bool
+
+    @property
+    def runs(self) -> int:
+        """Runs of a window."""
+        return self.kernel[0] * self.kernel[1]
+
+    @property
+    def whole(self) -> int:
+        """Groups of four made of whole words."""
+        return self.runs * (self.run // 4)
+
+    @property
+    def rest(self) -> int:
+        """Values that are left over."""
+        return self.runs * (self.run % 4)
+
+    @property
+    def groups(self) -> int:
+        """Groups of a window."""
+        return self.whole + (self.rest + 3) // 4
+
+    @property
+    def pixels(self) -> int:
+        """Windows of the block."""
+        return self.rows * self.columns
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Rows and bytes of the image that the block reads."""
+        return (
+            (self.rows - 1) * self.steps[0] + (self.kernel[0] - 1) * self.kernel_steps[0] + 1,
+            (self.columns - 1) * self.steps[1] + (self.kernel[1] - 1) * self.kernel_steps[1] + self.run,
+        )
+
+    def offset(self, run: int) -> int:
+        """Bytes from a window's first value to a run."""
+        row, column = divmod(run, self.kernel[1])
+        return row * self.kernel_steps[0] * self.pitch + column * self.kernel_steps[1]
+
+    @property
+    def key(self) -> str:
+        """Part of a function's name."""
+        numbers = (self.columns, *self.steps, *self.kernel, *self.kernel_steps, self.run, self.pitch)
+        return "_".join(str(number) for number in numbers) + ("_scaled" if self.scaled else "")
+
+
+def window_weights(weight: Array, run: int) -> Array:
+    """Weights int8[channels, ...] in the order of the groups: int8[channels, groups * 4], zero where nothing is."""
+    runs = weight.reshape(weight.shape[0], -1, run)
+    whole = run // 4 * 4
+    parts = [runs[:, :, :whole].reshape(len(runs), -1), runs[:, :, whole:].reshape(len(runs), -1)]
+    ordered = np.concatenate(parts, axis=1)
+    return np.pad(ordered, ((0, 0), (0, -ordered.shape[1] % 4)))
+
+
+def _scaled_pair(even: Any, odd: Any) -> Any:
+    """256 even - odd + 127: with the odd value beside it, what a byte pair of weights is multiplied with."""
+    return T.Cast("int16", T.Cast("int32", even) * 256 - T.Cast("int32", odd) + 127)
+
+
+def _group_value(image: Any, windows: Windows, first: Any, window: Any, group: Any, i: Any, j: Any) -> Any:
+    words = windows.run // 4
+    run, word = group // words, group % words
+    row = first[0] + window[0] * windows.steps[0] + run // windows.kernel[1] * windows.kernel_steps[0]
+    column = (
+        first[1] + window[1] * windows.steps[1] + run % windows.kernel[1] * windows.kernel_steps[1] + word * 4
+    )
+    if not windows.scaled:
+        return T.Cast("int16", image[row, column + j * 2 + i])
+    even, odd = image[row, column + j * 2], image[row, column + j * 2 + 1]
+    return T.if_then_else(i == 0, T.Cast("int16", odd), _scaled_pair(even, odd))
+
+
+def _rest_value(image: Any, windows: Windows, first: Any, window: Any, index: Any) -> Any:
+    length = windows.run % 4
+    run = index // length
+    row = first[0] + window[0] * windows.steps[0] + run // windows.kernel[1] * windows.kernel_steps[0]
+    column = first[1] + window[1] * windows.steps[1] + run % windows.kernel[1] * windows.kernel_steps[1]
+    return image[row, column + windows.run // 4 * 4 + index % length]
+
+
+@T.macro
+def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) -> None:
+    """Windows as int16[ceil(pixels / 2), groups, 2, 4], two of them side by side.
+
+    row, column: where the first window starts, in rows and bytes. The four values (a, b, c, d) of a group become
+    (a, c, b, d), or when scaled (b, d, 256 a - b + 127, 256 c - d + 127). Values of the last group beyond the window
+    are undefined, as is the partner of the last of an odd number of windows.
+    """
+    T.reads(image[row : row + windows.extent[0], column : column + windows.extent[1]])
+    T.writes(packed[0 : pixel_pairs(windows.pixels, windows.groups), 0 : windows.groups, 0:2, 0:4])
+    if windows.whole > 0:
+        for r, c, k, i, j in T.grid(windows.rows, windows.columns, windows.whole, 2, 2):
+            with T.sblock("pack_group"):
+                vr, vc, vk, vi, vj = T.axis.remap("SSSSS", [r, c, k, i, j])
+                packed[(vr * windows.columns + vc) // 2, vk, (vr * windows.columns + vc) % 2, vi * 2 + vj] = (
+                    _group_value(image, windows, (row, column), (vr, vc), vk, vi, vj)
+                )
+    if windows.rest > 0:
+        for r, c, k in T.grid(windows.rows, windows.columns, windows.rest):
+            with T.sblock("pack_rest"):
+                vr, vc, vk = T.axis.remap("SSS", [r, c, k])
+                packed[
+                    (vr * windows.columns + vc) // 2,
+                    windows.whole + vk // 4,
+                    (vr * windows.columns + vc) % 2,
+                    vk % 2 * 2 + vk // 2 % 2,
+                ] = T.Cast("int16", _rest_value(image, windows, (row, column), (vr, vc), vk))
+
+
+def pack_windows(windows: Windows, scope: str) -> Intrinsic:
+    """A block of windows of an image in a storage scope; see `window_stages`."""
+    micro_kernel = _pack_function(windows)
+    function, rows, groups, pitch = micro_kernel.name, windows.rows, windows.groups, windows.pitch
+    height, width = windows.extent
+    pairs = pixel_pairs(windows.pixels, groups)
+
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(s: T.handle, p: T.handle) -> None:
+            image = T.match_buffer(
+                s, (height, width), "int8", offset_factor=1, strides=[pitch, 1], scope=scope
+            )
+            packed = T.match_buffer(p, (pairs, groups, 2, 4), "int16", offset_factor=1)
+            with T.sblock("root"):
+                window_stages(image, packed, windows, 0, 0)
+
+        @T.prim_func(s_tir=True)
+        def implementation(s: T.handle, p: T.handle) -> None:
+            image = T.match_buffer(
+                s, (height, width), "int8", offset_factor=1, strides=[pitch, 1], scope=scope
+            )
+            packed = T.match_buffer(p, (pairs, groups, 2, 4), "int16", offset_factor=1)
+            with T.sblock("root"):
+                T.reads(image[0:height, 0:width])
+                T.writes(packed[0:pairs, 0:groups, 0:2, 0:4])
+                T.evaluate(
+                    T.call_extern("int32", function, image.access_ptr("r"), packed.access_ptr("w"), rows)
+                )
+
+        return description, implementation
+
+    return define(f"{function}_{rows}_{scope}", micro_kernel, build)
+
+
+def window_instructions(windows: Windows) -> float:
+    """Instructions of one call of the generated function."""
+    whole = windows.whole * (6 if windows.scaled else 4)
+    rest = windows.groups - windows.whole
+    loops = 0 if _unrolled(windows) else 3 * windows.runs
+    return 12 + windows.rows * 5 + windows.pixels * (7 + whole + 7 * rest + loops)
+
+
+def _unrolled(windows: Windows) -> bool:
+    return windows.whole * 4 <= MAX_UNROLLED and windows.offset(windows.runs - 1) + windows.run <= _MAX_OFFSET
+
+
+def _pack_function(windows: Windows) -> MicroKernel:
+    """r0 walks over windows, r1 over the target, r2 and r3 count rows and columns; r4 goes back from the end of one
+    window's target to the start of the next, alternating with r5 - r4. r9: even bytes' addend when scaled.
+    """
+    back = -16 * windows.groups
+    lines = ["push {r4-r11, lr}", *_constant("r5", back), "add r4, r5, #8"]
+    lines += ["mov r9, #0x7f007f"] if windows.scaled else []
+    finish = (
+        [
+            "uxtb16 r7, r6",
+            "sxtb16 r6, r6, ror #8",
+            "orr r7, r9, r7, lsl #8",
+            "ssub16 r7, r7, r6",
+            "strd r6, r7, [r1], #16",
+        ]
+        if windows.scaled
+        else ["sxtb16 r7, r6", "sxtb16 r8, r6, ror #8", "strd r7, r8, [r1], #16"]
+    )
+    words = windows.run // 4
+    lines += ["1:", f"mov r3, #{windows.columns}", "2:"]
+    if _unrolled(windows):
+        for run in range(windows.runs):
+            for word in range(words):
+                lines += [f"ldr r6, [r0, #{windows.offset(run) + 4 * word}]", *finish]
+    elif words:
+        step = ["ldr r6, [r10], #4", *finish]
+        lines += ["mov r10, r0", *([f"mov r11, #{windows.kernel[0]}", "3:"] if windows.kernel[0] > 1 else [])]
+        for run in range(windows.kernel[1]):
+            lines += [f"add r12, r10, #{4 * words}"]
+            lines += repeat(words, lambda: step, 4 + run % 2, lambda: ["cmp r10, r12"])
+            if run + 1 < windows.kernel[1]:
+                lines += add_immediate("r10", windows.kernel_steps[1] - 4 * words)
+        if windows.kernel[0] > 1:
+            walked = (windows.kernel[1] - 1) * windows.kernel_steps[1] + 4 * words
+            lines += add_immediate("r10", windows.kernel_steps[0] * windows.pitch - walked)
+            lines += ["subs r11, #1", "bne 3b"]
+    lines += _rest(windows)
+    lines += [
+        "add r1, r4",
+        "sub r4, r5, r4",
+        *add_immediate("r0", windows.steps[1]),
+        "subs r3, #1",
+        "bne 2b",
+        *add_immediate("r0", windows.steps[0] * windows.pitch - windows.columns * windows.steps[1]),
+        "subs r2, #1",
+        "bne 1b",
+        "pop {r4-r11, pc}",
+    ]
+    name = f"tinyml_dsp_windows_{windows.key}"
+    return naked_function(name, "const int8_t *image, int16_t *packed, int32_t rows", lines)
+
+
+def _constant(register: str, value: int) -> list[str]:
+    low, high = value & 0xFFFF, value >> 16 & 0xFFFF
+    return [f"movw {register}, #{low}", *([f"movt {register}, #{high}"] if high else [])]
+
+
+def _rest(windows: Windows) -> list[str]:
+    """Groups of single bytes; r12 is the base of those beyond the reach of an offset."""
+    length = windows.run % 4
+    lines: list[str] = []
+    base, position = "r0", 0
+    registers = ("r6", "r7", "r8", "r10")
+    for first in range(0, windows.rest, 4):
+        group = range(first, min(first + 4, windows.rest))
+        for register, index in zip(registers, group, strict=False):
+            offset = windows.offset(index // length) + windows.run // 4 * 4 + index % length - position
+            if offset > _MAX_OFFSET:
+                lines += [f"mov r12, {base}"] if base == "r0" else []
+                lines += add_immediate("r12", offset)
+                base, position, offset = "r12", position + offset, 0
+            lines.append(f"ldrsb {register}, [{base}, #{offset}]")
+        even, odd = "r6", "r7" if len(group) > 1 else "r6"
+        if len(group) > 2:
+            lines.append("pkhbt r6, r6, r8, lsl #16")
+        if len(group) > 3:
+            lines.append("pkhbt r7, r7, r10, lsl #16")
+        lines.append(f"strd {even}, {odd}, [r1], #16")
+    return lines
+
+
+@T.macro
+def copy_stage(image: Any, band: Any, extent: Any, source: Any, target: Any) -> None:
+    """Rows and bytes of an image into a band with borders; source and target: first row and byte of each."""
+    T.reads(image[source[0] : source[0] + extent[0], source[1] : source[1] + extent[1]])
+    T.writes(band[target[0] : target[0] + extent[0], target[1] : target[1] + extent[1]])
+    for r, i in T.grid(extent[0], extent[1]):
+        with T.sblock("copy_value"):
+            vr, vi = T.axis.remap("SS", [r, i])
+            band[target[0] + vr, target[1] + vi] = image[source[0] + vr, source[1] + vi]
+
+
+def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intrinsic:
+    """Rows of some bytes; see `copy_stage`."""
+    micro_kernel = _copy_function(length, image_pitch, band_pitch)
+    function = micro_kernel.name
+
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(s: T.handle, b: T.handle) -> None:
+            image = T.match_buffer(s, (rows, length), "int8", offset_factor=1, strides=[image_pitch, 1])
+            band = T.match_buffer(
+                b, (rows, length), "int8", offset_factor=1, strides=[band_pitch, 1], scope=BAND_SCOPE
+            )
+            with T.sblock("root"):
+                copy_stage(image, band, (rows, length), (0, 0), (0, 0))
+
+        @T.prim_func(s_tir=True)
+        def implementation(s: T.handle, b: T.handle) -> None:
+            image = T.match_buffer(s, (rows, length), "int8", offset_factor=1, strides=[image_pitch, 1])
+            band = T.match_buffer(
+                b, (rows, length), "int8", offset_factor=1, strides=[band_pitch, 1], scope=BAND_SCOPE
+            )
+            with T.sblock("root"):
+                T.reads(image[0:rows, 0:length])
+                T.writes(band[0:rows, 0:length])
+                T.evaluate(
+                    T.call_extern("int32", function, image.access_ptr("r"), band.access_ptr("w"), rows)
+                )
+
+        return description, implementation
+
+    return define(f"{function}_{rows}", micro_kernel, build)
+
+
+def _copy_function(length: int, image_pitch: int, band_pitch: int) -> MicroKernel:
+    words, rest = length // 4, length % 4
+    step = ["ldr r3, [r0], #4", "str r3, [r1], #4"]
+    lines = ["push {r4, lr}", "1:", *(add_end("r4", "r0", 4 * words) if words else [])]
+    lines += repeat(words, lambda: step, 2, lambda: ["cmp r0, r4"], longest=32)
+    lines += [line for _ in range(rest) for line in ("ldrb r3, [r0], #1", "strb r3, [r1], #1")]
+    lines += [*add_immediate("r0", image_pitch - length), *add_immediate("r1", band_pitch - length)]
+    lines += ["subs r2, #1", "bne 1b", "pop {r4, pc}"]
+    name = f"tinyml_dsp_copy_{length}_{image_pitch}_{band_pitch}"
+    return naked_function(name, "const int8_t *image, int8_t *band, int32_t rows", lines)
+
+
+@T.macro
+def blank_stage(band: Any, rows: Any, pitch: Any, value: Any) -> None:
+    """All of a band becomes `value`."""
+    T.reads()
+    T.writes(band[0:rows, 0:pitch])
+    for r, i in T.grid(rows, pitch):
+        with T.sblock("blank_value"):
+            vr, vi = T.axis.remap("SS", [r, i])
+            band[vr, vi] = T.int8(value)
+
+
+def blank_band(rows: int, pitch: int, value: int, fill: MicroKernel) -> Intrinsic:
+    """Fill a band; see `blank_stage`. The band's size is a multiple of four."""
+    words, function = rows * pitch // 4, fill.name
+    pattern = (value & 0xFF) * 0x01010101
+    pattern -= (pattern >> 31) << 32
+
+    def build() -> tuple[Any, Any]:
+        @T.prim_func(s_tir=True)
+        def description(b: T.handle) -> None:
+            band = T.match_buffer(b, (rows, pitch), "int8", offset_factor=1, scope=BAND_SCOPE)
+            with T.sblock("root"):
+                blank_stage(band, rows, pitch, value)
+
+        @T.prim_func(s_tir=True)
+        def implementation(b: T.handle) -> None:
+            band = T.match_buffer(b, (rows, pitch), "int8", offset_factor=1, scope=BAND_SCOPE)
+            with T.sblock("root"):
+                T.reads()
+                T.writes(band[0:rows, 0:pitch])
+                T.evaluate(T.call_extern("int32", function, band.access_ptr("w"), pattern, words))
+
+        return description, implementation
+
+    return define(f"{function}_{rows}_{pitch}_{value}_bytes", fill, build)
