@@ -22,6 +22,7 @@ from . import (
     depthwise_rvv,
     depthwise_strip,
     im2col,
+    im2col_mve,
     plain,
     pointwise,
     pointwise_mve,
@@ -30,6 +31,7 @@ from . import (
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    im2col_mve.schedule_im2col,
     depthwise_mve.schedule_depthwise_planes,
     conv2d_mve.schedule_rows,
     pointwise_mve.schedule_pointwise,

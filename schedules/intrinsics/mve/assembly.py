@@ -62,12 +62,14 @@ def load_constant(target: str, value: int) -> list[str]:
 class Cursor:
     """An address register walking over a tile: loads at byte offsets from the tile's start.
 
-    The register stands `position` bytes after the start; offsets out of an instruction's reach move it.
+    The register stands `position` bytes after the start; offsets out of an instruction's reach move it as far as
+    lower offsets, or higher ones when the tile is read upwards, stay within reach.
     """
 
-    def __init__(self, register: str, position: int = 0) -> None:
+    def __init__(self, register: str, position: int = 0, *, downwards: bool = True) -> None:
         self.register = register
         self.position = position
+        self._downwards = downwards
 
     def load(self, vector: str, offset: int, *, aligned: bool) -> list[str]:
         """Load 16 bytes at `offset`; `aligned` to words."""
@@ -101,10 +103,16 @@ class Cursor:
         step, self.position = position - self.position, position
         return add_constant(self.register, step)
 
+    def store(self, vector: str, offset: int) -> list[str]:
+        """Store 16 bytes at `offset`."""
+        moves = self._reach(offset, False)
+        return [*moves, f"vstrb.8 {vector}, [{self.register}, #{offset - self.position}]"]
+
     def _reach(self, offset: int, aligned: bool) -> list[str]:
-        """Move the register when `offset` is out of reach, so that lower ones are within: tiles are read downwards."""
         reach = WORD_RANGE if aligned else BYTE_RANGE
-        return [] if abs(offset - self.position) <= reach else self.move(offset - reach)
+        if abs(offset - self.position) <= reach:
+            return []
+        return self.move(offset - reach if self._downwards else offset + reach)
 
 
 def _load(aligned: bool) -> str:

@@ -1,0 +1,219 @@
+"""Convolution on Arm MVE by im2col: the windows of some output rows side by side in scratch, then strips over them.
+
+For windows of few channels, whose kernel rows are too short to fill vectors, and for images narrower than a tile: the
+pixels of several output rows make one strip.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T  # noqa: N812
+
+from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
+from .intrinsics.mve.copy import COPY, FILL
+from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
+from .intrinsics.mve.strip import TILE, VECTOR, Strip
+from .kernel import Kernel, Problem
+from .requantize_mve import Epilogue, epilogue_of
+from .strip_mve import (
+    pack_weights,
+    packed_shape,
+    register_strip,
+    strip_instructions,
+    strip_kernels,
+    strip_stages,
+)
+from .tensorize_mve import tensorizable
+
+# Scratch that a layer should take, and must not exceed.
+SCRATCH = 2600
+MAX_SCRATCH = 5000
+
+
+def schedule_im2col(problem: Problem) -> Kernel | None:
+    """Schedule conv2d by im2col; None for images of less than four outputs and for too much scratch."""
+    if problem.operator != "conv2d" or "mve" not in problem.features:
+        return None
+    _, height, width, channels = problem.output_shape
+    epilogue = epilogue_of(problem) if channels > 1 else None
+    if epilogue is None:
+        return None
+    # Step 1. How many output rows at a time: what costs least within the scratch.
+    windows = _windows(problem, band_of(problem, 2 if height > 1 else 1))
+    strip = Strip(1, windows.depth, 0, windows.pitch, overrun=True, requantization=epilogue.how)
+    choices: list[tuple[bool, float, int]] = []
+    for rows in range(1, height + 1):
+        band = band_of(problem, rows)
+        size = band.nbytes + _copied(windows, rows * width)
+        if rows * width < TILE or size > MAX_SCRATCH:
+            continue
+        bands = -(-height // rows)
+        cost = band.instructions(bands) + bands * (
+            rows * im2col_instructions(_windows(problem, band), width)
+            + -(-channels // 2) * strip_instructions(strip, rows * width)
+        )
+        choices.append((size > SCRATCH, cost, rows))
+    if not choices:
+        return None
+    _, cost, rows = min(choices)
+    band = band_of(problem, rows)
+    windows = _windows(problem, band)
+    # Step 2. Loops over bands, over the rows of a band, and over pairs of channels.
+    sch = tensorizable(_function(problem, strip, band, windows, rows, epilogue))
+    sch.tensorize(sch.get_sblock("window"), _register_windows(windows, width, band.pitch))
+    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, rows * width, epilogue))
+    tensorize_band(sch, band)
+    return Kernel(
+        rule="mve im2col",
+        function=sch.mod["main"],
+        constants={"weight": pack_weights(problem.constants["weight"], strip), "table": epilogue.pairs()},
+        instructions=cost,
+        micro_kernels=(*strip_kernels(strip), COPY, FILL, im2col_kernel(windows)),
+    )
+
+
+def _copied(windows: Windows, pixels: int) -> int:
+    """Bytes of the copied windows, with what the last segment writes too much."""
+    return pixels * windows.pitch + VECTOR
+
+
+def _windows(problem: Problem, band: Band) -> Windows:
+    _, kernel_h, kernel_w, depth = problem.shapes["weight"]
+    dilation_h, dilation_w = problem.attrs["dilation"]
+    apart = dilation_w > 1
+    return Windows(
+        rows=kernel_h,
+        row_distance=dilation_h // band.spread * band.pitch,
+        columns=kernel_w if apart else 1,
+        column_distance=dilation_w * depth,
+        segment=depth if apart else kernel_w * depth,
+        step=problem.attrs["strides"][1] * depth,
+        pitch=-(-kernel_h * kernel_w * depth // 4) * 4,
+    )
+
+
+def _source_row(windows: Windows, pitch: int, tap: Any) -> Any:
+    return tap // (windows.columns * windows.segment) * (windows.row_distance // pitch)
+
+
+def _source_column(windows: Windows, tap: Any) -> Any:
+    column = tap % (windows.columns * windows.segment)
+    return column // windows.segment * windows.column_distance + column % windows.segment
+
+
+@T.macro
+def window_stage(
+    target: Any, source: Any, windows: Any, width: Any, pitch: Any, rows: Any, span: Any, offsets: Any
+) -> None:
+    """target[0, start + x * pitch + k] = tap k of window x; offsets: start in the target, row of the source."""
+    T.reads(source[offsets[1] : offsets[1] + rows, 0:span])
+    T.writes(target[0:1, offsets[0] : offsets[0] + (width - 1) * windows.pitch + windows.depth])
+    for x, k in T.grid(width, windows.depth):
+        with T.sblock("window_value"):
+            vx, vk = T.axis.remap("SS", [x, k])
+            target[0, offsets[0] + vx * windows.pitch + vk] = source[
+                offsets[1] + _source_row(windows, pitch, vk), vx * windows.step + _source_column(windows, vk)
+            ]
+
+
+def _extent(windows: Windows, width: int, pitch: int) -> tuple[int, int]:
+    """Rows and columns of the band that the windows of one output row touch."""
+    rows = (windows.rows - 1) * (windows.row_distance // pitch) + 1
+    columns = (windows.columns - 1) * windows.column_distance + windows.segment
+    return rows, (width - 1) * windows.step + columns
+
+
+def _register_windows(windows: Windows, width: int, pitch: int) -> str:
+    rows, span = _extent(windows, width, pitch)
+    size = (width - 1) * windows.pitch + windows.depth
+
+    def make(computes: bool) -> Any:
+        @T.prim_func(s_tir=True)
+        def copy(source_handle: T.handle, target_handle: T.handle) -> None:
+            source = T.match_buffer(
+                source_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1]
+            )
+            target = T.match_buffer(target_handle, (1, size), "int8", offset_factor=1, strides=[T.int32(), 1])
+            with T.sblock("root"):
+                if computes:
+                    window_stage(target, source, windows, width, pitch, rows, span, (0, 0))
+                else:
+                    T.reads(source[0:rows, 0:span])
+                    T.writes(target[0:1, 0:size])
+                    T.evaluate(
+                        T.call_extern(
+                            "int32", windows.name, source.access_ptr("r"), target.access_ptr("w"), width
+                        )
+                    )
+
+        return copy
+
+    name = f"{windows.name}_of_{width}_row{pitch}"
+    TensorIntrin.register(name, make(True), make(False), override=True)
+    return name
+
+
+def _function(
+    problem: Problem, strip: Strip, band: Band, windows: Windows, rows: int, epilogue: Epilogue
+) -> Any:
+    _, input_height, _, _ = problem.shapes["data"]
+    _, height, width, channels = problem.output_shape
+    pairs, constants = -(-channels // 2), len(epilogue.how.table_rows)
+    bands, pixels = -(-height // rows), rows * width
+    weight_shape = packed_shape(strip, channels)
+    finish = epilogue.expression()
+    copied = _copied(windows, pixels)
+    window_rows, span = _extent(windows, width, band.pitch)
+    stride = problem.attrs["strides"][0]
+
+    @T.prim_func(s_tir=True)
+    def main(
+        data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
+    ) -> None:
+        data = T.match_buffer(data_handle, (input_height, band.inner), "int8")
+        weight = T.match_buffer(weight_handle, weight_shape, "int8")
+        table = T.match_buffer(table_handle, (pairs, constants, 2), "int32")
+        output = T.match_buffer(output_handle, (height * width, channels), "int8")
+        sums = T.sblock_alloc_buffer((pixels, 2), "int32")
+        padded = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
+        matrix = T.sblock_alloc_buffer((1, copied), "int8")
+        border_stage(padded, band)
+        for b in range(bands):
+            band_stages(data, padded, band, bands, b)
+            for r in range(rows):
+                with T.sblock("window"):
+                    vr = T.axis.spatial(rows, r)
+                    window_stage(
+                        matrix,
+                        padded,
+                        windows,
+                        width,
+                        band.pitch,
+                        window_rows,
+                        span,
+                        (vr * (width * windows.pitch), vr * stride),
+                    )
+            for n in range(pairs):
+                with T.sblock("strip"):
+                    vn, vb = T.axis.remap("SS", [n, b])
+                    strip_stages(
+                        matrix,
+                        weight,
+                        table,
+                        sums,
+                        output,
+                        strip,
+                        pixels,
+                        (
+                            0,
+                            0,
+                            T.min(vn * 2, channels - 2),
+                            vn,
+                            T.min(vb * rows, height - rows) * width,
+                        ),
+                        finish,
+                    )
+
+    return main
