@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import (
     add,
+    add_rvv,
     conv2d_dsp,
     conv2d_mve,
     conv2d_pixels_rvv,
@@ -50,6 +51,7 @@ RULES: tuple[Rule, ...] = (
     depthwise_rvv.schedule_depthwise_rvv,
     dense_rvv.schedule_dense_rvv,
     quantize_rvv.schedule_quantize_rvv,
+    add_rvv.schedule_add_rvv,
 )
 
 
