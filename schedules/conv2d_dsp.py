@@ -76,14 +76,16 @@ class _Blocks:
 
 
 def schedule_conv2d_dsp(problem: Problem) -> Kernel | None:
-    """Schedule conv2d of one image; None when two pixels and two channels' weights exceed the scratch."""
-    if problem.operator != "conv2d" or "dsp" not in problem.features:
+    """Schedule conv2d of one image and dense layers of several rows; None when two pixels exceed the scratch."""
+    if problem.operator not in ("conv2d", "dense") or "dsp" not in problem.features:
         return None
-    channels = problem.output_shape[3]
-    if "weight" not in problem.constants or problem.output_shape[0] != 1 or not 2 <= channels <= MAX_CHANNELS:
+    channels = problem.output_shape[-1]
+    if "weight" not in problem.constants or not 2 <= channels <= MAX_CHANNELS:
         return None
     # Step 1. The cheapest product and division into blocks that fit.
     geometry = _geometry(problem)
+    if geometry is None:
+        return None
     products = [STRIPS, PLAIN_TILES, *([SCALED_TILES] if _fits_24_bits(problem) else [])]
     options = [
         (_cost(geometry, blocks, channels), index, blocks)
@@ -153,7 +155,14 @@ def _pair_weights(weight: Array, first: list[int]) -> Array:
     return np.ascontiguousarray(pairs.reshape(len(first), 2, -1, 4).transpose(0, 2, 1, 3))
 
 
-def _geometry(problem: Problem) -> _Geometry:
+def _geometry(problem: Problem) -> _Geometry | None:
+    """The problem as one image; a dense layer is a pointwise convolution of its rows. None for several images."""
+    if problem.operator == "dense":
+        channels, depth = problem.shapes["weight"]
+        rows = problem.outputs // channels
+        return _Geometry((1, rows, depth), (1, rows), (1, 1), (1, 1), (1, 1), (0, 0), False)
+    if problem.output_shape[0] != 1:
+        return None
     attrs = problem.attrs
     _, height, width, depth = problem.shapes["data"]
     kernel_h, kernel_w = problem.shapes["weight"][1:3]

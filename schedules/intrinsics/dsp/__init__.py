@@ -8,6 +8,16 @@ SXTB16 each delivers; activations and weights share this order, so their product
 from __future__ import annotations
 
 from .assembly import Intrinsic, schedule
+from .dense import (
+    DENSE_CALL_INSTRUCTIONS,
+    ROWS,
+    dense_rows,
+    dense_stages,
+    pack_vector,
+    vector_groups,
+    vector_instructions,
+    vector_stage,
+)
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .epilogue import Epilogue, epilogue_of
 from .matrix import matrix_strip, strip_stages
@@ -39,7 +49,9 @@ from .windows import (
 __all__ = [
     "BAND_SCOPE",
     "CALL_INSTRUCTIONS",
+    "DENSE_CALL_INSTRUCTIONS",
     "MAX_SUM",
+    "ROWS",
     "Epilogue",
     "Intrinsic",
     "Planes",
@@ -49,6 +61,8 @@ __all__ = [
     "blank_stage",
     "copy_rows",
     "copy_stage",
+    "dense_rows",
+    "dense_stages",
     "depthwise_plane",
     "epilogue_of",
     "expand_stage",
@@ -59,6 +73,7 @@ __all__ = [
     "matrix_strip",
     "matrix_tile",
     "pack_scaled",
+    "pack_vector",
     "pack_windows",
     "pixel_pairs",
     "plane_instructions",
@@ -71,6 +86,9 @@ __all__ = [
     "split_stage",
     "strip_stages",
     "tile_stages",
+    "vector_groups",
+    "vector_instructions",
+    "vector_stage",
     "weight_groups",
     "window_instructions",
     "window_stages",

@@ -16,7 +16,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
 from .assembly import MAX_ADDEND, Intrinsic, add_immediate, define, naked_function
-from .epilogue import Epilogue
+from .epilogue import AWAY, Epilogue
 from .planes import MAX_PAIR_OFFSET, Planes
 
 _REGISTERS = [*(f"r{number}" for number in range(1, 13)), "lr"]
@@ -116,11 +116,13 @@ class Tiling:
     rest: int
 
 
-def max_width(window: Window) -> int:
+def max_width(window: Window, epilogue: Epilogue) -> int:
     """Outputs of a tile: one accumulator each beside the weights, two words of data and the plane's pointer."""
     words = max(len(segment.words) for segment in _segments(window))
+    # The epilogue's four operands, and two more registers, lie where weights and data were.
+    words = max(words, 4 if epilogue.form == AWAY else 2)
     reach = 1 + MAX_ADDEND // window.channels
-    return max(1, min(len(_REGISTERS) - max(words, 2) - 2, reach))
+    return max(1, min(len(_REGISTERS) - words - 2, reach))
 
 
 def tile_instructions(window: Window, width: int, start: int) -> int:
@@ -136,7 +138,7 @@ def tile_instructions(window: Window, width: int, start: int) -> int:
 def tiling(window: Window, epilogue: Epilogue) -> Tiling:
     """The cheapest division of a row into tiles."""
     options = []
-    for width in range(1, min(max_width(window), window.columns) + 1):
+    for width in range(1, min(max_width(window, epilogue), window.columns) + 1):
         count, rest = divmod(window.columns, width)
         if count > 1 and width * window.strides[1] % 2:
             continue
@@ -398,12 +400,12 @@ def _tile(
                     lines.append(f"smla{side}{half} {sums[x]}, {operand}, {weights[index]}, {addend}")
     multiplier, last, shift, output = free[:4]
     lines.append(f"ldrd {multiplier}, {last}, [sp, #{frame.multiplier}]")
-    if epilogue.exact and epilogue.shift is None:
+    if epilogue.has_shifts and epilogue.shift is None:
         lines.append(f"ldrd {shift}, {output}, [sp, #{frame.shift}]")
     else:
         lines.append(f"ldr {output}, [sp, #{frame.output}]")
     for x, register in enumerate(sums):
-        lines += epilogue.requantize(register, multiplier, last, shift)
+        lines += epilogue.requantize(register, multiplier, last, shift, free=(free[-2], free[-1]))
         lines.append(f"strb {register}, [{output}, #{x * window.channels}]")
     return [
         *lines,
@@ -440,7 +442,7 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         f"str r3, [sp, #{frame.output}]",
         f"str r4, [sp, #{frame.bias}]",
     ]
-    if epilogue.exact:
+    if epilogue.has_shifts:
         lines += [f"str r6, [sp, #{frame.shift}]"] if epilogue.shift is None else []
         lines += [*epilogue.addend("r7", "r6"), "mov r6, r7"]
     lines += [f"strd r5, r6, [sp, #{frame.multiplier}]"]

@@ -13,7 +13,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, define, naked_function, repeat
-from .epilogue import Epilogue
+from .epilogue import AWAY, Epilogue
 from .scratch import pixel_pairs, weight_groups
 
 # Instructions per strip and per tile beside reduction and requantisation, as generated below.
@@ -131,7 +131,7 @@ def _strip_function(groups: int, channels: int, epilogue: Epilogue, odd: int) ->
     """r0 walks over pixels, r1 over weights. The frame, upwards from the stack pointer, is what each part of a tile
     loads at once: the epilogue's registers, then weights and biases, then the end of the weights.
     """
-    if not epilogue.exact:
+    if not epilogue.has_shifts:
         prepare, last, shift, out, end = [], ("r8", "r9"), ("", ""), "r10", "r11"
     elif epilogue.shift is not None:
         addend = (2 * epilogue.zero_point + 1) << (epilogue.shift - 1)
@@ -159,13 +159,14 @@ def _strip_function(groups: int, channels: int, epilogue: Epilogue, odd: int) ->
     until = [f"ldr r6, [sp, #{4 * (words + 5)}]", "cmp r1, r6"]
 
     def finish(accumulators: tuple[int, ...]) -> list[str]:
-        return [
-            line
-            for position, number in enumerate(accumulators)
-            for line in epilogue.requantize(
-                f"r{number}", f"r{6 + position % 2}", last[position % 2], shift[position % 2]
+        lines = []
+        for position, number in enumerate(accumulators):
+            side = position % 2
+            lines += epilogue.requantize(
+                f"r{number}", f"r{6 + side}", last[side], shift[side], free=("r1", end)
             )
-        ]
+        # The end was free for a moment.
+        return [*lines, f"ldr {end}, [sp, #{4 * (words - 1)}]"] if epilogue.form == AWAY else lines
 
     advance = (
         [f"strb r2, [{out}], #{2 * channels}"]

@@ -194,12 +194,12 @@ def _tile_function(groups: int, channels: int, epilogue: Epilogue, scaled: bool)
         *(f"asr r{number}, r{number}, #8" for number in (2, 3, 4, 5) if scaled),
     ]
     last, shift = ("r10", "r11"), ("", "")
-    if epilogue.exact:
+    if epilogue.has_shifts:
         lines += [*epilogue.addend("r12", "r10"), *epilogue.addend("lr", "r11")]
         last, shift = ("r12", "lr"), ("r10", "r11")
     for number in (2, 3, 4, 5):
         side = number % 2
-        lines += epilogue.requantize(f"r{number}", f"r{8 + side}", last[side], shift[side])
+        lines += epilogue.requantize(f"r{number}", f"r{8 + side}", last[side], shift[side], free=("r6", "r7"))
     lines += [
         "strb r2, [r1]",
         "strb r3, [r1, #1]",
