@@ -16,6 +16,7 @@ from . import (
     convolution,
     dense,
     dense_dsp,
+    dense_mve,
     dense_rvv,
     dense_scalar,
     depthwise,
@@ -33,6 +34,7 @@ from . import (
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    dense_mve.schedule_dense_mve,
     im2col_mve.schedule_im2col,
     depthwise_mve.schedule_depthwise_planes,
     conv2d_mve.schedule_rows,

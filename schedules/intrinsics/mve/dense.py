@@ -1,0 +1,127 @@
+"""One row times a matrix: eight outputs at a time, each input vector loaded once for all of them.
+
+The weights lie in the order in which they are read: for each group of eight channels, for each vector of sixteen taps,
+one vector per channel; what is left of a row follows as so many bytes per channel and is read under a predicate. Even
+channels end in the first vector of accumulators and odd ones in the second, so that narrowing puts them in order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ...kernel import MicroKernel
+from .assembly import ACCUMULATOR_LIST, ACCUMULATORS, SAVED_BYTES, function, restore, save
+from .epilogue import Requantization, narrow
+from .strip import VECTOR
+
+GROUP = 8
+_PARAMETERS = (
+    "const int8_t *data",
+    "const int8_t *weight",
+    "const int32_t *table",
+    "int8_t *output",
+    "int32_t groups",
+    "int32_t vectors",
+    "int32_t zero_point",
+)
+# Stack after the accumulators: the row.
+_DATA = 32
+_STACK = 36
+
+
+@dataclass(frozen=True)
+class Dense:
+    """Shape of a tile. channels: per group, at most GROUP. vectors: whole ones of a row; tail: bytes after them."""
+
+    channels: int
+    vectors: int
+    tail: int
+    requantization: Requantization
+
+    @property
+    def unroll(self) -> int:
+        """Vectors per iteration."""
+        return next(factor for factor in (4, 2, 1) if self.vectors % factor == 0) if self.vectors else 0
+
+    @property
+    def name(self) -> str:
+        """Name of the micro-kernel."""
+        shape = f"{self.channels}_by{self.unroll}_tail{self.tail}"
+        return f"tinyml_mve_dense_{shape}_{self.requantization.name}"
+
+    @property
+    def depth(self) -> int:
+        """Taps of one output."""
+        return self.vectors * VECTOR + self.tail
+
+
+def register_of(channel: int) -> int:
+    """Place of a channel among the accumulators; also works on TensorIR expressions."""
+    return channel // 2 + channel % 2 * (GROUP // 2)
+
+
+def dense_kernel(tile: Dense) -> MicroKernel:
+    """Micro-kernel; table int32[groups][rows of the requantisation][8 accumulators], `vectors` whole ones of a row."""
+    arguments = _STACK + SAVED_BYTES
+    code = [*save(_STACK), f"str r0, [sp, #{_DATA}]", "mov r5, r2", "mov r7, r3", "mov r3, r1"]
+    code += [f"ldr r9, [sp, #{arguments}]", f"ldr r0, [sp, #{arguments + 8}]", "vdup.16 q7, r0"]
+    code += _mask((1 << tile.tail) - 1) if tile.tail and tile.channels == GROUP else []
+    code += ["1:", *_products(tile, arguments), *_finish(tile), "subs r9, r9, #1", "bne 1b"]
+    return function(tile.name, _PARAMETERS, [*code, *restore(_STACK)])
+
+
+def dense_instructions(tile: Dense, groups: int) -> float:
+    """Instructions of one call, the call included."""
+    per_vector = 1 + 2 * tile.channels
+    turns = tile.vectors // tile.unroll if tile.unroll else 0
+    body = len(_products(tile, 0)) - (tile.unroll * per_vector + 2 if tile.unroll else 0)
+    return 30 + groups * (body + len(_finish(tile)) + 2 + turns * (tile.unroll * per_vector + 2))
+
+
+def _mask(mask: int) -> list[str]:
+    return [f"movw r11, #{mask}", "vmsr p0, r11"]
+
+
+def _products(tile: Dense, arguments: int) -> list[str]:
+    code = [f"ldm r5, {ACCUMULATOR_LIST}", f"ldr r1, [sp, #{_DATA}]"]
+    if tile.unroll:
+        code += [f"ldr r11, [sp, #{arguments + 4}]", "2:"]
+        for _ in range(tile.unroll):
+            code.append("vldrb.u8 q0, [r1], #16")
+            for channel in range(tile.channels):
+                code += [
+                    "vldrb.u8 q1, [r3], #16",
+                    f"vmladava.s8 {ACCUMULATORS[register_of(channel)]}, q0, q1",
+                ]
+        code += [f"subs r11, r11, #{tile.unroll}", "bne 2b"]
+    if tile.tail:
+        code += _mask((1 << tile.tail) - 1) if tile.channels < GROUP else []
+        code += ["vpst", "vldrbt.u8 q0, [r1]"]
+        for channel in range(tile.channels):
+            code += ["vpst", f"vldrbt.u8 q1, [r3], #{tile.tail}"]
+            code.append(f"vmladava.s8 {ACCUMULATORS[register_of(channel)]}, q0, q1")
+    return code
+
+
+def _finish(tile: Dense) -> list[str]:
+    how = tile.requantization
+    size = 4 * GROUP
+    code = [f"stm sp, {ACCUMULATOR_LIST}", "vldrw.u32 q0, [sp]", "vldrw.u32 q1, [sp, #16]"]
+
+    def with_constants(row: str, operation: str) -> None:
+        offset = how.table_rows.index(row) * size
+        for half in range(2):
+            code.append(f"vldrw.u32 q{2 + half}, [r5, #{offset + 16 * half}]")
+            code.append(f"{operation} q{half}, q{half}, q{2 + half}")
+
+    with_constants("multiplier", "vqrdmulh.s32")
+    if how.kind == "sign":
+        for half in range(2):
+            code += [f"vshr.s32 q2, q{half}, #31", f"vadd.i32 q{half}, q{half}, q2"]
+    if how.kind == "fit":
+        with_constants("addend", "vadd.i32")
+    with_constants("shift", "vshl.s32" if how.kind == "fit" else "vrshl.s32")
+    code += [*narrow(how, "q0", "q1", "q2", "q7"), f"adds r5, #{len(how.table_rows) * size}"]
+    if tile.channels == GROUP:
+        return [*code, "vstrb.16 q0, [r7], #8"]
+    return [*code, *_mask((1 << 2 * tile.channels) - 1), "vpst", "vstrbt.16 q0, [r7]"]
