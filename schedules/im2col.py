@@ -96,13 +96,13 @@ class Windows:
             return by_tap
         return {"run": self.run} | (by_tap if any(self.padding) else {})
 
-    def emit(self, data: Any, patches: Any, first: Any) -> None:
-        """Copy the windows of the pixels from `first` on, one row of the kernel at a time."""
+    def emit(self, data: Any, patches: Any, first: Any, count: int, suffix: str) -> None:
+        """Copy the windows of `count` pixels from `first` on, one row of the kernel at a time."""
         _, height, width, channels = self.shape
         rows, columns = self.output
         kernel_h, kernel_w = self.kernel
         span = kernel_w * channels
-        with T.grid(int(patches.shape[0]), kernel_h) as (i, ky):
+        with T.grid(count, kernel_h) as (i, ky):
             pixel = first + i
             image, y, x = pixel // (rows * columns), pixel // columns % rows, pixel % columns
             top = y * self.strides[0] + ky * self.dilation[0] - self.padding[0]
@@ -114,13 +114,13 @@ class Windows:
                     column = left + kx * self.dilation[1]
                     place = (i, (ky * kernel_w + kx) * channels)
                     if not any(self.padding):
-                        self._copy("tap", patches, place, data, row, column)
+                        self._copy("tap", suffix, patches, place, data, row, column)
                         return
                     inside = tirx.all(top >= 0, top < height, column >= 0, column < width)
                     with T.If(inside):
                         with T.Then():
-                            self._copy("tap", patches, place, data, row, column)
-                        with T.Else(), T.sblock("outside"):
+                            self._copy("tap", suffix, patches, place, data, row, column)
+                        with T.Else(), T.sblock(f"outside{suffix}"):
                             vi, vk = (
                                 T.axis.spatial(patches.shape[0], i),
                                 T.axis.spatial(patches.shape[1], place[1]),
@@ -130,20 +130,20 @@ class Windows:
             if self.dilation[1] != 1:
                 by_tap()
             elif not any(self.padding):
-                self._copy("run", patches, (i, ky * span), data, row, left)
+                self._copy("run", suffix, patches, (i, ky * span), data, row, left)
             else:
                 with T.If(tirx.all(top >= 0, top < height, left >= 0, left <= width - kernel_w)):
                     with T.Then():
-                        self._copy("run", patches, (i, ky * span), data, row, left)
+                        self._copy("run", suffix, patches, (i, ky * span), data, row, left)
                     with T.Else():
                         by_tap()
 
     def _copy(
-        self, name: str, patches: Any, place: tuple[Any, Any], data: Any, row: Any, column: Any
+        self, name: str, suffix: str, patches: Any, place: tuple[Any, Any], data: Any, row: Any, column: Any
     ) -> None:
         channels = self.shape[-1]
         copy = self.run if name == "run" else self.tap
-        with T.sblock(name):
+        with T.sblock(name + suffix):
             vi, vk = (T.axis.spatial(extent, at) for extent, at in zip(patches.shape, place, strict=True))
             vy, vx = T.axis.spatial(data.shape[0], row), T.axis.spatial(data.shape[1], column * channels)
             copy.block(patches, (vi, vk), data, (vy, vx))

@@ -1,12 +1,14 @@
 """What the scalar schedules of pointwise convolution, convolution and dense share: tiles, packing, constants.
 
 All three are a product of a matrix of activations with one of weights, done in register tiles of pixels x channels.
-The last tile of an axis overlaps the one before it, so every tile is full; outputs in the overlap are computed twice.
+What is left of an axis after its last whole tile gets a smaller tile of its own.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -52,8 +54,29 @@ class Gather(Protocol):
     @property
     def instructions_per_row(self) -> float: ...
 
-    def emit(self, data: Any, patches: Any, first: Any) -> None:
-        """Emit TensorIR that fills int8[rows, depth] `patches` with the rows from `first` on."""
+    def emit(self, data: Any, patches: Any, first: Any, count: int, suffix: str) -> None:
+        """Emit TensorIR that fills int8[rows, depth] `patches` with `count` rows from `first` on.
+
+        suffix: ends the names of the blocks, which are those of `intrinsics` otherwise.
+        """
+
+
+@dataclass(frozen=True)
+class Band:
+    """Equal parts of an axis: `count` of `size` elements from `first` on."""
+
+    first: int
+    size: int
+    count: int
+
+
+def bands(extent: int, size: int) -> list[Band]:
+    """Whole tiles of an axis, then the rest."""
+    whole, rest = divmod(extent, size)
+    return [
+        *([Band(0, size, whole)] if whole else []),
+        *([Band(extent - rest, rest, 1)] if rest else []),
+    ]
 
 
 def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization | None:
@@ -67,46 +90,114 @@ def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization 
     return choose(problem.constants, problem.attrs, limits)
 
 
-def tile_for(pixels: int, channels: int, depth: int, attrs: Mapping[str, Any], finer: int) -> MatrixTile:
-    """Largest useful register tile of a product of [pixels, depth] with [depth, channels]."""
-    rows = min(4, pixels)
-    return MatrixTile(
-        pixels=rows,
-        channels=min(4 if rows > 2 else 8 if rows > 1 else 16, channels),
-        depth=depth,
-        pitch=depth,
-        output_pitch=channels,
-        clamp_min=attrs["clamp_min"],
-        clamp_max=attrs["clamp_max"],
-        finer=finer,
-    )
+@dataclass(frozen=True)
+class Product:
+    """A product of matrices, [rows, depth] by [depth, channels], in tiles."""
 
+    rows: int
+    channels: int
+    depth: int
+    limits: tuple[int, int]
+    finer: int
+    gather: Gather | None
 
-def packed_constants(
-    weight: Array, tile: MatrixTile, form: ScalarRequantization, input_zero_point: int
-) -> dict[str, Array]:
-    """Constants in the order tiles read them.
+    @property
+    def row_bands(self) -> list[Band]:
+        """Tiles along the rows."""
+        return bands(self.rows, 4)
 
-    weight: int8[channels, depth].
-    Returns "weight" int8[blocks * depth, tile.channels] and "parameters" int32[blocks * 4, tile.channels].
-    """
-    channels = weight.shape[0]
-    blocks = -(-channels // tile.channels)
-    first = np.minimum(np.arange(blocks) * tile.channels, channels - tile.channels)
-    index = first[:, None] + np.arange(tile.channels)
-    table = form.table(input_zero_point * weight.astype(np.int64).sum(axis=1))
-    return {
-        "weight": weight[index].transpose(0, 2, 1).reshape(-1, tile.channels),
-        "parameters": table[:, index].transpose(1, 0, 2).reshape(-1, tile.channels),
-    }
+    @property
+    def channel_bands(self) -> list[Band]:
+        """Tiles along the channels; a single row has registers for more of them."""
+        return bands(self.channels, 4 if self.rows > 2 else 8 if self.rows > 1 else 16)
 
+    def tile(self, rows: Band, channels: Band) -> MatrixTile:
+        """Register tile where two bands meet."""
+        return MatrixTile(
+            pixels=rows.size,
+            lanes=channels.size,
+            groups=channels.count,
+            depth=self.depth,
+            pitch=self.depth,
+            output_pitch=self.channels,
+            clamp_min=self.limits[0],
+            clamp_max=self.limits[1],
+            finer=self.finer,
+        )
 
-def estimate(rows: int, channels: int, tile: MatrixTile) -> float:
-    """Instructions of all tiles of a [rows, channels] product."""
-    tiles = -(-rows // tile.pixels) * -(-channels // tile.channels)
-    outputs = tile.pixels * tile.channels
-    per_step = INSTRUCTIONS_PER_PRODUCT * outputs + INSTRUCTIONS_PER_LOAD * (tile.pixels + tile.channels)
-    return tiles * (tile.depth * per_step + INSTRUCTIONS_PER_OUTPUT * outputs + INSTRUCTIONS_PER_TILE)
+    def intrinsics(self) -> dict[str, Intrinsic]:
+        """Micro-kernels by the names of their blocks."""
+        named: dict[str, Intrinsic] = {}
+        for r, rows in enumerate(self.row_bands):
+            for c, channels in enumerate(self.channel_bands):
+                named[f"tile_{r}_{c}"] = self.tile(rows, channels)
+            if self.gather:
+                named |= {f"{name}_{r}": intrinsic for name, intrinsic in self.gather.intrinsics.items()}
+        return named
+
+    def constants(self, weight: Array, table: Array) -> dict[str, Array]:
+        """Weights and parameters in the order tiles read them, for each band of channels.
+
+        weight: int8[channels, depth]; table: int32[4, channels] of bias, multiplier, addend and shift.
+        Returns "weight_<band>" int8[tiles * depth, size] and "parameters_<band>" int32[tiles * 4, size].
+        """
+        packed: dict[str, Array] = {}
+        for c, band in enumerate(self.channel_bands):
+            span = slice(band.first, band.first + band.size * band.count)
+            by_tile = weight[span].reshape(band.count, band.size, self.depth)
+            packed[f"weight_{c}"] = by_tile.transpose(0, 2, 1).reshape(-1, band.size)
+            factors = table[:, span].reshape(4, band.count, band.size)
+            packed[f"parameters_{c}"] = factors.transpose(1, 0, 2).reshape(-1, band.size)
+        return packed
+
+    def instructions(self) -> float:
+        """Estimate for the whole product."""
+        total = self.gather.instructions_per_row * self.rows if self.gather else 0.0
+        for rows, channels in itertools.product(self.row_bands, self.channel_bands):
+            outputs = rows.size * channels.size
+            step = INSTRUCTIONS_PER_PRODUCT * outputs + INSTRUCTIONS_PER_LOAD * (rows.size + channels.size)
+            tile = self.depth * step + INSTRUCTIONS_PER_OUTPUT * outputs + INSTRUCTIONS_PER_TILE
+            total += rows.count * channels.count * tile
+        return total
+
+    def function(self, constants: Mapping[str, Array]) -> Any:
+        """TensorIR of the product."""
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("main")
+            data = T.arg(
+                "data", T.buffer(self.gather.matrix if self.gather else (self.rows, self.depth), "int8")
+            )
+            buffers = {
+                name: T.arg(name, T.buffer(value.shape, str(value.dtype)))
+                for name, value in constants.items()
+            }
+            output = T.arg("output", T.buffer((self.rows, self.channels), "int8"))
+            with T.sblock("root"):
+                patches = data
+                if self.gather:
+                    patches = T.sblock_alloc_buffer((self.row_bands[0].size, self.depth), "int8")
+                    IRBuilder.name("patches", patches)
+                for r, rows in enumerate(self.row_bands):
+                    with T.serial(0, rows.count) as p:
+                        if self.gather:
+                            self.gather.emit(data, patches, rows.first + p * rows.size, rows.size, f"_{r}")
+                        for c, channels in enumerate(self.channel_bands):
+                            columns = channels.size * channels.count
+                            sums = T.sblock_alloc_buffer((rows.size, columns), "int32")
+                            with T.sblock(f"tile_{r}_{c}"):
+                                vp = T.axis.spatial(rows.count, p)
+                                row = rows.first + vp * rows.size
+                                operands = TileOperands(
+                                    data=patches,
+                                    weight=buffers[f"weight_{c}"],
+                                    parameters=buffers[f"parameters_{c}"],
+                                    sums=sums,
+                                    output=output,
+                                    data_at=0 if self.gather else row,
+                                    output_at=(row, channels.first),
+                                )
+                                self.tile(rows, channels).block(operands)
+        return builder.get()
 
 
 def matrix_kernel(
@@ -122,65 +213,28 @@ def matrix_kernel(
     weight = np.moveaxis(problem.constants["weight"], channel_axis, 0)
     weight = weight.reshape(weight.shape[0], -1)
     channels, depth = weight.shape
-    rows = problem.outputs // channels
-    tile = tile_for(rows, channels, depth, problem.attrs, form.finer)
-    constants = packed_constants(weight, tile, form, problem.attrs["input_zero_point"])
-    function = drop_unit_loops(_matrix_product(rows, channels, tile, constants, gather))
-    intrinsics: dict[str, Intrinsic] = {"tile": tile, **(gather.intrinsics if gather else {})}
+    attrs = problem.attrs
+    product = Product(
+        rows=problem.outputs // channels,
+        channels=channels,
+        depth=depth,
+        limits=(attrs["clamp_min"], attrs["clamp_max"]),
+        finer=form.finer,
+        gather=gather,
+    )
+    table = form.table(attrs["input_zero_point"] * weight.astype(np.int64).sum(axis=1))
+    constants = product.constants(weight, table)
+    function = drop_unit_loops(product.function(constants))
     # Simplification may have found that a way of gathering never happens.
     left = block_names(function)
-    used = {block: intrinsic for block, intrinsic in intrinsics.items() if block in left}
+    used = {block: intrinsic for block, intrinsic in product.intrinsics().items() if block in left}
     sch = s_tir.Schedule(function)
     for block, intrinsic in used.items():
         sch.tensorize(sch.get_sblock(block), intrinsic.register())
-    gathered = gather.instructions_per_row * rows if gather else 0.0
     return Kernel(
         rule=rule,
         function=sch.mod["main"],
         constants=constants,
-        instructions=estimate(rows, channels, tile) + gathered,
+        instructions=product.instructions(),
         micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in used.values()),
     )
-
-
-def _matrix_product(
-    rows: int, channels: int, tile: MatrixTile, constants: Mapping[str, Array], gather: Gather | None
-) -> Any:
-    row_tiles, blocks = -(-rows // tile.pixels), -(-channels // tile.channels)
-    with IRBuilder() as builder, T.prim_func(s_tir=True):
-        T.func_name("main")
-        data = T.arg("data", T.buffer(gather.matrix if gather else (rows, tile.depth), "int8"))
-        weight, parameters = (
-            T.arg(name, T.buffer(value.shape, str(value.dtype))) for name, value in constants.items()
-        )
-        output = T.arg("output", T.buffer((rows, channels), "int8"))
-        with T.sblock("root"):
-            sums = T.sblock_alloc_buffer((tile.pixels, tile.channels), "int32")
-            patches = data
-            if gather:
-                patches = T.sblock_alloc_buffer((tile.pixels, tile.depth), "int8")
-                IRBuilder.name("patches", patches)
-            with T.serial(0, row_tiles) as p:
-                if gather:
-                    gather.emit(data, patches, _origin(p, tile.pixels, rows))
-                with T.serial(0, blocks) as n, T.sblock("tile"):
-                    vp, vn = T.axis.spatial(row_tiles, p), T.axis.spatial(blocks, n)
-                    row = _origin(vp, tile.pixels, rows)
-                    operands = TileOperands(
-                        data=patches,
-                        weight=weight,
-                        parameters=parameters,
-                        sums=sums,
-                        output=output,
-                        data_at=0 if gather else row,
-                        weight_at=vn * tile.depth,
-                        parameters_at=vn * 4,
-                        output_at=(row, _origin(vn, tile.channels, channels)),
-                    )
-                    tile.block(operands)
-    return builder.get()
-
-
-def _origin(index: Any, step: int, extent: int) -> Any:
-    """Where tile `index` begins so that the last one ends with the axis."""
-    return T.min(index * step, extent - step) if extent % step else index * step

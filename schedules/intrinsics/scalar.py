@@ -25,7 +25,7 @@ from .rv32_assembly import Epilogue
 class TileOperands:
     """Where a tile finds its operands: matrices, and the first row (and column) of each that it touches.
 
-    data: int8[rows, depth]; weight: int8[blocks * depth, channels]; parameters: int32[blocks * 4, channels] of bias,
+    data: int8[rows, depth]; weight: int8[groups * depth, lanes]; parameters: int32[groups * 4, lanes] of bias,
     multiplier, addend and shift; sums: int32[pixels, channels]; output: int8[rows, output channels].
     """
 
@@ -44,7 +44,8 @@ class TileOperands:
 class MatrixTile:
     """One register tile.
 
-    pixels, channels: rows and columns of outputs.
+    pixels: rows of outputs.
+    lanes, groups: the tile has groups * lanes columns of outputs, done group by group.
     depth: products per output.
     pitch: elements from one row of activations to the next.
     output_pitch: elements from one row of outputs to the next.
@@ -53,7 +54,8 @@ class MatrixTile:
     """
 
     pixels: int
-    channels: int
+    lanes: int
+    groups: int
     depth: int
     pitch: int
     output_pitch: int
@@ -62,11 +64,16 @@ class MatrixTile:
     finer: int
 
     @property
+    def channels(self) -> int:
+        """Columns of outputs."""
+        return self.groups * self.lanes
+
+    @property
     def name(self) -> str:
         """Name of the C function; it holds every parameter."""
         clamp = f"{self.clamp_min}_{self.clamp_max}".replace("-", "m")
         return (
-            f"tinyml_tile_{self.pixels}x{self.channels}_k{self.depth}"
+            f"tinyml_tile_{self.pixels}x{self.lanes}x{self.groups}_k{self.depth}"
             f"_a{self.pitch}_o{self.output_pitch}_{clamp}_f{self.finer}"
         )
 
@@ -76,7 +83,7 @@ class MatrixTile:
         return Epilogue(self.clamp_min, self.clamp_max, self.finer)
 
     def micro_kernel(self) -> MicroKernel:
-        """The C function: (data, weight[depth][channels], parameters[4][channels], output)."""
+        """The C function: (data, weight[groups][depth][lanes], parameters[groups][4][lanes], output)."""
         signature = (
             f"static void {self.name}(\n"
             "    const int8_t *data, const int8_t *weight, const int32_t *parameters, int8_t *output)\n"
@@ -94,19 +101,24 @@ class MatrixTile:
         return MicroKernel(self.name, source)
 
     def _portable(self) -> str:
-        factors = tuple(f"parameters[{index * self.channels} + c]" for index in (1, 2, 3))
-        scaled = "\n".join(f"            {line}" for line in requantized_c("sum", factors, self.epilogue))
+        factors = [f"parameters[{index * self.lanes} + c]" for index in (1, 2, 3)]
+        scaled = "\n".join(f"                {line}" for line in requantized_c("sum", factors, self.epilogue))
         return f"""{{
-    int32_t p, c, k;
-    for (p = 0; p < {self.pixels}; ++p) {{
-        for (c = 0; c < {self.channels}; ++c) {{
-            int32_t sum = parameters[c];
-            for (k = 0; k < {self.depth}; ++k) {{
-                sum += (int32_t)data[p * {self.pitch} + k] * weight[k * {self.channels} + c];
-            }}
+    int32_t g, p, c, k;
+    for (g = 0; g < {self.groups}; ++g) {{
+        for (p = 0; p < {self.pixels}; ++p) {{
+            for (c = 0; c < {self.lanes}; ++c) {{
+                int32_t sum = parameters[c];
+                for (k = 0; k < {self.depth}; ++k) {{
+                    sum += (int32_t)data[p * {self.pitch} + k] * weight[k * {self.lanes} + c];
+                }}
 {scaled}
-            output[p * {self.output_pitch} + c] = (int8_t)sum;
+                output[p * {self.output_pitch} + c] = (int8_t)sum;
+            }}
         }}
+        weight += {self.depth * self.lanes};
+        parameters += {4 * self.lanes};
+        output += {self.lanes};
     }}
 }}
 """
@@ -116,23 +128,26 @@ class MatrixTile:
         data, weight, parameters = operands.data, operands.weight, operands.parameters
         sums, output = operands.sums, operands.output
         d0, k0, q0, (p, c) = operands.data_at, operands.weight_at, operands.parameters_at, operands.output_at
+        lanes = self.lanes
         T.reads(
             data[d0 : d0 + self.pixels, 0 : self.depth],
-            weight[k0 : k0 + self.depth, 0 : self.channels],
-            parameters[q0 : q0 + 4, 0 : self.channels],
+            weight[k0 : k0 + self.groups * self.depth, 0:lanes],
+            parameters[q0 : q0 + self.groups * 4, 0:lanes],
         )
         T.writes(sums[0 : self.pixels, 0 : self.channels], output[p : p + self.pixels, c : c + self.channels])
-        with T.grid(self.pixels, self.channels) as (i, j), T.sblock("bias"):
-            vi, vj = T.axis.remap("SS", [i, j])
-            T.buffer_store(sums, parameters[q0, vj], [vi, vj])
-        with T.grid(self.pixels, self.channels, self.depth) as (i, j, k), T.sblock("accumulate"):
-            vi, vj, vk = T.axis.remap("SSR", [i, j, k])
-            product = T.Cast("int32", data[d0 + vi, vk]) * T.Cast("int32", weight[k0 + vk, vj])
-            T.buffer_store(sums, sums[vi, vj] + product, [vi, vj])
-        with T.grid(self.pixels, self.channels) as (i, j), T.sblock("requantize"):
-            vi, vj = T.axis.remap("SS", [i, j])
-            factors = [parameters[q0 + index, vj] for index in (1, 2, 3)]
-            T.buffer_store(output, requantized_expr(sums[vi, vj], factors, self.epilogue), [p + vi, c + vj])
+        with T.grid(self.groups, self.pixels, lanes) as (g, i, j), T.sblock("bias"):
+            vg, vi, vj = T.axis.remap("SSS", [g, i, j])
+            T.buffer_store(sums, parameters[q0 + vg * 4, vj], [vi, vg * lanes + vj])
+        with T.grid(self.groups, self.pixels, lanes, self.depth) as (g, i, j, k), T.sblock("accumulate"):
+            vg, vi, vj, vk = T.axis.remap("SSSR", [g, i, j, k])
+            factor = T.Cast("int32", weight[k0 + vg * self.depth + vk, vj])
+            product = T.Cast("int32", data[d0 + vi, vk]) * factor
+            T.buffer_store(sums, sums[vi, vg * lanes + vj] + product, [vi, vg * lanes + vj])
+        with T.grid(self.groups, self.pixels, lanes) as (g, i, j), T.sblock("requantize"):
+            vg, vi, vj = T.axis.remap("SSS", [g, i, j])
+            factors = [parameters[q0 + vg * 4 + index, vj] for index in (1, 2, 3)]
+            value = requantized_expr(sums[vi, vg * lanes + vj], factors, self.epilogue)
+            T.buffer_store(output, value, [p + vi, c + vg * lanes + vj])
 
     def register(self) -> str:
         """Register the tile as a tensor intrinsic and return its name."""
@@ -146,8 +161,8 @@ class MatrixTile:
     def _function(self, *, call: bool) -> Any:
         shapes = {
             "data": ((self.pixels, self.depth), "int8", self.pitch),
-            "weight": ((self.depth, self.channels), "int8", self.channels),
-            "parameters": ((4, self.channels), "int32", self.channels),
+            "weight": ((self.groups * self.depth, self.lanes), "int8", self.lanes),
+            "parameters": ((self.groups * 4, self.lanes), "int32", self.lanes),
             "sums": ((self.pixels, self.channels), "int32", self.channels),
             "output": ((self.pixels, self.channels), "int8", self.output_pitch),
         }

@@ -1,7 +1,7 @@
 """Assembly of the matrix tile for Armv7-M: up to 9 sums at a time in 14 registers, one MLA per product.
 
-Channels are done in passes of as many as fit; the loop over passes is in the tile. Registers: r0 data, r1 weight in
-the reduction; the arguments are kept on the stack for the next pass.
+A group of channels whose weights lie side by side is done in one pass or two, as the registers allow. Registers: r0
+data, r1 weight in the reduction; the arguments are kept on the stack for the next pass.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ PASSES, DATA, WEIGHT, PARAMETERS, OUTPUT = 0, 4, 8, 12, 16
 
 
 def pass_width(tile: MatrixTile) -> int:
-    """Channels of one pass: a divisor of the tile's whose sums and operands fit the registers."""
+    """Channels of one pass: a divisor of a group's whose sums and operands fit the registers."""
     return max(
         width
-        for width in range(1, tile.channels + 1)
-        if tile.channels % width == 0 and tile.pixels * width + min(tile.pixels, width) + 2 <= len(POOL)
+        for width in range(1, tile.lanes + 1)
+        if tile.lanes % width == 0 and tile.pixels * width + min(tile.pixels, width) + 2 <= len(POOL)
     )
 
 
 def matrix_tile(tile: MatrixTile) -> list[str]:
     """Instructions of a tile; r0 data, r1 weight, r2 parameters, r3 output."""
     width = pass_width(tile)
-    passes = tile.channels // width
+    passes = tile.groups * tile.lanes // width
     code = [".syntax unified", "push {r0-r11, lr}", f"mov r4, #{passes}", "push {r4}"]
     if passes > 1:
         code.append("1:")
@@ -50,7 +50,7 @@ def matrix_tile(tile: MatrixTile) -> list[str]:
     code += _products(tile, rest, sums, held, streamed)
     code += _outputs(tile, width, sums, [*held, streamed, end, "r0", "r1", *pool])
     if passes > 1:
-        code += _next_pass(width)
+        code += _next_pass(tile, width)
     return [*code, "add sp, sp, #20", "pop {r4-r11, pc}"]
 
 
@@ -76,7 +76,7 @@ def _products(
     by_row = tile.pixels < width
     for k in range(depth):
         rows = [f"[r0, #{row * tile.pitch + k}]" for row in range(tile.pixels)]
-        columns = [f"[r1, #{k * tile.channels + channel}]" for channel in range(width)]
+        columns = [f"[r1, #{k * tile.lanes + channel}]" for channel in range(width)]
         kept, passing = (rows, columns) if by_row else (columns, rows)
         code += [f"ldrsb {register}, {place}" for register, place in zip(held, kept, strict=True)]
         for outer, place in enumerate(passing):
@@ -85,7 +85,7 @@ def _products(
                 sum_ = sums[inner][outer] if by_row else sums[outer][inner]
                 code.append(f"mla {sum_}, {register}, {streamed}, {sum_}")
     if depth:
-        code += [f"add r0, r0, #{depth}", f"add r1, r1, #{depth * tile.channels}"]
+        code += [f"add r0, r0, #{depth}", f"add r1, r1, #{depth * tile.lanes}"]
     return code
 
 
@@ -95,7 +95,7 @@ def _outputs(tile: MatrixTile, width: int, sums: list[list[str]], free: list[str
     for channel in range(width):
         code.append(f"ldr {pointer}, [sp, #{PARAMETERS}]")
         for index, register in enumerate((multiplier, addend, shift), start=1):
-            code.append(f"ldr {register}, [{pointer}, #{4 * (index * tile.channels + channel)}]")
+            code.append(f"ldr {register}, [{pointer}, #{4 * (index * tile.lanes + channel)}]")
         code.append(f"ldr {pointer}, [sp, #{OUTPUT}]")
         for row in range(tile.pixels):
             x = sums[row][channel]
@@ -117,21 +117,25 @@ def _outputs(tile: MatrixTile, width: int, sums: list[list[str]], free: list[str
     return code
 
 
-def _next_pass(width: int) -> list[str]:
+def _next_pass(tile: MatrixTile, width: int) -> list[str]:
+    """Count down; move the arguments to the next channels of the group or to the next group."""
+    in_group = (4 * width, width)
+    in_next = (16 * tile.lanes - 4 * (tile.lanes - width), (tile.depth - 1) * tile.lanes + width)
+    passes = tile.lanes // width
+    steps = ["subs r0, r0, #1", "beq 3f", f"str r0, [sp, #{PASSES}]"]
+    if tile.groups == 1 or passes == 1:
+        parameters, weight = in_group if tile.groups == 1 else in_next
+        steps += [*_constant("r2", parameters), *_constant("r3", weight)]
+    else:
+        # Two passes: the number of passes left is odd after the first one of a group.
+        steps += [*_constant("r2", in_next[0]), *_constant("r3", in_next[1]), "tst r0, #1", "itt ne"]
+        steps += [f"movne r2, #{in_group[0]}", f"movne r3, #{in_group[1]}"]
+    for slot, step in ((PARAMETERS, "r2"), (WEIGHT, "r3"), (OUTPUT, f"#{width}")):
+        steps += [f"ldr r1, [sp, #{slot}]", f"add r1, r1, {step}", f"str r1, [sp, #{slot}]"]
     return [
         f"ldr r0, [sp, #{PASSES}]",
-        "subs r0, r0, #1",
-        "beq 3f",
-        f"str r0, [sp, #{PASSES}]",
-        f"ldr r1, [sp, #{PARAMETERS}]",
-        f"add r1, r1, #{4 * width}",
-        f"str r1, [sp, #{PARAMETERS}]",
-        f"ldr r1, [sp, #{OUTPUT}]",
-        f"add r1, r1, #{width}",
-        f"str r1, [sp, #{OUTPUT}]",
+        *steps,
         f"ldr r1, [sp, #{WEIGHT}]",
-        f"add r1, r1, #{width}",
-        f"str r1, [sp, #{WEIGHT}]",
         f"ldr r0, [sp, #{DATA}]",
         "b 1b",
         "3:",
