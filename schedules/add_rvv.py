@@ -18,8 +18,8 @@ from .kernel import Kernel, Problem
 def schedule_add_rvv(problem: Problem) -> Kernel | None:
     """Schedule add and sub of two activations of one shape on cores with RVV.
 
-    None for other operators and cores, for factors above 1, and where one line reproduces the layer: compilers vectorise
-    that to some 0.7 instructions per element, half of what the three roundings take here.
+    None for other operators and cores, for factors above 1, and where one line reproduces the layer: compilers
+    vectorise that to some 0.7 instructions per element, half of what the three roundings take here.
     """
     if problem.operator not in ("add", "sub") or "rvv" not in problem.features or problem.constants:
         return None

@@ -20,7 +20,7 @@ from .intrinsics.rvv.channels import ChannelTile, TileOperands
 from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.memory import Copy, Fill
-from .intrinsics.rvv.products import largest_group
+from .intrinsics.rvv.products import possible_groups
 from .kernel import Array, Kernel, Problem
 
 # Calling a tile and counting pixels, measured.
@@ -66,7 +66,7 @@ class ChannelLayer:
         self.rows = geometry.kernel[0] if self.in_place else 1
         self.taps = geometry.window // self.rows
         weight = problem.constants["weight"].reshape(self.channels, self.rows, self.taps)
-        self.group = largest_group(weight)
+        self.group = int(possible_groups(weight).min())
         self.constants: dict[str, Array] = {}
         for chunk in self.chunks:
             span = slice(chunk.first, chunk.first + chunk.count * chunk.channels)

@@ -8,7 +8,7 @@ or part of one row. Where windows reach over the border, a strip of rows is copi
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +16,14 @@ from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
+from .classes_rvv import classify
 from .geometry_rvv import Geometry, folded_bias, geometry_of
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters, fit_epilogue
 from .intrinsics.rvv.memory import Transpose
 from .intrinsics.rvv.pixels import PixelOperands, PixelTile
-from .intrinsics.rvv.products import largest_group
+from .intrinsics.rvv.products import possible_groups
 from .kernel import Array, Kernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL
 from .strip_rvv import Strip
@@ -85,28 +86,44 @@ class _Layer:
         )
         positions = 1 if shape.per_tap else geometry.kernel[0] * geometry.kernel[1]
         weight = problem.constants["weight"].reshape(self.channels, positions, -1)
-        self.group = largest_group(weight)
+        down, across = self._groups
+        most = 2 if self._lanes <= NARROW and self.channels > 1 else 1
+        self.per_tile = most
+        possible = possible_groups(weight)
+        if most == 2:
+            # The two channels of a tile are adjacent in the output.
+            possible[:] = possible.min()
+        self.classes = classify(possible, lambda group: self.tile(group).assemble(), down * across / most)
+        order = np.array([channel for entry in self.classes for channel in entry.channels])
         self.constants: dict[str, Array] = {
-            "weight": weight.reshape(self.channels, -1),
-            "table": np.ascontiguousarray(parameters.table.T),
+            "weight": np.ascontiguousarray(weight[order].reshape(self.channels, -1)),
+            "table": np.ascontiguousarray(parameters.table[:, order].T),
         }
+        if len(self.classes) > 1:
+            self.constants["order"] = order.astype(np.int16)
 
     @property
-    def tile(self) -> PixelTile:
-        """Shape of the tiles."""
-        geometry, shape = self.geometry, self.shape
-        pitch = shape.columns if shape.per_tap else self.strip.columns
-        lanes = (shape.rows - 1) * pitch + shape.columns
+    def _pitch(self) -> int:
+        """Lanes from row to row of a tile."""
+        return self.shape.columns if self.shape.per_tap else self.strip.columns
+
+    @property
+    def _lanes(self) -> int:
+        return (self.shape.rows - 1) * self._pitch + self.shape.columns
+
+    def tile(self, group: int) -> PixelTile:
+        """Shape of the tiles of a class of channels."""
+        geometry, shape, pitch = self.geometry, self.shape, self._pitch
         return PixelTile(
             rows=1 if shape.per_tap else shape.rows,
-            columns=lanes if shape.per_tap else shape.columns,
+            columns=self._lanes if shape.per_tap else shape.columns,
             pitch=pitch,
-            channels=2 if lanes <= NARROW and self.channels > 1 else 1,
+            channels=self.per_tile,
             taps=geometry.window if shape.per_tap else geometry.depth,
             kernel=(1, 1) if shape.per_tap else geometry.kernel,
             row_step=0 if shape.per_tap else geometry.dilation[0] * pitch,
             column_step=0 if shape.per_tap else geometry.dilation[1],
-            group=self.group,
+            group=group,
             epilogue=self.epilogue,
         )
 
@@ -154,19 +171,23 @@ class _Layer:
     def cost(self) -> float:
         """Estimate of the instructions."""
         down, across = self._groups
-        tile = self.tile
         total = self.strip.instructions(down) if self._copies else 0.0
         calls = int(np.prod(self._transposes))
         total += down * across * calls * (self._transpose.assemble().executed + INSTRUCTIONS_PER_CALL)
-        products = -(-self.channels // tile.channels) * (tile.assemble().executed + INSTRUCTIONS_PER_TILE)
-        return total + down * across * products
+        for entry in self.classes:
+            executed = self.tile(entry.group).assemble().executed + INSTRUCTIONS_PER_TILE
+            total += down * across * -(-len(entry.channels) // self.per_tile) * executed
+        return total
 
     def kernel(self) -> Kernel:
         """The scheduled function with everything it needs."""
         sch = s_tir.Schedule(self._function())
-        sch.tensorize(sch.get_sblock("tile"), self.tile.register())
         sch.tensorize(sch.get_sblock("planes"), self._transpose.register())
-        micro_kernels = [self.tile.micro_kernel(), self._transpose.micro_kernel()]
+        micro_kernels = [self._transpose.micro_kernel()]
+        for entry in self.classes:
+            tile = self.tile(entry.group)
+            sch.tensorize(sch.get_sblock(f"tile_{entry.group}"), tile.register())
+            micro_kernels.append(tile.micro_kernel())
         if self._copies:
             micro_kernels += self.strip.tensorize(sch)
         return Kernel(
@@ -178,7 +199,7 @@ class _Layer:
         )
 
     def _function(self) -> Any:
-        geometry, shape, tile = self.geometry, self.shape, self.tile
+        geometry, shape = self.geometry, self.shape
         height, width = geometry.output
         down, across = self._groups
         with IRBuilder() as builder, T.prim_func(s_tir=True):
@@ -186,10 +207,13 @@ class _Layer:
             data = T.arg("data", T.buffer((geometry.height, geometry.width * geometry.depth), "int8"))
             weight = T.arg("weight", T.buffer((self.channels, geometry.window), "int8"))
             table = T.arg("table", T.buffer((self.channels, 3), "int32"))
+            order = None
+            if "order" in self.constants:
+                order = T.arg("order", T.buffer((self.channels,), "int16"))
             output = T.arg("output", T.buffer((height * width, self.channels), "int8"))
             with T.sblock("root"):
                 planes = allocate("planes", self._planes)
-                sums = allocate("sums", (tile.channels, tile.lanes), "int32")
+                sums = allocate("sums", (self.per_tile, self._lanes), "int32")
                 rows = data
                 if self._copies:
                     rows = self.strip.allocate()
@@ -203,7 +227,7 @@ class _Layer:
                         x = T.min(a * shape.columns, width - shape.columns)
                         self._emit_planes(planes, rows, top, x * geometry.strides[1])
                         operands = PixelOperands(planes, weight, table, sums, output)
-                        self._emit_tiles(operands, y * width + x)
+                        self._emit_tiles(operands, order, y * width + x)
         return builder.get()
 
     def _emit_planes(self, planes: Any, rows: Any, top: Any, left: Any) -> None:
@@ -223,20 +247,15 @@ class _Layer:
                 else:
                     transpose.block(planes, (0, vr * self.strip.columns), rows, (vy, vx))
 
-    def _emit_tiles(self, operands: PixelOperands, pixel: Any) -> None:
+    def _emit_tiles(self, operands: PixelOperands, order: Any, pixel: Any) -> None:
         """All channels of the pixels from `pixel` on."""
-        tile, pixels = self.tile, self.geometry.output[0] * self.geometry.output[1]
-        with T.serial(0, -(-self.channels // tile.channels)) as n, T.sblock("tile"):
-            vn = T.axis.spatial(self.channels, T.min(n * tile.channels, self.channels - tile.channels))
-            vp = T.axis.spatial(pixels, pixel)
-            tile.block(
-                PixelOperands(
-                    operands.data,
-                    operands.weight,
-                    operands.table,
-                    operands.sums,
-                    operands.output,
-                    channel=vn,
-                    output_at=(vp, vn),
-                )
-            )
+        pixels, first = self.geometry.output[0] * self.geometry.output[1], 0
+        for entry in self.classes:
+            count, most = len(entry.channels), self.per_tile
+            with T.serial(0, -(-count // most)) as n, T.sblock(f"tile_{entry.group}"):
+                channel = first + T.min(n * most, count - most)
+                place = channel if order is None else T.Cast("int32", order[channel])
+                vn, vo = T.axis.spatial(self.channels, channel), T.axis.spatial(self.channels, place)
+                vp = T.axis.spatial(pixels, pixel)
+                self.tile(entry.group).block(replace(operands, channel=vn, output_at=(vp, vo)))
+            first += count

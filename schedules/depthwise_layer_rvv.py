@@ -15,7 +15,7 @@ from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseOperands, DepthwiseTile, unrolled_rows
 from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Epilogue
-from .intrinsics.rvv.products import consecutive, largest_group
+from .intrinsics.rvv.products import consecutive, possible_groups
 from .kernel import Array, Problem
 
 # Bytes of scratch that a patch or one strip may take at most.
@@ -68,7 +68,7 @@ class DepthwiseLayer:
         weight = problem.constants["weight"].reshape(-1, self.channels)
         together = unrolled_rows(geometry.kernel)
         by_row = weight.reshape(geometry.kernel[0] // together, -1, self.channels).transpose(2, 0, 1)
-        self.group = largest_group(by_row, consecutive)
+        self.group = int(possible_groups(by_row, consecutive).min())
         self.constants: dict[str, Array] = {}
         for chunk in self.chunks:
             span = slice(chunk.first, chunk.first + chunk.count * chunk.channels)

@@ -62,6 +62,11 @@ class Assembly:
         self.emit(f"bnez {left}, {label}b")
         self._times /= times
 
+    @property
+    def code_bytes(self) -> int:
+        """Upper bound of the code's size."""
+        return 4 * len(self.lines)
+
     def label(self) -> int:
         """Place a new local label and return its number."""
         self._labels += 1

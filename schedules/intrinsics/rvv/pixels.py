@@ -209,9 +209,7 @@ class PixelTile:
             if self.rows > 1:
                 asm.emit(f"li t0, {self.columns}", f"vsetvli zero, t0, e8, m{sums.group}, ta, ma")
                 asm.emit("mul t3, t0, a5", "mv t2, a3")
-                asm.emit("vsse8.v v24, (t2), a5", group=sums.group)
-            else:
-                asm.emit("vsse8.v v24, (a3), a5", group=sums.group)
+            asm.emit("vsse8.v v24, (a3), a5", group=sums.group)
             for row in range(1, self.rows):
                 asm.emit(f"li t1, {row * self.pitch}", "add t2, t2, t3")
                 asm.emit("vslidedown.vx v28, v24, t1", "vsse8.v v28, (t2), a5", group=sums.group)

@@ -43,15 +43,16 @@ def consecutive(taps: int, group: int) -> list[tuple[int, int]]:
     return [(at, min(at + group, taps)) for at in range(0, taps, group)]
 
 
-def largest_group(weight: Array, ranges: Callable[[int, int], list[tuple[int, int]]] = runs) -> int:
-    """Most taps that can be summed in 16 bits everywhere.
+def possible_groups(weight: Array, ranges: Callable[[int, int], list[tuple[int, int]]] = runs) -> Array:
+    """Most taps of each channel that can be summed in 16 bits everywhere, int64[channels].
 
     weight: int8[channels, rows, taps per row].
     ranges: how a row of so many taps is divided into groups of so many.
     """
     magnitude = np.abs(weight.astype(np.int64))
-    for group in GROUPS:
-        sums = (magnitude[:, :, first:end].sum(axis=2) for first, end in ranges(weight.shape[2], group))
-        if all(total.max() <= MAX_MAGNITUDE for total in sums):
-            return group
-    return 1
+    possible = np.ones(len(weight), np.int64)
+    for group in sorted(GROUPS):
+        sums = [magnitude[:, :, first:end].sum(axis=2) for first, end in ranges(weight.shape[2], group)]
+        fits = np.concatenate(sums, axis=1).max(axis=1) <= MAX_MAGNITUDE
+        possible = np.where(fits, group, possible)
+    return possible

@@ -22,7 +22,7 @@ _LANES = 32
 
 @dataclass(frozen=True)
 class Operand:
-    """How an operand comes to the common grid: ((x - zero_point) << left) * multiplier >> 31 >> right, rounded twice."""
+    """How an operand comes to the common grid: ((x - zero_point) << left) * multiplier >> 31 >> right, rounded."""
 
     zero_point: int
     left: int
