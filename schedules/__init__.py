@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import (
     add,
+    add_mve,
     add_rvv,
     conv2d_dsp,
     conv2d_mve,
@@ -34,6 +35,7 @@ from . import (
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    add_mve.schedule_add_mve,
     dense_mve.schedule_dense_mve,
     im2col_mve.schedule_im2col,
     depthwise_mve.schedule_depthwise_planes,

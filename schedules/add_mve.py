@@ -1,0 +1,119 @@
+"""Addition and subtraction on Arm MVE: the line proven in `add.py`, eight elements at a time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T  # noqa: N812
+
+from .add import LinearSum, fit_sum
+from .intrinsics.mve.add import INSTRUCTIONS_PER_VECTOR, SHIFTS, add_kernel, rounding_of
+from .intrinsics.mve.assembly import PRELUDE
+from .kernel import Kernel, Problem
+from .tensorize_mve import tensorizable
+
+# Of a call and of what is left after whole vectors.
+_FRAME, _SINGLE = 40.0, 14.0
+
+
+def schedule_add_mve(problem: Problem) -> Kernel | None:
+    """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
+    if problem.operator not in ("add", "sub") or "mve" not in problem.features or problem.constants:
+        return None
+    if len({*problem.shapes.values(), problem.output_shape}) > 1:
+        return None
+    line = fit_sum(problem.operator, problem.attrs)
+    if line is None or line.shift not in SHIFTS or _lowest(line) < -(2**31):
+        return None
+    count, limits = problem.outputs, (problem.attrs["clamp_min"], problem.attrs["clamp_max"])
+    micro_kernel = add_kernel(line.shift, *limits)
+    name = f"{micro_kernel.name}_{line.factor_a}_{line.factor_b}_{line.addend}_of{count}"
+    TensorIntrin.register(
+        name,
+        _tile(line, limits, count, micro_kernel.name, computes=True),
+        _tile(line, limits, count, micro_kernel.name, computes=False),
+        override=True,
+    )
+
+    @T.prim_func(s_tir=True)
+    def main(a_handle: T.handle, b_handle: T.handle, output_handle: T.handle) -> None:
+        a = T.match_buffer(a_handle, (count,), "int8")
+        b = T.match_buffer(b_handle, (count,), "int8")
+        output = T.match_buffer(output_handle, (count,), "int8")
+        # Only blocks below the root can be tensorized.
+        for _ in range(1):
+            with T.sblock("sum"):
+                add_stage(a, b, output, line, limits, count)
+
+    sch = tensorizable(main)
+    sch.tensorize(sch.get_sblock("sum"), name)
+    vectors, rest = divmod(count, 8)
+    return Kernel(
+        rule=f"mve linear {problem.operator}",
+        function=sch.mod["main"],
+        constants={},
+        instructions=_FRAME + vectors * INSTRUCTIONS_PER_VECTOR + rest * _SINGLE,
+        micro_kernels=(PRELUDE, micro_kernel),
+    )
+
+
+def _lowest(line: LinearSum) -> int:
+    """Bound of the sums in the micro-kernel, whose addend is lower."""
+    return line.addend - rounding_of(line.shift) - 128 * (abs(line.factor_a) + abs(line.factor_b))
+
+
+@T.macro
+def add_stage(a: Any, b: Any, output: Any, line: Any, limits: Any, count: Any) -> None:
+    """output[i] = clamp((a[i] * factor_a + b[i] * factor_b + addend) >> shift)."""
+    T.reads(a[0:count], b[0:count])
+    T.writes(output[0:count])
+    for i in range(count):
+        with T.sblock("add"):
+            vi = T.axis.spatial(count, i)
+            output[vi] = T.Cast(
+                "int8",
+                T.max(
+                    T.min(
+                        T.shift_right(
+                            T.Cast("int32", a[vi]) * line.factor_a
+                            + T.Cast("int32", b[vi]) * line.factor_b
+                            + line.addend,
+                            line.shift,
+                        ),
+                        limits[1],
+                    ),
+                    limits[0],
+                ),
+            )
+
+
+def _tile(line: LinearSum, limits: tuple[int, int], count: int, micro_kernel: str, *, computes: bool) -> Any:
+    addend = line.addend - rounding_of(line.shift)
+
+    @T.prim_func(s_tir=True)
+    def add(a_handle: T.handle, b_handle: T.handle, output_handle: T.handle) -> None:
+        a = T.match_buffer(a_handle, (count,), "int8", offset_factor=1)
+        b = T.match_buffer(b_handle, (count,), "int8", offset_factor=1)
+        output = T.match_buffer(output_handle, (count,), "int8", offset_factor=1)
+        with T.sblock("root"):
+            if computes:
+                add_stage(a, b, output, line, limits, count)
+            else:
+                T.reads(a[0:count], b[0:count])
+                T.writes(output[0:count])
+                T.evaluate(
+                    T.call_extern(
+                        "int32",
+                        micro_kernel,
+                        a.access_ptr("r"),
+                        b.access_ptr("r"),
+                        output.access_ptr("w"),
+                        count,
+                        line.factor_a,
+                        line.factor_b,
+                        addend,
+                    )
+                )
+
+    return add
