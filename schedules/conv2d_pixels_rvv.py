@@ -41,7 +41,7 @@ def schedule_conv2d_pixels_rvv(problem: Problem) -> Kernel | None:
     geometry = geometry_of(problem)
     if geometry is None:
         return None
-    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem))
+    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem), geometry.window)
     if parameters is None:
         return None
     layers = [_Layer(problem, geometry, parameters, shape) for shape in _shapes(geometry)]

@@ -18,7 +18,7 @@ def schedule_conv2d_rvv(problem: Problem) -> Kernel | None:
     geometry = geometry_of(problem)
     if geometry is None:
         return None
-    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem))
+    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem), geometry.window)
     if parameters is None:
         return None
     layer = ChannelLayer("RVV conv2d, vectors of channels", problem, geometry, parameters)

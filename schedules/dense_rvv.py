@@ -14,10 +14,10 @@ def schedule_dense_rvv(problem: Problem) -> Kernel | None:
     """Schedule dense on cores with RVV; None for other operators and cores, and for factors of 1 and more."""
     if problem.operator != "dense" or "rvv" not in problem.features:
         return None
-    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem))
+    depth = problem.shapes["weight"][1]
+    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem), depth)
     if parameters is None:
         return None
-    depth = problem.shapes["weight"][1]
     rows = int(np.prod(problem.shapes["data"])) // depth
     geometry = Geometry(1, rows, depth, (1, 1), (1, 1), (1, 1), (0, 0, 0, 0), (1, rows))
     return ChannelLayer("RVV dense", problem, geometry, parameters).kernel()

@@ -31,7 +31,8 @@ def schedule_depthwise_rvv(problem: Problem) -> Kernel | None:
     multiplier = int(problem.attrs["depth_multiplier"])
     if geometry is None or multiplier > NARROW:
         return None
-    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem, channel_axis=3))
+    window = geometry.kernel[0] * geometry.kernel[1]
+    parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem, channel_axis=3), window)
     if parameters is None:
         return None
     answers: list[_InPlace | DepthwiseStrips] = []

@@ -43,13 +43,15 @@ def test_random_dense_layers_are_exact(rounding: str) -> None:
 
 
 def test_extreme_accumulators_and_shifts_are_exact() -> None:
-    """Biases of almost 2**30 with every shift that leaves something of them, and factors of zero."""
+    """Biases of up to 2**30 and more with every shift that leaves something of them, and factors of zero."""
     generator = np.random.default_rng(2)
     cases = []
     for rounding in ("away", "single", "double"):
         case = dense(generator, 2, 64, 80, rounding)
         data, weight, bias, multiplier, shift = case.arrays
-        bias = generator.choice(np.array([-(2**30) + 1, 2**30 - 1, 2**29, -5], np.int32), 80)
+        bias = generator.choice(
+            np.array([-(2**30) - 99, 2**30, 2**31 - 2**22, -(2**31) + 2**22, -5], np.int32), 80
+        )
         multiplier = np.where(np.arange(80) % 7 == 0, 0, multiplier).astype(np.int32)
         shift = -(2 + np.arange(80, dtype=np.int32) % 29)
         cases.append(LayerCase("dense", (data, weight, bias, multiplier, shift), case.attrs))

@@ -18,6 +18,9 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from ...kernel import Array
 from .assembly import Assembly
 
+# -128 * -128
+LARGEST_PRODUCT = 2**14
+
 
 @dataclass(frozen=True)
 class Epilogue:
@@ -92,11 +95,16 @@ class Parameters:
     table: Array
 
 
-def fit_epilogue(constants: Mapping[str, Array], attrs: Mapping[str, Any], bias: Array) -> Parameters | None:
-    """Epilogue of a layer; None when a factor is too large for a right shift or the output constant.
+def fit_epilogue(
+    constants: Mapping[str, Array], attrs: Mapping[str, Any], bias: Array, window: int
+) -> Parameters | None:
+    """Epilogue of a layer.
+
+    None when a factor is too large for a right shift, the output constant, or an accumulator could wrap around.
 
     constants: "multiplier" and "shift" of the layer, int32[channels].
-    bias: int32[channels], input zero point folded in.
+    bias: int64[channels], input zero point folded in.
+    window: products in an accumulator.
     """
     rounding = attrs["rounding"]
     correct_ties = rounding != "single" and attrs["clamp_min"] < attrs["zero_point"]
@@ -105,7 +113,7 @@ def fit_epilogue(constants: Mapping[str, Array], attrs: Mapping[str, Any], bias:
     # A factor of zero gives zero whatever the shift.
     right = np.where(multiplier == 0, 1, right)
     lowest = 1 if correct_ties or rounding != "double" else 0
-    if right.min() < lowest or right.max() > 31 or np.abs(bias).max() >= 2**30:
+    if right.min() < lowest or right.max() > 31 or np.abs(bias).max() + window * LARGEST_PRODUCT >= 2**31:
         return None
     if attrs["clamp_min"] >= attrs["clamp_max"]:
         return None
