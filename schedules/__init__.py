@@ -25,6 +25,7 @@ from . import (
     depthwise_mve,
     depthwise_rvv,
     depthwise_strip,
+    elementwise_mve,
     im2col,
     im2col_mve,
     plain,
@@ -35,6 +36,7 @@ from . import (
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    elementwise_mve.schedule_quantize_mve,
     add_mve.schedule_add_mve,
     dense_mve.schedule_dense_mve,
     im2col_mve.schedule_im2col,
