@@ -31,6 +31,7 @@ from . import (
     plain,
     pointwise,
     pointwise_mve,
+    quantize,
     quantize_rvv,
 )
 from .kernel import Kernel, MicroKernel, Problem, Rule
@@ -47,6 +48,7 @@ RULES: tuple[Rule, ...] = (
     depthwise_dsp.schedule_depthwise_dsp,
     dense_dsp.schedule_dense_dsp,
     add.schedule_add,
+    quantize.schedule_quantize,
     pointwise.schedule_pointwise,
     im2col.schedule_im2col,
     convolution.schedule_convolution,

@@ -17,17 +17,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import s_tir, te, tirx
+from tvm import te, tirx
 
 from tvm_tinyml.dialect import operator
 from tvm_tinyml.dialect.fixed_point import saturate_expr
 
+from .elementwise import elementwise_function
 from .kernel import Array, Kernel, Problem
-from .tensor_ir import largest_divisor
 
 # Factors within this distance of the real ones are tried.
 SEARCH = 16
-UNROLL = 4
 INSTRUCTIONS_PER_OUTPUT = 13.0
 ALL_VALUES = np.arange(-128, 128, dtype=np.int64)
 
@@ -54,17 +53,13 @@ def schedule_add(problem: Problem) -> Kernel | None:
     a, b = (te.placeholder((problem.outputs,), "int8", name=role) for role in ("a", "b"))
     low, high = problem.attrs["clamp_min"], problem.attrs["clamp_max"]
 
-    def element(i: Any) -> Any:
-        total = a[i].astype("int32") * line.factor_a + b[i].astype("int32") * line.factor_b + line.addend
+    def element(x: Any, y: Any) -> Any:
+        total = x.astype("int32") * line.factor_a + y.astype("int32") * line.factor_b + line.addend
         return saturate_expr(tirx.shift_right(total, tirx.const(line.shift, "int32")), low, high)
 
-    sch = s_tir.Schedule(te.create_prim_func([a, b, te.compute((problem.outputs,), element, name="add")]))
-    (loop,) = sch.get_loops(sch.get_sblock("add"))
-    _, inner = sch.split(loop, [None, largest_divisor(problem.outputs, UNROLL)])
-    sch.unroll(inner)
     return Kernel(
         rule=f"linear {problem.operator}",
-        function=sch.mod["main"],
+        function=elementwise_function([a, b], element, "add"),
         constants={},
         instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
     )

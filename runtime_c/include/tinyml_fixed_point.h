@@ -53,7 +53,18 @@ static inline int32_t tinyml_multiply_high(int32_t a, int32_t b)
 /* floor(x * multiplier / 2^32): the high word of the product; multiplier >= 0. */
 static inline int32_t tinyml_multiply_keep_high(int32_t x, int32_t multiplier)
 {
+#if defined(__ARM_ARCH_6M__)
+    /* No 64-bit product on Armv6-M: four 16-bit ones. */
+    const int32_t x_high = x >> 16;
+    const uint32_t x_low = (uint32_t)x & 0xffffu;
+    const int32_t m_high = multiplier >> 16;
+    const uint32_t m_low = (uint32_t)multiplier & 0xffffu;
+    const int32_t upper = x_high * (int32_t)m_low + (int32_t)((x_low * m_low) >> 16);
+    const uint32_t lower = x_low * (uint32_t)m_high + ((uint32_t)upper & 0xffffu);
+    return (int32_t)((uint32_t)(x_high * m_high) + (uint32_t)(upper >> 16) + (lower >> 16));
+#else
     return (int32_t)(((int64_t)x * multiplier) >> 32);
+#endif
 }
 
 /* round(x * multiplier / 2^31) for multiplier >= 0, ties towards positive infinity: what every quantised factor needs. */
@@ -193,6 +204,33 @@ static inline int32_t tinyml_quantize(float x, int32_t scale)
     whole = (int32_t)quotient;
     rest = quotient - (float)whole;
     return whole + (rest >= 0.5f) - (rest <= -0.5f);
+}
+
+/*
+ * round(x / scale), ties away from zero, in integer arithmetic; 512 and -512 stand for everything beyond 383. 0 for NaN.
+ * reciprocal: 1 / scale as mantissa in Q0.32, at least one half; exponent: 158 minus its power of two, from 64 to 220.
+ */
+static inline int32_t tinyml_quantize_fixed(float x, uint32_t reciprocal, int32_t exponent)
+{
+    uint32_t bits, magnitude;
+    int32_t right, result;
+    memcpy(&bits, &x, sizeof bits);
+    magnitude = bits & UINT32_C(0x7fffffff);
+    /* Binary places of the product below the point. */
+    right = exponent - (int32_t)(magnitude >> 23);
+    if (right > 32) {
+        return 0;
+    }
+    if (right < 21) {
+        result = magnitude > UINT32_C(0x7f800000) ? 0 : 512;
+    } else {
+        const uint32_t mantissa = (magnitude << 8) | UINT32_C(0x80000000);
+        uint32_t product = (uint32_t)(((uint64_t)mantissa * reciprocal) >> 32);
+        /* The quotient is rounded to 24 bits first: half of the last one, which depends on the size, is added. */
+        product += UINT32_C(64) << (product >> 31);
+        result = (int32_t)(((product >> (right - 1)) + 1u) >> 1);
+    }
+    return (bits >> 31) != 0u ? -result : result;
 }
 
 /* x * scale in single precision. `scale` is a bit pattern. */

@@ -31,6 +31,9 @@ static int32_t evaluate(const char *function, const int32_t *a)
     if (strcmp(function, "multiply_high") == 0) {
         return tinyml_multiply_high(a[0], a[1]);
     }
+    if (strcmp(function, "multiply_keep_high") == 0) {
+        return tinyml_multiply_keep_high(a[0], a[1]);
+    }
     if (strcmp(function, "requantize_double") == 0) {
         return tinyml_requantize_double(a[0], a[1], a[2]);
     }
@@ -51,6 +54,9 @@ static int32_t evaluate(const char *function, const int32_t *a)
     }
     if (strcmp(function, "quantize") == 0) {
         return tinyml_quantize(tinyml_float_from_bits(a[0]), a[1]);
+    }
+    if (strcmp(function, "quantize_fixed") == 0) {
+        return tinyml_quantize_fixed(tinyml_float_from_bits(a[0]), (uint32_t)a[1], a[2]);
     }
     return bits_of(tinyml_dequantize(a[0], a[1]));
 }

@@ -20,6 +20,7 @@ from tvm_tinyml.dialect.fixed_point import (
 )
 from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.resources import data_dir
+from tvm_tinyml.schedules.quantize import fit_quotient
 
 DRIVER = Path(__file__).with_name("fixed_point_driver.c")
 INCLUDE = data_dir("runtime_c") / "include"
@@ -109,6 +110,12 @@ def test_high_product(driver: Path) -> None:
     np.testing.assert_array_equal(run(driver, "multiply_high", *every), doubling_high_multiply(*every))
 
 
+def test_high_word_of_a_product(driver: Path) -> None:
+    x = words(1)
+    multiplier = multipliers(len(x))
+    np.testing.assert_array_equal(run(driver, "multiply_keep_high", x, multiplier), (x * multiplier) >> 32)
+
+
 def test_shifts(driver: Path) -> None:
     x = words(1)
     right = shifts(len(x), 0, 31)
@@ -166,6 +173,30 @@ def test_conversions_between_float_and_integer(driver: Path) -> None:
         q = generator.integers(-70_000, 70_000, len(x))
         bits = run(driver, "dequantize", q, pattern).astype(np.int32)
         np.testing.assert_array_equal(bits.view(np.float32), q.astype(np.float32) * scale)
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 0.0078393072, 1.0, 0.5, 1 / 3, 3.7e-6, 123.4])
+def test_integer_quotients_step_where_single_precision_does(driver: Path, scale: float) -> None:
+    quotient = fit_quotient(scale)
+    assert quotient is not None
+    half_steps = ((np.arange(-300, 301) + 0.5) * np.float64(np.float32(scale))).astype(np.float32)
+    special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, -1e-40, 3e38, -3e38], np.float32)
+    bits = np.concatenate(
+        [
+            words(4).astype(np.int32),
+            *(half_steps.view(np.int32) + ulps for ulps in (-2, -1, 0, 1, 2)),
+            special.view(np.int32),
+        ]
+    )
+    with np.errstate(over="ignore", invalid="ignore"):
+        real = np.nan_to_num(bits.view(np.float32) / np.float32(scale)).astype(np.float64)
+    expected = np.copysign(np.floor(np.abs(real) + 0.5), real)
+    constants = (
+        np.full(len(bits), value).astype(np.uint32).view(np.int32)
+        for value in (quotient.reciprocal, quotient.exponent)
+    )
+    found = run(driver, "quantize_fixed", bits, *constants)
+    np.testing.assert_array_equal(np.clip(found, -256, 256), np.clip(expected, -256, 256))
 
 
 @pytest.mark.parametrize("optimisation", ["-O0", "-O3"])
