@@ -31,12 +31,14 @@ from . import (
     plain,
     pointwise,
     pointwise_mve,
+    pool_mve,
     quantize,
     quantize_rvv,
 )
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
+    pool_mve.schedule_pool_mve,
     elementwise_mve.schedule_quantize_mve,
     add_mve.schedule_add_mve,
     dense_mve.schedule_dense_mve,
