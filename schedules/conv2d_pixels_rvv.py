@@ -46,7 +46,7 @@ def schedule_conv2d_pixels_rvv(problem: Problem) -> Kernel | None:
         return None
     layers = [_Layer(problem, geometry, parameters, shape) for shape in _shapes(geometry)]
     fitting = [layer for layer in layers if layer.scratch <= MAX_SCRATCH]
-    return min(fitting, key=lambda layer: layer.cost).kernel() if fitting else None
+    return min(fitting, key=lambda layer: layer.instructions).kernel() if fitting else None
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class _Layer:
         return -(-height // self.shape.rows), -(-width // self.shape.columns)
 
     @property
-    def cost(self) -> float:
+    def instructions(self) -> float:
         """Estimate of the instructions."""
         down, across = self._groups
         total = self.strip.instructions(down) if self._copies else 0.0
@@ -194,7 +194,7 @@ class _Layer:
             rule="RVV conv2d, vectors of pixels",
             function=sch.mod["main"],
             constants=self.constants,
-            instructions=self.cost,
+            instructions=self.instructions,
             micro_kernels=tuple(micro_kernels),
         )
 

@@ -21,7 +21,7 @@ from .kernel import Array, Problem
 # Bytes of scratch that a patch or one strip may take at most.
 MAX_SCRATCH = 5 * 1024
 # Calling a tile and counting pixels, measured.
-INSTRUCTIONS_PER_TILE = 16.0
+INSTRUCTIONS_PER_TILE = 13.0
 # Repeating weights for adjacent pixels costs flash: what each byte has to save.
 INSTRUCTIONS_PER_BYTE = 8.0
 
@@ -99,13 +99,18 @@ class DepthwiseLayer:
 
     @property
     def computing(self) -> float:
-        """Instructions of all tiles, and what their repeated constants have to save."""
+        """Estimate of the instructions of all tiles."""
         total = 0.0
         for chunk in self.chunks:
             executed = self.tile(chunk, 1, 1).assemble().executed + INSTRUCTIONS_PER_TILE
             total += self.tiles * chunk.count * executed
+        return total
+
+    @property
+    def price_of_repetition(self) -> float:
+        """Instructions that repeated constants have to save."""
         stored = sum(value.nbytes for value in self.constants.values())
-        return total + INSTRUCTIONS_PER_BYTE * stored * (1 - 1 / self.pixels)
+        return INSTRUCTIONS_PER_BYTE * stored * (1 - 1 / self.pixels)
 
     def column(self, tile: Any) -> Any:
         """First pixel of a tile; the last tile of a row overlaps the one before."""

@@ -39,7 +39,9 @@ def schedule_depthwise_rvv(problem: Problem) -> Kernel | None:
     for pixels in {1, _most_pixels(problem, geometry)}:
         layer = DepthwiseLayer(problem, geometry, parameters.epilogue, parameters.table, pixels)
         answers += (plan for plan in (_InPlace(layer), DepthwiseStrips(layer)) if plan.applies)
-    return min(answers, key=lambda plan: plan.cost).kernel() if answers else None
+    if not answers:
+        return None
+    return min(answers, key=lambda plan: plan.instructions + plan.layer.price_of_repetition).kernel()
 
 
 def _most_pixels(problem: Problem, geometry: Geometry) -> int:
@@ -86,7 +88,7 @@ class _InPlace:
         return all(self.geometry.kernel[0] * p.columns * p.nbytes <= MAX_SCRATCH for p in packers)
 
     @property
-    def cost(self) -> float:
+    def instructions(self) -> float:
         """Estimate of the instructions."""
         share = self.geometry.share_outside(self.layer.pixels) if self.geometry.padded else 0.0
         packing = sum(chunk.count * self._packer(chunk).instructions for chunk in self.layer.chunks)
@@ -142,6 +144,6 @@ class _InPlace:
             rule=f"RVV depthwise, {layer.pixels} pixels" if layer.pixels > 1 else "RVV depthwise",
             function=sch.mod["main"],
             constants=layer.constants,
-            instructions=self.cost,
+            instructions=self.instructions,
             micro_kernels=tuple(micro_kernels),
         )

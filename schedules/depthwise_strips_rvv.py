@@ -41,7 +41,7 @@ class DepthwiseStrips:
         return self.geometry.padded and all(strip.scratch <= MAX_SCRATCH for strip in self.strips.values())
 
     @property
-    def cost(self) -> float:
+    def instructions(self) -> float:
         """Estimate of the instructions."""
         count = -(-self.geometry.output[0] // self.outputs)
         copying = sum(chunk.count * strip.instructions(count) for chunk, strip in self.strips.items())
@@ -90,6 +90,6 @@ class DepthwiseStrips:
             rule=f"RVV depthwise in strips{adjacent}",
             function=sch.mod["main"],
             constants=layer.constants,
-            instructions=self.cost,
+            instructions=self.instructions,
             micro_kernels=tuple(micro_kernels),
         )
