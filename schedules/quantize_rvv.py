@@ -1,19 +1,18 @@
 """RVV schedule of quantize: each element counts the thresholds that it reaches.
 
-The thresholds are found by bisection over the bit patterns of all floating-point numbers, with the operator's own
-semantics, so that results are the same to the last number; soft floating point needs hundreds of instructions each.
+The thresholds are found by bisection over the bit patterns of all floating-point numbers, with the arithmetic of
+TFLite's QUANTIZE, so that results are the same to the last number; soft floating point needs hundreds of instructions.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
-
-from tvm_tinyml.dialect import operator
 
 from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.thresholds import THRESHOLDS, QuantizeTile
@@ -46,7 +45,7 @@ def schedule_quantize_rvv(problem: Problem) -> Kernel | None:
     )
 
 
-def thresholds(attrs: Any) -> Array:
+def thresholds(attrs: Mapping[str, Any]) -> Array:
     """Keys of the smallest numbers that reach each result but the lowest, int32[255]; INT32_MAX: out of reach.
 
     attrs: the attributes of a quantize to int8 or uint8.
@@ -58,11 +57,21 @@ def thresholds(attrs: Any) -> Array:
     while (low < high).any():
         middle = (low + high) >> 1
         numbers = _bits(np.minimum(middle, INFINITY)).view(np.float32)
-        reached = (operator("quantize").reference([numbers], attrs) >= results) | (middle > INFINITY)
+        reached = (_quantized(numbers, attrs) >= results) | (middle > INFINITY)
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle + 1)
     keys: Array = np.where(low > INFINITY, np.iinfo(np.int32).max, low).astype(np.int32)
     return keys
+
+
+def _quantized(numbers: Array, attrs: Mapping[str, Any]) -> Array:
+    """Results before saturation, int64: a division in single precision, ties away from zero."""
+    with np.errstate(over="ignore"):
+        quotient = numbers / np.float32(attrs["scale"])
+    # Saturates with any zero point.
+    bounded = np.clip(quotient, np.float32(-(2**17)), np.float32(2**17)).astype(np.float64)
+    rounded: Array = np.copysign(np.floor(np.abs(bounded) + 0.5), bounded).astype(np.int64)
+    return rounded + int(attrs["zero_point"])
 
 
 def _bits(keys: Array) -> Array:
