@@ -17,6 +17,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .intrinsics.scalar_memory import WORD, Copy, Fill
 from .kernel import Kernel, Problem
 from .matrix import matrix_kernel
+from .pointwise import is_pointwise
 
 # Bytes of patches that a layer may take from the arena.
 SCRATCH_LIMIT = 2560
@@ -25,8 +26,8 @@ INSTRUCTIONS_PER_RUN = 12.0
 
 
 def schedule_im2col(problem: Problem) -> Kernel | None:
-    """Schedule conv2d; None for other operators and for windows too large for the scratch."""
-    if problem.operator != "conv2d" or "thumb1" in problem.features:
+    """Schedule conv2d; None for other operators, for windows too large for the scratch and for single pixels."""
+    if problem.operator != "conv2d" or "thumb1" in problem.features or is_pointwise(problem):
         return None
     attrs = problem.attrs
     gather = Windows(

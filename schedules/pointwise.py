@@ -6,15 +6,18 @@ from .kernel import Kernel, Problem
 from .matrix import matrix_kernel
 
 
-def schedule_pointwise(problem: Problem) -> Kernel | None:
-    """Schedule conv2d with a 1x1 kernel, stride 1 and no padding; None otherwise."""
+def is_pointwise(problem: Problem) -> bool:
+    """Whether a conv2d has a 1x1 kernel, stride 1 and no padding."""
     attrs = problem.attrs
-    if (
-        problem.operator != "conv2d"
-        or "thumb1" in problem.features
-        or problem.shapes["weight"][1:3] != (1, 1)
-        or tuple(attrs["strides"]) != (1, 1)
-        or any(attrs["padding"])
-    ):
+    return (
+        problem.shapes["weight"][1:3] == (1, 1)
+        and tuple(attrs["strides"]) == (1, 1)
+        and not any(attrs["padding"])
+    )
+
+
+def schedule_pointwise(problem: Problem) -> Kernel | None:
+    """Schedule conv2d of single pixels; None otherwise."""
+    if problem.operator != "conv2d" or "thumb1" in problem.features or not is_pointwise(problem):
         return None
     return matrix_kernel(problem, "scalar pointwise", channel_axis=0)

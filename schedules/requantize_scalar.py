@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from .requantize import MULH, _thresholds, fit
 BIAS_SEARCH = 64
 # More fractional bits than this do not make more channels fit.
 FINEST = 8
+# What the form depends on beside the constants.
+ATTRIBUTES = ("rounding", "zero_point", "clamp_min", "clamp_max")
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ def choose(
     attrs: "rounding", "zero_point", "clamp_min" and "clamp_max".
     limits: largest magnitude of each channel's accumulator.
     """
+    channels = tuple(
+        np.asarray(values, np.int64).tobytes()
+        for values in (constants["bias"], constants["multiplier"], constants["shift"], limits)
+    )
+    return _choose(channels, *(attrs[name] for name in ATTRIBUTES))
+
+
+@lru_cache(maxsize=16)
+def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization | None:
+    """`choose` for contents: several rules ask the same about a layer."""
+    bias, multiplier, shift, limits = (np.frombuffer(content, np.int64) for content in channels)
+    constants = {"bias": bias, "multiplier": multiplier, "shift": shift}
+    attrs = dict(zip(ATTRIBUTES, values, strict=True))
     fitted = fit(constants, attrs, limits, MULH, uniform_shift=False)
     if fitted is not None:
         return ScalarRequantization(fitted.bias, fitted.multiplier, fitted.addend, fitted.shift, 0)
@@ -94,7 +110,7 @@ def _signed(
         return None
     return ScalarRequantization(
         bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
-        multiplier=constants["multiplier"],
+        multiplier=multiplier.astype(np.int32),
         addend=addend.astype(np.int32),
         shift=shift.astype(np.int32),
         finer=finer,

@@ -1,0 +1,188 @@
+"""Scalar schedule of depthwise_conv2d for windows of any size: one channel, some outputs of a row at a time.
+
+The weights of a window pass through the registers row by row, so only their width is limited. Rows of the window
+outside the image are skipped: output rows that see the same rows of the window share a loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tvm import s_tir
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812
+
+from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
+from .intrinsics.scalar_depthwise import StripOperands
+from .intrinsics.scalar_depthwise_row import DepthwiseRow
+from .kernel import Kernel, Problem
+from .requantize import accumulator_limits
+from .requantize_scalar import choose
+from .tensor_ir import drop_unit_loops
+
+# Outputs of a row whose sums fit the registers beside up to seven weights.
+LONGEST = 12
+# Measured on RV32.
+INSTRUCTIONS_PER_PRODUCT = 2.0
+INSTRUCTIONS_PER_LOAD = 2.0
+INSTRUCTIONS_PER_OUTPUT = 10.0
+INSTRUCTIONS_PER_ROW = 55.0
+
+
+def schedule_depthwise_row(problem: Problem) -> Kernel | None:
+    """Schedule depthwise_conv2d without dilation; None otherwise."""
+    if problem.operator != "depthwise_conv2d" or "thumb1" in problem.features:
+        return None
+    attrs = problem.attrs
+    _, kernel_h, kernel_w, outputs = problem.shapes["weight"]
+    top, left, bottom, right = attrs["padding"]
+    # A window that misses the image altogether has no rows or columns to loop over.
+    if tuple(attrs["dilation"]) != (1, 1) or max(top, bottom) >= kernel_h or max(left, right) >= kernel_w:
+        return None
+    limits = accumulator_limits(
+        problem.constants["weight"], problem.constants["bias"], attrs["input_zero_point"], channel_axis=3
+    )
+    form = choose(problem.constants, attrs, limits)
+    if form is None:
+        return None
+    layer = _Layer(problem, Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer))
+    try:
+        micro_kernels = {tile.row.name: tile.row.micro_kernel() for tile in layer.tiles()}
+    except OutOfRegistersError:
+        return None
+    sch = s_tir.Schedule(drop_unit_loops(layer.function()))
+    for band in layer.bands():
+        for tile in layer.tiles():
+            sch.tensorize(sch.get_sblock(f"row_{band.first}_{tile.first}"), tile.row.register(band.rows))
+    return Kernel(
+        rule="scalar depthwise rows",
+        function=sch.mod["main"],
+        constants={
+            "weight": np.ascontiguousarray(
+                problem.constants["weight"].reshape(kernel_h * kernel_w, outputs).T
+            ),
+            "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
+        },
+        instructions=layer.instructions(),
+        micro_kernels=tuple(micro_kernels.values()),
+    )
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Output rows that see the same rows of the window: `count` from `first` on, `rows` rows from `top` on."""
+
+    first: int
+    count: int
+    top: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Outputs of a row from `first` on; their windows enter the image at `column`."""
+
+    first: int
+    column: int
+    row: DepthwiseRow
+
+
+@dataclass(frozen=True)
+class _Layer:
+    problem: Problem
+    epilogue: Epilogue
+
+    def bands(self) -> Iterator[_Band]:
+        """All output rows, in order."""
+        height, rows = self.problem.shapes["data"][1], self.problem.output_shape[1]
+        seen = [self._seen(row, height) for row in range(rows)]
+        first = 0
+        for row in range(1, rows + 1):
+            if row == rows or seen[row] != seen[first]:
+                yield _Band(first, row - first, *seen[first])
+                first = row
+
+    def _seen(self, row: int, height: int) -> tuple[int, int]:
+        attrs, kernel_h = self.problem.attrs, self.problem.shapes["weight"][1]
+        origin = row * attrs["strides"][0] - attrs["padding"][0]
+        first = max(-origin, 0)
+        return first, min(kernel_h, height - origin) - first
+
+    def tiles(self) -> Iterator[_Tile]:
+        """Equal parts of a row of outputs, and what is left."""
+        attrs, width = self.problem.attrs, self.problem.shapes["data"][2]
+        kernel_w, stride, outputs = (
+            self.problem.shapes["weight"][2],
+            attrs["strides"][1],
+            self.problem.output_shape[2],
+        )
+        parts = -(-outputs // LONGEST)
+        size = -(-outputs // parts)
+        for first in range(0, outputs, size):
+            origin = first * stride - attrs["padding"][1]
+            left = max(-origin, 0)
+            count = min(size, outputs - first)
+            reached = (count - 1) * stride + kernel_w - left
+            row = DepthwiseRow(
+                kernel_w=kernel_w,
+                stride=stride,
+                outputs=count,
+                left=left,
+                width=min(width - origin - left, reached),
+                pitch=self.problem.shapes["data"][3],
+                output_pitch=self.problem.output_shape[3],
+                row_pitch=width * self.problem.shapes["data"][3],
+                zero_point=attrs["input_zero_point"],
+                epilogue=self.epilogue,
+            )
+            yield _Tile(first, origin + left, row)
+
+    def instructions(self) -> float:
+        """Estimate for the layer."""
+        images, *_, channels = self.problem.output_shape
+        total = 0.0
+        for tile in self.tiles():
+            products = sum(len(tile.row.products(column)) for column in tile.row.columns)
+            window_row = INSTRUCTIONS_PER_PRODUCT * products
+            window_row += INSTRUCTIONS_PER_LOAD * len(tile.row.columns) + tile.row.kernel_w + 4
+            fixed = INSTRUCTIONS_PER_OUTPUT * tile.row.outputs + INSTRUCTIONS_PER_ROW
+            total += sum(band.count * (band.rows * window_row + fixed) for band in self.bands())
+        return images * channels * total
+
+    def function(self) -> Any:
+        """TensorIR of the layer."""
+        problem, attrs = self.problem, self.problem.attrs
+        images, height, width, depth = problem.shapes["data"]
+        _, kernel_h, kernel_w, channels = problem.shapes["weight"]
+        _, rows, columns, _ = problem.output_shape
+        with IRBuilder() as builder, T.prim_func(s_tir=True):
+            T.func_name("main")
+            data = T.arg("data", T.buffer((images * height, width * depth), "int8"))
+            weight = T.arg("weight", T.buffer((channels, kernel_h * kernel_w), "int8"))
+            parameters = T.arg("parameters", T.buffer((channels, 4), "int32"))
+            output = T.arg("output", T.buffer((images * rows, columns * channels), "int8"))
+            with T.sblock("root"), T.grid(images, channels) as (image, channel):
+                for band in self.bands():
+                    for tile in self.tiles():
+                        sums = T.sblock_alloc_buffer((1, tile.row.outputs), "int32")
+                        with T.serial(0, band.count) as step, T.sblock(f"row_{band.first}_{tile.first}"):
+                            vn, vc = T.axis.spatial(images, image), T.axis.spatial(channels, channel)
+                            vy = band.first + T.axis.spatial(band.count, step)
+                            top = vy * attrs["strides"][0] - attrs["padding"][0]
+                            origin = (vn * height + top + band.top, tile.column * depth)
+                            operands = StripOperands(
+                                data=data,
+                                weight=weight,
+                                parameters=parameters,
+                                sums=sums,
+                                output=output,
+                                data_at=(origin[0], origin[1] + vc // attrs["depth_multiplier"]),
+                                weight_at=(vc, band.top * kernel_w),
+                                parameters_at=vc,
+                                output_at=(vn * rows + vy, tile.first * channels + vc),
+                            )
+                            tile.row.block(operands, band.rows)
+        return builder.get()
