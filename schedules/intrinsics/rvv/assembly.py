@@ -18,6 +18,9 @@ from dataclasses import dataclass, field
 
 from ...kernel import MicroKernel
 
+# Instructions per statement of inline assembly.
+STATEMENT_LINES = 96
+
 
 @dataclass
 class Assembly:
@@ -80,9 +83,13 @@ class Assembly:
     def micro_kernel(self, name: str, parameters: Sequence[str]) -> MicroKernel:
         """The C function; it ends with a return."""
         self.emit("ret")
-        text = "\n".join(f'        "{line}\\n"' for line in self.lines)
+        # C99 compilers need not take strings of more than 4,095 characters.
+        parts = [self.lines[at : at + STATEMENT_LINES] for at in range(0, len(self.lines), STATEMENT_LINES)]
+        statements = "".join(
+            "    __asm__(\n" + "\n".join(f'        "{line}\\n"' for line in part) + ");\n" for part in parts
+        )
         head = f"__attribute__((naked, noinline)) static void {name}({', '.join(parameters)})"
-        return MicroKernel(name, f"{head}\n{{\n    __asm__(\n{text});\n}}\n")
+        return MicroKernel(name, f"{head}\n{{\n{statements}}}\n")
 
 
 def advance(
