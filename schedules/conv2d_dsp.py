@@ -222,6 +222,8 @@ def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Bloc
     pitch = geometry.image[1] * depth
     if geometry.padded:
         pitch = (horizontal.extent * depth + 3) // 4 * 4
+        # A band as small as a register tile would end up on the stack.
+        vertical = replace(vertical, extent=max(vertical.extent, dsp.MIN_BAND_BYTES // pitch + 1))
     dilated = geometry.dilation[1] > 1 and geometry.kernel[1] > 1
     windows = dsp.Windows(
         rows,

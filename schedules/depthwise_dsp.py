@@ -15,7 +15,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from .intrinsics import dsp
 from .kernel import Array, Kernel, Problem
 
-MAX_SCRATCH_BYTES = 4608
+MIN_SCRATCH_BYTES, MAX_SCRATCH_BYTES = 64, 4608
 MAX_KERNEL_COLUMNS = 16
 # Four pixels of a row are within an immediate addition.
 MAX_CHANNELS = 1020
@@ -144,27 +144,35 @@ def _pack(weight: Array, geometry: _Geometry) -> Array:
 
 
 def _bands(geometry: _Geometry) -> _Bands | None:
+    """The fewest bands that fit the scratch with four lanes, or with fewer when the rows are long."""
     height, width, channels = geometry.image
     top, left = geometry.padding
     left_columns = (left + 1) // 2 * 2
     window = left_columns - left + (geometry.output[1] - 1) * geometry.strides[1] + geometry.kernel[1]
     pitch = (max(window, left_columns + width) + 1) // 2 * 2
-    lanes = 4 if channels >= 4 else 1
-    for count in range(1, geometry.output[0] + 1):
-        rows = -(-geometry.output[0] // count)
-        span = (rows - 1) * geometry.strides[0] + (geometry.kernel[0] - 1) * geometry.row_step + 1
-        copied = min(span, height)
-        starts = [
-            min(band * rows, geometry.output[0] - rows) * geometry.strides[0] - top
-            for band in range(-(-geometry.output[0] // rows))
-        ]
-        sources = [max(min(start, height - copied), 0) for start in starts]
-        slack = max(0, *(start - source for start, source in zip(starts, sources, strict=True)))
-        reach = max(source - start for start, source in zip(starts, sources, strict=True))
-        planes = dsp.Planes(max(slack + span, slack + reach + copied), lanes, pitch)
-        if 64 < planes.nbytes <= MAX_SCRATCH_BYTES and dsp.reachable(planes):
-            return _Bands(len(starts), rows, copied, slack, planes, left_columns)
-    return None
+    options: list[tuple[int, int, _Bands]] = []
+    for lanes in dsp.LANES:
+        for count in range(1, geometry.output[0] + 1):
+            rows = -(-geometry.output[0] // count)
+            span = (rows - 1) * geometry.strides[0] + (geometry.kernel[0] - 1) * geometry.row_step + 1
+            copied = min(span, height)
+            starts = [
+                min(band * rows, geometry.output[0] - rows) * geometry.strides[0] - top
+                for band in range(-(-geometry.output[0] // rows))
+            ]
+            sources = [max(min(start, height - copied), 0) for start in starts]
+            slack = max(0, *(start - source for start, source in zip(starts, sources, strict=True)))
+            reach = max(source - start for start, source in zip(starts, sources, strict=True))
+            # As little as a register tile would end up on the stack.
+            least = MIN_SCRATCH_BYTES // (2 * lanes * pitch) + 1
+            planes = dsp.Planes(max(slack + span, slack + reach + copied, least), lanes, pitch)
+            if lanes <= channels and planes.nbytes <= MAX_SCRATCH_BYTES and dsp.reachable(planes):
+                bands = _Bands(len(starts), rows, copied, slack, planes, left_columns)
+                groups = -(-channels // lanes)
+                cost = len(starts) * groups * dsp.split_instructions(copied, width, lanes)
+                options.append((cost, len(options), bands))
+                break
+    return min(options)[2] if options else None
 
 
 def _function(

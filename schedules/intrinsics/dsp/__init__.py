@@ -22,6 +22,7 @@ from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .epilogue import Epilogue, epilogue_of
 from .matrix import matrix_strip, strip_stages
 from .planes import (
+    LANES,
     Planes,
     fill_function,
     fill_planes,
@@ -35,6 +36,7 @@ from .scratch import expand_stage, expand_weights, pixel_pairs, weight_groups
 from .tile import CALL_INSTRUCTIONS, MAX_SUM, matrix_tile, pack_scaled, scaled_bias, tile_stages
 from .windows import (
     BAND_SCOPE,
+    MIN_BAND_BYTES,
     Windows,
     blank_band,
     blank_stage,
@@ -50,7 +52,9 @@ __all__ = [
     "BAND_SCOPE",
     "CALL_INSTRUCTIONS",
     "DENSE_CALL_INSTRUCTIONS",
+    "LANES",
     "MAX_SUM",
+    "MIN_BAND_BYTES",
     "ROWS",
     "Epilogue",
     "Intrinsic",

@@ -12,7 +12,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, define, naked_function, repeat
+from .assembly import Intrinsic, add_end, add_immediate, define, naked_function, repeat
 
 # Largest offset of LDRD and STRD.
 MAX_PAIR_OFFSET = 1020
@@ -159,6 +159,8 @@ def split_instructions(rows: int, columns: int, lanes: int) -> int:
     """Instructions of one call of the generated function."""
     if lanes == 1:
         return 6 + rows * (4 + 2 * columns)
+    if lanes == 2:
+        return 6 + rows * (6 + 4 * columns)
     whole, rest = columns // 4, columns % 4
     return 6 + rows * (5 + 21 * whole + (2 * whole if whole > MAX_QUADS else 0) + (0, 9, 13, 22)[rest])
 
@@ -168,6 +170,8 @@ def reachable(shape: Planes) -> bool:
     return 2 * shape.pitch * (shape.lanes - 1) <= MAX_PAIR_OFFSET
 
 
+# How many channels can be split at a time.
+LANES = (4, 2, 1)
 # Groups of four columns that are unrolled.
 MAX_QUADS = 3
 
@@ -182,6 +186,8 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
         lines += repeat(columns, lambda: step, 2, lambda: ["cmp r1, r4"])
         lines += [f"add r1, #{2 * (shape.pitch - columns)}"] if shape.pitch > columns else []
         return naked_function(name, parameters, [*lines, "subs r2, #1", "bne 1b", "pop {r4, pc}"])
+    if shape.lanes == 2:
+        return naked_function(name, parameters, _split_two_lanes(columns, channels, shape))
     whole, rest = columns // 4, columns % 4
     lane = 2 * shape.pitch
 
@@ -244,3 +250,25 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
     return naked_function(
         name, parameters, [*lines, f"add r1, #{advance}", "subs r2, #1", "bne 1b", "pop {r4-r11, pc}"]
     )
+
+
+def _split_two_lanes(columns: int, channels: int, shape: Planes) -> list[str]:
+    """Two columns at a time; r4 is where the pairs of a row end."""
+    lane, pairs = 2 * shape.pitch, columns // 2
+    step = [
+        "ldrh r3, [r0]",
+        f"ldrh r5, [r0, #{channels}]",
+        f"add r0, #{2 * channels}",
+        "orr r3, r3, r5, lsl #16",
+        "sxtb16 r5, r3, ror #8",
+        f"str r5, [r1, #{lane}]",
+        "sxtb16 r3, r3",
+        "str r3, [r1], #4",
+    ]
+    lines = ["push {r4, r5, lr}", "1:", *add_end("r4", "r1", 4 * pairs)]
+    lines += repeat(pairs, lambda: step, 2, lambda: ["cmp r1, r4"], longest=4 * len(step))
+    if columns % 2:
+        lines += ["ldrsb r3, [r0]", "ldrsb r5, [r0, #1]", "strh r3, [r1]", f"strh r5, [r1, #{lane}]"]
+        lines += [f"add r0, #{channels}"]
+    lines += add_immediate("r1", shape.row_bytes - 4 * pairs)
+    return [*lines, "subs r2, #1", "bne 1b", "pop {r4, r5, pc}"]

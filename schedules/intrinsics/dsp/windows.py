@@ -20,6 +20,7 @@ _MAX_OFFSET = 4095
 # A storage scope of its own: TVM would let int16 scratch move in when the band is not read any more, and then find
 # that the types differ.
 BAND_SCOPE = "global.band"
+MIN_BAND_BYTES = 64
 
 
 @dataclass(frozen=True)
