@@ -1,4 +1,4 @@
-"""TensorIR schedules: one rule per file; every rule that applies is a candidate, the cheapest is taken.
+"""TensorIR schedules: one rule per file; of the rules for the widest instructions that apply, the cheapest is taken.
 
 Loops, tiles, packing and fusion are decided here; what happens inside one register tile belongs to `intrinsics/`.
 The plain schedule always applies.
@@ -28,28 +28,34 @@ from . import (
     depthwise_strip,
     elementwise_mve,
     im2col,
-    im2col_mve,
     plain,
     pointwise,
-    pointwise_mve,
     pool_mve,
     quantize,
     quantize_rvv,
 )
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
-RULES: tuple[Rule, ...] = (
+VECTOR_RULES: tuple[Rule, ...] = (
+    conv2d_mve.schedule_conv2d_mve,
+    depthwise_mve.schedule_depthwise_mve,
     pool_mve.schedule_pool_mve,
     elementwise_mve.schedule_quantize_mve,
     add_mve.schedule_add_mve,
     dense_mve.schedule_dense_mve,
-    im2col_mve.schedule_im2col,
-    depthwise_mve.schedule_depthwise_planes,
-    conv2d_mve.schedule_rows,
-    pointwise_mve.schedule_pointwise,
+    conv2d_rvv.schedule_conv2d_rvv,
+    conv2d_pixels_rvv.schedule_conv2d_pixels_rvv,
+    depthwise_rvv.schedule_depthwise_rvv,
+    dense_rvv.schedule_dense_rvv,
+    quantize_rvv.schedule_quantize_rvv,
+    add_rvv.schedule_add_rvv,
+)
+DSP_RULES: tuple[Rule, ...] = (
     conv2d_dsp.schedule_conv2d_dsp,
     depthwise_dsp.schedule_depthwise_dsp,
     dense_dsp.schedule_dense_dsp,
+)
+SCALAR_RULES: tuple[Rule, ...] = (
     add.schedule_add,
     quantize.schedule_quantize,
     pointwise.schedule_pointwise,
@@ -60,22 +66,23 @@ RULES: tuple[Rule, ...] = (
     depthwise.schedule_depthwise,
     dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
-    conv2d_rvv.schedule_conv2d_rvv,
-    conv2d_pixels_rvv.schedule_conv2d_pixels_rvv,
-    depthwise_rvv.schedule_depthwise_rvv,
-    dense_rvv.schedule_dense_rvv,
-    quantize_rvv.schedule_quantize_rvv,
-    add_rvv.schedule_add_rvv,
 )
+# The wider the instructions, the earlier: where vectors apply, narrower rules are not even asked, because building
+# a candidate costs far more than comparing it.
+TIERS = (VECTOR_RULES, DSP_RULES, SCALAR_RULES)
+RULES: tuple[Rule, ...] = (*VECTOR_RULES, *DSP_RULES, *SCALAR_RULES)
 
 
 def candidates(problem: Problem) -> list[Kernel]:
-    """Answers of all rules that apply to a layer, the cheapest first; the plain schedule when none does."""
+    """Answers of the first tier with any, the cheapest first; the plain schedule when no rule applies."""
     if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
         # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
         return [plain.schedule_plain(problem)]
-    answers = [answer for rule in RULES if (answer := rule(problem)) is not None]
-    return sorted(answers, key=lambda kernel: kernel.instructions) or [plain.schedule_plain(problem)]
+    for tier in TIERS:
+        answers = [answer for rule in tier if (answer := rule(problem)) is not None]
+        if answers:
+            return sorted(answers, key=lambda kernel: kernel.instructions)
+    return [plain.schedule_plain(problem)]
 
 
 __all__ = ["RULES", "Kernel", "MicroKernel", "Problem", "Rule", "candidates"]
