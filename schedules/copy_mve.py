@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm.s_tir import TensorIntrin
@@ -28,6 +29,7 @@ def fill_stage(target: Any, offsets: Any, count: Any, value: Any) -> None:
             target[offsets[0], offsets[1] + vi] = T.int8(value)
 
 
+@cache
 def register_copy(count: int) -> str:
     """Register the intrinsic that copies `count` bytes and return its name."""
 
@@ -59,6 +61,7 @@ def register_copy(count: int) -> str:
     return name
 
 
+@cache
 def register_fill(count: int, value: int) -> str:
     """Register the intrinsic that fills `count` bytes with `value` and return its name."""
 

@@ -7,58 +7,57 @@ its own.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
-from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.dense import GROUP, Dense, dense_instructions, dense_kernel, register_of
 from .intrinsics.mve.strip import VECTOR
 from .kernel import Array, Kernel, Problem
-from .requantize_mve import Epilogue, epilogue_of
+from .plan_mve import Plan, cheapest
+from .pointwise_mve import plan_pointwise
+from .requantize_mve import Epilogue, Rounding, epilogue_of
 from .tensor_ir import blocks
 from .tensorize_mve import tensorizable
 
 
 def schedule_dense_mve(problem: Problem) -> Kernel | None:
-    """Schedule dense, and conv2d with 1x1 kernels, strides of 1 and no padding; None for everything else."""
-    if "mve" not in problem.features or not _is_matrix(problem):
+    """Schedule dense; None for every other operator."""
+    if problem.operator != "dense" or "mve" not in problem.features:
         return None
     epilogue = epilogue_of(problem)
     if epilogue is None:
         return None
+    return cheapest((plan_dense(problem, epilogue), plan_pointwise(problem, epilogue)))
+
+
+def plan_dense(problem: Problem, epilogue: Epilogue) -> Plan | None:
+    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; None for everything else."""
     channels, *window = problem.shapes["weight"]
-    depth = int(np.prod(window))
+    if problem.operator == "conv2d" and (
+        window[:-1] != [1, 1] or any(problem.attrs["padding"]) or tuple(problem.attrs["strides"]) != (1, 1)
+    ):
+        return None
+    depth = window[-1]
     rows = problem.outputs // channels
-    # Step 1. Whole groups of channels, then the rest.
     tile = Dense(GROUP, depth // VECTOR, depth % VECTOR, epilogue.how)
+    # Whole groups of channels, then the rest.
     whole, rest = divmod(channels, GROUP)
     tiles = [(tile, 0, whole)] if whole else []
     tiles += [(replace(tile, channels=rest), whole, 1)] if rest else []
-    # Step 2. A loop over rows around both.
-    sch = tensorizable(_function(problem, epilogue, tiles, rows))
-    for block, (part, _, groups) in zip(blocks(sch), tiles, strict=True):
-        sch.tensorize(block, _register(part, groups, epilogue))
-    weight = problem.constants["weight"].reshape(channels, depth)
-    return Kernel(
+    parts = tuple(tiles)
+    return Plan(
         rule="mve dense",
-        function=sch.mod["main"],
-        constants={"weight": pack(weight), "table": tables(epilogue)},
-        instructions=rows * sum(dense_instructions(part, groups) for part, _, groups in tiles),
-        micro_kernels=(PRELUDE, *(dense_kernel(part) for part, _, _ in tiles)),
-    )
-
-
-def _is_matrix(problem: Problem) -> bool:
-    if problem.operator == "dense":
-        return True
-    return (
-        problem.operator == "conv2d"
-        and problem.shapes["weight"][1:3] == (1, 1)
-        and problem.attrs["strides"] == (1, 1)
-        and not any(problem.attrs["padding"])
+        instructions=rows * sum(dense_instructions(part, groups) for part, _, groups in parts),
+        function=lambda: _build(parts, rows, epilogue.rounding),
+        constants=lambda: {
+            "weight": pack(problem.constants["weight"].reshape(channels, depth)),
+            "table": tables(epilogue),
+        },
+        micro_kernels=lambda: tuple(dense_kernel(part) for part, _, _ in parts),
     )
 
 
@@ -137,10 +136,11 @@ def dense_stages(
             )
 
 
-def _register(tile: Dense, groups: int, epilogue: Epilogue) -> str:
+@cache
+def _register(tile: Dense, groups: int, rounding: Rounding) -> str:
     channels, depth = tile.channels, tile.depth
-    constants = len(epilogue.how.table_rows)
-    finish, zero_point, vectors = epilogue.expression(), epilogue.zero_point, tile.vectors
+    constants, finish = rounding.constants, rounding.by_pair()
+    zero_point, vectors = rounding.zero_point, tile.vectors
 
     def make(computes: bool) -> Any:
         @T.prim_func(s_tir=True)
@@ -198,14 +198,14 @@ def _register(tile: Dense, groups: int, epilogue: Epilogue) -> str:
     return name
 
 
-def _function(problem: Problem, epilogue: Epilogue, tiles: list[tuple[Dense, int, int]], rows: int) -> Any:
-    channels = problem.shapes["weight"][0]
-    depth = tiles[0][0].depth
-    groups = -(-channels // GROUP)
-    constants = len(epilogue.how.table_rows)
-    finish = epilogue.expression()
+@cache
+def _build(tiles: tuple[tuple[Dense, int, int], ...], rows: int, rounding: Rounding) -> Any:
     first, last = tiles[0], tiles[-1]
+    depth = first[0].depth
+    groups = last[1] + last[2]
+    channels = last[1] * GROUP + last[2] * last[0].channels
     start = first[2] * GROUP * depth
+    constants, finish = rounding.constants, rounding.by_pair()
 
     @T.prim_func(s_tir=True)
     def main(
@@ -227,4 +227,7 @@ def _function(problem: Problem, epilogue: Epilogue, tiles: list[tuple[Dense, int
                         data, weight, table, sums, output, last[0], last[2], (vr, last[1], start), finish
                     )
 
-    return main
+    sch = tensorizable(main)
+    for block, (part, _, part_groups) in zip(blocks(sch), tiles, strict=True):
+        sch.tensorize(block, _register(part, part_groups, rounding))
+    return sch.mod["main"]

@@ -6,6 +6,7 @@ pixels of several output rows make one strip.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm.s_tir import TensorIntrin
@@ -15,14 +16,15 @@ from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
-from .kernel import Kernel, Problem
-from .requantize_mve import Epilogue, epilogue_of
+from .kernel import Problem
+from .plan_mve import Plan
+from .requantize_mve import Epilogue, Rounding
 from .strip_mve import (
     pack_weights,
     packed_shape,
     register_strip,
     strip_instructions,
-    strip_kernels,
+    strip_kernel_of,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -32,45 +34,41 @@ SCRATCH = 2600
 MAX_SCRATCH = 5000
 
 
-def schedule_im2col(problem: Problem) -> Kernel | None:
-    """Schedule conv2d by im2col; None for images of less than four outputs and for too much scratch."""
-    if problem.operator != "conv2d" or "mve" not in problem.features:
-        return None
+def plan_im2col(problem: Problem, epilogue: Epilogue) -> Plan | None:
+    """Plan conv2d by im2col; None for images of less than four outputs and for too much scratch."""
     _, height, width, channels = problem.output_shape
-    epilogue = epilogue_of(problem) if channels > 1 else None
-    if epilogue is None:
+    if channels < 2:
         return None
-    # Step 1. How many output rows at a time: what costs least within the scratch.
-    windows = _windows(problem, band_of(problem, 2 if height > 1 else 1))
-    strip = Strip(1, windows.depth, 0, windows.pitch, overrun=True, requantization=epilogue.how)
+    pairs = -(-channels // 2)
+    first = _windows(problem, band_of(problem, 1))
+    strip = Strip(1, first.depth, 0, first.pitch, overrun=True, requantization=epilogue.how)
+    # How many output rows at a time: what costs least within the scratch.
     choices: list[tuple[bool, float, int]] = []
     for rows in range(1, height + 1):
         band = band_of(problem, rows)
-        size = band.nbytes + _copied(windows, rows * width)
+        size = band.nbytes + _copied(first, rows * width)
         if rows * width < TILE or size > MAX_SCRATCH:
             continue
+        copies = rows * im2col_instructions(_windows(problem, band), width)
         bands = -(-height // rows)
-        cost = band.instructions(bands) + bands * (
-            rows * im2col_instructions(_windows(problem, band), width)
-            + -(-channels // 2) * strip_instructions(strip, rows * width)
-        )
+        cost = band.instructions(bands) + bands * (copies + pairs * strip_instructions(strip, rows * width))
         choices.append((size > SCRATCH, cost, rows))
     if not choices:
         return None
     _, cost, rows = min(choices)
     band = band_of(problem, rows)
     windows = _windows(problem, band)
-    # Step 2. Loops over bands, over the rows of a band, and over pairs of channels.
-    sch = tensorizable(_function(problem, strip, band, windows, rows, epilogue))
-    sch.tensorize(sch.get_sblock("window"), _register_windows(windows, width, band.pitch))
-    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, rows * width, epilogue))
-    tensorize_band(sch, band)
-    return Kernel(
+    shape = (rows, height, width, channels)
+    stride = problem.attrs["strides"][0]
+    return Plan(
         rule="mve im2col",
-        function=sch.mod["main"],
-        constants={"weight": pack_weights(problem.constants["weight"], strip), "table": epilogue.pairs()},
         instructions=cost,
-        micro_kernels=(*strip_kernels(strip), COPY, FILL, im2col_kernel(windows)),
+        function=lambda: _build(strip, band, windows, shape, stride, epilogue.rounding),
+        constants=lambda: {
+            "weight": pack_weights(problem.constants["weight"], strip),
+            "table": epilogue.pairs(),
+        },
+        micro_kernels=lambda: (strip_kernel_of(strip), COPY, FILL, im2col_kernel(windows)),
     )
 
 
@@ -125,6 +123,7 @@ def _extent(windows: Windows, width: int, pitch: int) -> tuple[int, int]:
     return rows, (width - 1) * windows.step + columns
 
 
+@cache
 def _register_windows(windows: Windows, width: int, pitch: int) -> str:
     rows, span = _extent(windows, width, pitch)
     size = (width - 1) * windows.pitch + windows.depth
@@ -155,26 +154,30 @@ def _register_windows(windows: Windows, width: int, pitch: int) -> str:
     return name
 
 
-def _function(
-    problem: Problem, strip: Strip, band: Band, windows: Windows, rows: int, epilogue: Epilogue
+@cache
+def _build(
+    strip: Strip,
+    band: Band,
+    windows: Windows,
+    shape: tuple[int, int, int, int],
+    stride: int,
+    rounding: Rounding,
 ) -> Any:
-    _, input_height, _, _ = problem.shapes["data"]
-    _, height, width, channels = problem.output_shape
-    pairs, constants = -(-channels // 2), len(epilogue.how.table_rows)
+    rows, height, width, channels = shape
     bands, pixels = -(-height // rows), rows * width
     weight_shape = packed_shape(strip, channels)
-    finish = epilogue.expression()
+    table_shape = (-(-channels // 2), rounding.constants, 2)
+    finish = rounding.by_pair()
     copied = _copied(windows, pixels)
     window_rows, span = _extent(windows, width, band.pitch)
-    stride = problem.attrs["strides"][0]
 
     @T.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:
-        data = T.match_buffer(data_handle, (input_height, band.inner), "int8")
+        data = T.match_buffer(data_handle, (band.height, band.inner), "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
-        table = T.match_buffer(table_handle, (pairs, constants, 2), "int32")
+        table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, (height * width, channels), "int8")
         sums = T.sblock_alloc_buffer((pixels, 2), "int32")
         padded = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
@@ -195,7 +198,7 @@ def _function(
                         span,
                         (vr * (width * windows.pitch), vr * stride),
                     )
-            for n in range(pairs):
+            for n in range(table_shape[0]):
                 with T.sblock("strip"):
                     vn, vb = T.axis.remap("SS", [n, b])
                     strip_stages(
@@ -216,4 +219,8 @@ def _function(
                         finish,
                     )
 
-    return main
+    sch = tensorizable(main)
+    sch.tensorize(sch.get_sblock("window"), _register_windows(windows, width, band.pitch))
+    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, rounding))
+    tensorize_band(sch, band)
+    return sch.mod["main"]

@@ -1,80 +1,103 @@
-"""Pointwise convolution on Arm MVE: strips of pixels straight from the activations, without a copy.
+"""Pointwise convolutions and dense layers of several rows on Arm MVE: strips straight from the activations.
 
 With stride 1 the whole image is one strip; with larger strides every output row is one.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812
 
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
-from .kernel import Kernel, Problem
-from .requantize_mve import Epilogue, epilogue_of
+from .kernel import Problem
+from .plan_mve import Plan
+from .requantize_mve import Epilogue, Rounding
 from .strip_mve import (
     pack_weights,
     packed_shape,
     register_strip,
     strip_instructions,
-    strip_kernels,
+    strip_kernel_of,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
 
 
-def schedule_pointwise(problem: Problem) -> Kernel | None:
-    """Schedule conv2d with 1x1 kernels and without padding; None for everything else."""
-    if problem.operator != "conv2d" or "mve" not in problem.features or any(problem.attrs["padding"]):
+@dataclass(frozen=True)
+class _Layer:
+    """Loops of a layer. lines, line: shape of the activations; step: lines from one strip to the next."""
+
+    strip: Strip
+    rounding: Rounding
+    lines: int
+    line: int
+    step: int
+    strips: int
+    pixels: int
+    channels: int
+
+
+def plan_pointwise(problem: Problem, epilogue: Epilogue) -> Plan | None:
+    """Plan a dense layer, or conv2d with 1x1 kernels and without padding; None for what no strip holds."""
+    channels, *window = problem.shapes["weight"]
+    size = 1
+    for extent in problem.shapes["data"]:
+        size *= extent
+    depth = window[-1]
+    if problem.operator == "dense":
+        strips, pixels, lines, step, pitch = 1, problem.outputs // channels, 1, 1, depth
+    elif window[:-1] == [1, 1] and not any(problem.attrs["padding"]):
+        stride_h, stride_w = problem.attrs["strides"]
+        _, height, width, _ = problem.output_shape
+        whole = stride_h == stride_w == 1
+        strips, pixels = (1, height * width) if whole else (height, width)
+        lines, step = (1, 1) if whole else (problem.shapes["data"][1], stride_h)
+        pitch = stride_w * depth
+    else:
         return None
-    channels, *kernel, depth = problem.shapes["weight"]
-    if kernel != [1, 1] or channels < 2:
+    side_by_side = depth == pitch == VECTOR // 2
+    if pixels < TILE or channels < 2 or (depth < VECTOR and not side_by_side):
         return None
-    stride_h, stride_w = problem.attrs["strides"]
-    _, height, width, _ = problem.output_shape
-    # Step 1. Strips: as long as the pixels they read lie at equal distances.
-    strips, pixels = (1, height * width) if stride_h == stride_w == 1 else (height, width)
-    side_by_side = depth == VECTOR // 2 and stride_w == 1
-    epilogue = epilogue_of(problem)
-    if pixels < TILE or (depth < VECTOR and not side_by_side) or epilogue is None:
-        return None
-    strip = Strip(1, depth, 0, stride_w * depth, overrun=False, requantization=epilogue.how)
-    # Step 2. Loops over pairs of channels and strips; the tiles of a strip are the micro-kernel's.
-    sch = tensorizable(_function(problem, strip, strips, pixels, epilogue))
-    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, epilogue))
-    calls = strips * -(-channels // 2)
-    return Kernel(
-        rule="mve pointwise",
-        function=sch.mod["main"],
-        constants={
+    strip = Strip(1, depth, 0, pitch, overrun=False, requantization=epilogue.how)
+    layer = _Layer(strip, epilogue.rounding, lines, size // lines, step, strips, pixels, channels)
+    return Plan(
+        rule="mve pointwise" if problem.operator == "conv2d" else "mve dense rows",
+        instructions=strips * -(-channels // 2) * strip_instructions(strip, pixels),
+        function=lambda: _build(layer),
+        constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
-        instructions=calls * strip_instructions(strip, pixels),
-        micro_kernels=strip_kernels(strip),
+        micro_kernels=lambda: (strip_kernel_of(strip),),
     )
 
 
-def _function(problem: Problem, strip: Strip, strips: int, pixels: int, epilogue: Epilogue) -> Any:
-    _, input_height, input_width, depth = problem.shapes["data"]
-    channels = problem.output_shape[-1]
-    step = problem.attrs["strides"][0] if strips > 1 else 1
-    lines = input_height if strips > 1 else 1
-    line = input_height * input_width * depth // lines
-    pairs, constants = -(-channels // 2), len(epilogue.how.table_rows)
-    weight_shape = packed_shape(strip, channels)
-    finish = epilogue.expression()
+@cache
+def _build(layer: _Layer) -> Any:
+    strip, pixels, strips, step, channels = (
+        layer.strip,
+        layer.pixels,
+        layer.strips,
+        layer.step,
+        layer.channels,
+    )
+    data_shape, weight_shape = (layer.lines, layer.line), packed_shape(strip, channels)
+    table_shape = (-(-channels // 2), layer.rounding.constants, 2)
+    finish = layer.rounding.by_pair()
 
     @T.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:
-        data = T.match_buffer(data_handle, (lines, line), "int8")
+        data = T.match_buffer(data_handle, data_shape, "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
-        table = T.match_buffer(table_handle, (pairs, constants, 2), "int32")
+        table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, (strips * pixels, channels), "int8")
         sums = T.sblock_alloc_buffer((pixels, 2), "int32")
-        for n, s in T.grid(pairs, strips):
+        for n, s in T.grid(table_shape[0], strips):
             with T.sblock("strip"):
                 vn, vs = T.axis.remap("SS", [n, s])
                 strip_stages(
@@ -89,4 +112,6 @@ def _function(problem: Problem, strip: Strip, strips: int, pixels: int, epilogue
                     finish,
                 )
 
-    return main
+    sch = tensorizable(main)
+    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, layer.rounding))
+    return sch.mod["main"]

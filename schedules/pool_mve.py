@@ -6,6 +6,7 @@ Windows lie inside the image; the mean over both spatial axes is one window.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from tvm import tirx
@@ -33,10 +34,13 @@ def schedule_pool_mve(problem: Problem) -> Kernel | None:
     attrs = problem.attrs
     if len(data) != 4 or data[0] != 1:
         return None
+    window: tuple[int, ...]
+    strides: tuple[int, ...]
+    output: tuple[int, ...]
     if problem.operator == "mean":
         if sorted(axis % 4 for axis in attrs["axes"]) != [1, 2]:
             return None
-        window, strides, output = data[1:3], (1, 1), (1, 1)
+        window, strides, output = tuple(data[1:3]), (1, 1), (1, 1)
     else:
         if any(attrs["padding"]):
             return None
@@ -119,6 +123,7 @@ def window_stages(data: Any, reduced: Any, pool: Any, offsets: Any) -> None:
             )
 
 
+@cache
 def _register(pool: Pool) -> str:
     rows, span, channels, kind = pool.rows, pool.columns * pool.channels, pool.channels, _type(pool)
 

@@ -22,6 +22,39 @@ _AXES = {"conv2d": ((1, 2, 3), 0), "depthwise_conv2d": ((0, 1, 2), 3), "dense": 
 
 
 @dataclass(frozen=True)
+class Rounding:
+    """The part of a requantisation that all channels share; layers with equal ones may share their loops."""
+
+    how: Requantization
+    zero_point: int
+
+    @property
+    def constants(self) -> int:
+        """Rows of the table."""
+        return len(self.how.table_rows)
+
+    def by_pair(self) -> Callable[..., Any]:
+        """TensorIR of one output from the sum, the layer's tables [pair, rows, 2], the pair and the channel in it."""
+
+        def output(total: Any, table: Any, pair: Any, channel: Any) -> Any:
+            return self._output(total, [table[pair, row, channel] for row in range(self.constants)])
+
+        return output
+
+    def by_channel(self) -> Callable[..., Any]:
+        """TensorIR of one output from the sum, the layer's table [channel, rows] and the channel."""
+
+        def output(total: Any, table: Any, channel: Any) -> Any:
+            return self._output(total, [table[channel, row] for row in range(self.constants)])
+
+        return output
+
+    def _output(self, total: Any, constants: list[Any]) -> Any:
+        finish = _fitted(self.how) if self.how.kind == "fit" else _double(self.how, self.zero_point)
+        return finish(total, *constants)
+
+
+@dataclass(frozen=True)
 class Epilogue:
     """A layer's requantisation.
 
@@ -41,25 +74,10 @@ class Epilogue:
             np.stack([self.rows[:, first], self.rows[:, first + 1]], 2).transpose(1, 0, 2)
         )
 
-    def expression(self) -> Callable[..., Any]:
-        """TensorIR of one output from the sum, the layer's tables [pair, rows, 2], the pair and the channel in it."""
-        finish = _fitted(self.how) if self.how.kind == "fit" else _double(self.how, self.zero_point)
-        count = len(self.rows)
-
-        def output(total: Any, table: Any, pair: Any, channel: Any) -> Any:
-            return finish(total, *(table[pair, row, channel] for row in range(count)))
-
-        return output
-
-    def by_channel(self) -> Callable[..., Any]:
-        """TensorIR of one output from the sum, the layer's table [channel, rows] and the channel."""
-        finish = _fitted(self.how) if self.how.kind == "fit" else _double(self.how, self.zero_point)
-        count = len(self.rows)
-
-        def output(total: Any, table: Any, channel: Any) -> Any:
-            return finish(total, *(table[channel, row] for row in range(count)))
-
-        return output
+    @property
+    def rounding(self) -> Rounding:
+        """What does not depend on the channel."""
+        return Rounding(self.how, self.zero_point)
 
 
 def epilogue_of(problem: Problem) -> Epilogue | None:

@@ -6,30 +6,30 @@ whose rows are the kernel's rows: pixel x reads `row_bytes` values from column x
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
-from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.column_strip import column_strip
 from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernel
 from .intrinsics.mve.flat_strip import flat_strip, instructions, strip_kernel
 from .intrinsics.mve.strip import VECTOR, Strip
 from .kernel import Array, MicroKernel
-from .requantize_mve import Epilogue
+from .requantize_mve import Rounding
 
 _PARTS = {"column": column_strip, "flat": flat_strip}
 # The caller's instructions per call: arguments and loop.
 _CALL = 14.0
 
 
-def strip_kernels(strip: Strip) -> tuple[MicroKernel, ...]:
-    """The micro-kernel of a strip and what it needs before it."""
+def strip_kernel_of(strip: Strip) -> MicroKernel:
+    """The micro-kernel of a strip."""
     if strip.form == "deep":
-        return PRELUDE, deep_strip_kernel(strip)
-    return PRELUDE, strip_kernel(strip, _PARTS[strip.form](strip))
+        return deep_strip_kernel(strip)
+    return strip_kernel(strip, _PARTS[strip.form](strip))
 
 
 def strip_instructions(strip: Strip, pixels: int) -> float:
@@ -138,12 +138,13 @@ def strip_stages(
             output[offsets[4] + vx, offsets[2] + vc] = finish(sums[vx, vc], table, offsets[3], vc)
 
 
-def register_strip(strip: Strip, pixels: int, epilogue: Epilogue) -> str:
+@cache
+def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
     """Register the intrinsic of a strip of `pixels` pixels and return its name."""
     rows, span = strip.rows, strip.span(pixels)
     weight_rows, weight_columns = strip.weight_tile
-    constants = len(epilogue.how.table_rows)
-    finish, zero_point, micro_kernel = epilogue.expression(), epilogue.zero_point, strip.name
+    constants, finish = rounding.constants, rounding.by_pair()
+    zero_point, micro_kernel = rounding.zero_point, strip.name
 
     def make(computes: bool) -> Any:
         @T.prim_func(s_tir=True)
