@@ -41,6 +41,7 @@ VECTOR_RULES: tuple[Rule, ...] = (
     depthwise_mve.schedule_depthwise_mve,
     pool_mve.schedule_pool_mve,
     elementwise_mve.schedule_quantize_mve,
+    elementwise_mve.schedule_lookup_mve,
     add_mve.schedule_add_mve,
     dense_mve.schedule_dense_mve,
     conv2d_rvv.schedule_conv2d_rvv,
