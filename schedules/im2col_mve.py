@@ -13,6 +13,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
+from .copy_mve import fill_stage, register_fill
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
@@ -183,6 +184,10 @@ def _build(
         padded = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
         matrix = T.sblock_alloc_buffer((1, copied), "int8")
         border_stage(padded, band)
+        # Buffers shrink to what is accessed; this keeps what copies and loads run over at the end.
+        for _ in range(1):
+            with T.sblock("end"):
+                fill_stage(matrix, (0, copied - VECTOR), VECTOR, 0)
         for b in range(bands):
             band_stages(data, padded, band, bands, b)
             for r in range(rows):
@@ -220,6 +225,7 @@ def _build(
                     )
 
     sch = tensorizable(main)
+    sch.tensorize(sch.get_sblock("end"), register_fill(VECTOR, 0))
     sch.tensorize(sch.get_sblock("window"), _register_windows(windows, width, band.pitch))
     sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, rounding))
     tensorize_band(sch, band)

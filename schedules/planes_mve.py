@@ -20,7 +20,7 @@ from .requantize_mve import Rounding
 from .tensor_ir import blocks
 from .tensorize_mve import tensorizable
 
-# Bytes after the planes that a load may reach.
+# Bytes after the planes that a contiguous load may reach.
 SLACK = 16
 # Kinds of bands: at the top, inside, at the bottom, and one that overlaps.
 MAX_RUNS = 4
@@ -285,6 +285,10 @@ def build_planes(layer: PlanesLayer) -> Any:
         output = T.match_buffer(output_handle, (outputs, channels), "int8")
         sums = T.sblock_alloc_buffer((band, group), "int32")
         scratch = T.sblock_alloc_buffer((1, size), "int8")
+        # Buffers shrink to what is accessed; this keeps what loads run over at the end.
+        for _ in range(1):
+            with T.sblock("end"):
+                fill_stage(scratch, (0, planes.group * tile.size), SLACK, 0)
         run_stages(data, weight, table, scratch, sums, output, runs[0], layer)
         if len(runs) > 1:
             run_stages(data, weight, table, scratch, sums, output, runs[1], layer)
@@ -300,6 +304,8 @@ def build_planes(layer: PlanesLayer) -> Any:
         name = str(sch.get(block).name_hint).split("_")[0]
         if name == "padding":
             sch.tensorize(block, padding)
+        elif name == "end":
+            sch.tensorize(block, register_fill(SLACK, 0))
         elif name == "convolve":
             sch.tensorize(block, convolve)
         else:

@@ -239,7 +239,7 @@ class _Writer:
         ]
         code += [f"vmov {places}[2], {places}[0], r0, r8", f"vmov {places}[3], {places}[1], r2, r10"]
         code += [] if self.places else [f"vstrw.32 q0, [sp, #{_PLACES}]"]
-        if len(self._weight_masks()) == 1 and self.outputs == OUTPUTS:
+        if len(set(self._weight_masks())) == 1 and self.outputs == OUTPUTS:
             code += self._set_mask(self._weight_masks()[0])
         return code
 
@@ -253,8 +253,7 @@ class _Writer:
         whole = (1 << lanes.rows * kernel_w) - 1 if lanes.vectors > 1 else (1 << self.tile.taps) - 1
         last = kernel_h - (lanes.vectors - 1) * lanes.rows
         repeated = (1 << (lanes.rows - last) * kernel_w) - 1 if lanes.vectors > 1 else 0
-        masks = [whole] * (lanes.vectors - 1) + [whole & ~repeated]
-        return masks if repeated else masks[:1]
+        return [whole] * (lanes.vectors - 1) + [whole & ~repeated]
 
     def _first_row(self, vector: int) -> int:
         """Kernel row with which a vector begins; the last one ends with the last row."""
@@ -269,7 +268,7 @@ class _Writer:
     def _load_channel(self) -> list[str]:
         """Weights and constants of the next channel; r1 at its plane and r7 at its first output already."""
         masks = self._weight_masks()
-        again = len(masks) > 1 or self.outputs < OUTPUTS
+        again = len(set(masks)) > 1 or self.outputs < OUTPUTS
         code = [f"ldr r3, [sp, #{_WEIGHT}]"]
         if self.lanes.outputs > 1:
             code += self._set_mask(masks[0]) if again else []
