@@ -1,0 +1,128 @@
+"""Convolutions on Cortex-M55: equal to the dialect on any geometry, by every form of strip, and cheap."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.schedules.layers_dsp import extreme, random_convolution, random_rounding, with_rounding
+from tests.schedules.layers_rvv import convolution
+from tests.support.layers import LayerCase, assert_layers_exact, build_layers
+
+TARGET = "tinyml -mcpu=cortex-m55"
+
+
+def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
+    """Layers and the way that each must be computed: every form of strip and what ends them."""
+    shapes: list[tuple[tuple[int, int, int], int, tuple[int, int], tuple[int, int], str]] = [
+        ((5, 5, 64), 8, (1, 1), (1, 1), "mve pointwise"),
+        ((3, 5, 8), 7, (1, 1), (1, 1), "mve pointwise"),
+        ((3, 5, 16), 7, (1, 1), (1, 1), "mve pointwise"),
+        ((3, 5, 12), 6, (1, 1), (1, 1), "mve im2col"),
+        ((2, 7, 53), 5, (1, 1), (1, 1), "mve pointwise"),
+        ((2, 4, 288), 6, (1, 1), (1, 1), "mve pointwise"),
+        ((2, 4, 269), 5, (1, 1), (1, 1), "mve pointwise"),
+        ((1, 2, 77), 21, (1, 1), (1, 1), "mve dense"),
+        ((1, 1, 160), 8, (1, 1), (1, 1), "mve dense"),
+        ((7, 9, 16), 6, (3, 3), (1, 1), "mve column rows"),
+        ((7, 9, 32), 5, (3, 3), (2, 2), "mve column rows"),
+        ((5, 6, 80), 4, (3, 3), (1, 1), "mve column rows"),
+        ((9, 17, 5), 8, (2, 3), (2, 2), "mve flat rows"),
+        ((20, 5, 1), 12, (10, 4), (2, 2), "mve im2col"),
+        ((3, 3, 40), 6, (3, 3), (1, 1), "mve im2col"),
+    ]
+    return [
+        (convolution(generator, image, channels, kernel, strides=strides), way)
+        for image, channels, kernel, strides, way in shapes
+    ]
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_convolutions_are_exact(seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    cases = [random_convolution(generator) for _ in range(20)]
+    module = assert_layers_exact(cases, TARGET)
+    # Others take over for images of less than four outputs and where rounding once has no fit.
+    assert sum(layer.schedule.startswith("mve") for layer in module.compiled.model.layers) >= 15
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_every_way_is_exact(compiler: str) -> None:
+    cases = ways(np.random.default_rng(5))
+    module = assert_layers_exact([case for case, _ in cases], f"{TARGET} -compiler={compiler}")
+    assert [layer.schedule for layer in module.compiled.model.layers] == [way for _, way in cases]
+
+
+@pytest.mark.parametrize("rounding", ["double", "away"])
+def test_every_epilogue_is_exact(rounding: str) -> None:
+    generator = np.random.default_rng(6)
+    cases = [with_rounding(case, rounding) for case, _ in ways(generator)]
+    for case in cases[::2]:
+        case.attrs.update(zero_point=-100, clamp_min=-100, clamp_max=77)  # type: ignore[attr-defined]
+    for case in cases[1::2]:
+        case.attrs.update(zero_point=5, clamp_min=-128, clamp_max=127)  # type: ignore[attr-defined]
+    assert_layers_exact(cases, TARGET)
+
+
+def test_extreme_values_are_exact() -> None:
+    generator = np.random.default_rng(7)
+    cases = [
+        extreme(random_rounding(generator, case), data, weight, shift)
+        for case, _ in ways(generator)[::2]
+        for data, weight, shift in ((-128, 127, -2), (-128, -127, -22), (127, 127, -5))
+    ]
+    assert_layers_exact(cases, TARGET)
+
+
+@pytest.mark.parametrize(
+    ("image", "channels", "kernel", "strides", "per_product", "scratch"),
+    [
+        ((25, 5, 64), 64, (1, 1), (1, 1), 0.155, 0),
+        ((6, 6, 128), 128, (1, 1), (1, 1), 0.15, 0),
+        ((14, 14, 384), 64, (1, 1), (1, 1), 0.128, 0),
+        ((48, 48, 8), 16, (1, 1), (1, 1), 0.48, 0),
+        ((32, 32, 16), 16, (3, 3), (1, 1), 0.131, 1700),
+        ((8, 8, 64), 64, (3, 3), (1, 1), 0.112, 2000),
+        ((96, 96, 3), 8, (3, 3), (2, 2), 0.36, 2600),
+        ((49, 10, 1), 64, (10, 4), (2, 2), 0.26, 2600),
+    ],
+)
+def test_instructions_and_scratch(
+    image: tuple[int, int, int],
+    channels: int,
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+    per_product: float,
+    scratch: int,
+) -> None:
+    case = convolution(np.random.default_rng(0), image, channels, kernel, strides=strides)
+    # What most layers have: a ReLU with its zero at the lower end.
+    case.attrs.update(zero_point=-128, clamp_min=-128, clamp_max=127)  # type: ignore[attr-defined]
+    module = build_layers([case], TARGET)
+    _, report = module.run([case.arrays[0]], profile=True)
+    (layer,) = module.compiled.model.layers
+    assert report.layers[0].instructions <= per_product * layer.macs
+    assert sum(buffer.nbytes for buffer in layer.scratch) <= scratch
+
+
+def test_estimates_are_close_to_what_runs() -> None:
+    from tvm_tinyml.schedules import candidates
+
+    generator = np.random.default_rng(0)
+    cases = [
+        convolution(generator, (12, 12, 32), 16, (3, 3)),
+        convolution(generator, (12, 12, 32), 16, (1, 1)),
+    ]
+    estimates = []
+
+    def remember(problem: object) -> object:
+        kernels = candidates(problem)  # type: ignore[arg-type]
+        estimates.append(kernels[0].instructions)
+        return kernels
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tvm_tinyml.lower.candidates", remember)
+        module = build_layers(cases, TARGET)
+    _, report = module.run([case.arrays[0] for case in cases], profile=True)
+    for layer, estimate in zip(report.layers, estimates, strict=True):
+        assert layer.instructions == pytest.approx(estimate, rel=0.1)

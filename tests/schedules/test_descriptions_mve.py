@@ -1,0 +1,61 @@
+"""The descriptions of MVE micro-kernels mean what the dialect means, too: layers run without any micro-kernel bound.
+
+The other tests compare the bound micro-kernels with the same semantics, so a kernel and its description agree.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from tvm.s_tir import Schedule
+
+from tests.schedules.layers_rvv import convolution, depthwise, int8_values
+from tests.schedules.test_add_rvv import all_pairs, attributes
+from tests.schedules.test_conv2d_mve import TARGET, ways
+from tests.schedules.test_dense_mve import dense
+from tests.schedules.test_elementwise_mve import pooling
+from tests.support.layers import LayerCase, assert_layers_exact
+
+
+@pytest.fixture
+def unbound(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Schedules that bind nothing; what they remember is forgotten before and after."""
+    forget()
+    monkeypatch.setattr(Schedule, "tensorize", lambda *_arguments, **_options: None)
+    yield
+    forget()
+
+
+def forget() -> None:
+    """Empty the caches of all MVE schedules."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("tvm_tinyml.schedules.") and name.endswith("_mve"):
+            for value in vars(module).values():
+                if hasattr(value, "cache_clear"):
+                    value.cache_clear()
+
+
+def test_layers_of_descriptions_are_exact(unbound: None) -> None:
+    generator = np.random.default_rng(8)
+    a, b = all_pairs()
+    cases = [case for case, _ in ways(generator)]
+    cases += [
+        convolution(generator, (9, 9, 5), 6, (3, 3), dilation=(2, 2)),
+        depthwise(generator, (12, 12, 9), (3, 3), strides=(2, 2)),
+        depthwise(generator, (30, 27, 8), (3, 3)),
+        depthwise(generator, (7, 7, 5), (3, 3), multiplier=3),
+        depthwise(generator, (15, 1, 9), (15, 1), same=False),
+        dense(generator, 1, 50, 20, "away"),
+        dense(generator, 5, 40, 12, "double"),
+        LayerCase("add", (a[:500], b[:500]), attributes(generator), 2),
+        LayerCase(
+            "quantize", (np.linspace(-200, 200, 99, dtype=np.float32),), {"dtype": "int8", "scale": 1.0}
+        ),
+        pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2)),
+        pooling("max_pool2d", int8_values(generator, (1, 6, 7, 37)), (2, 3), (2, 2)),
+    ]
+    module = assert_layers_exact(cases, TARGET)
+    assert all(layer.schedule.startswith("mve") for layer in module.compiled.model.layers)

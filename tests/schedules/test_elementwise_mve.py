@@ -1,0 +1,96 @@
+"""Sums, lookups, quantisation and pooling on Cortex-M55: equal to the dialect, and cheap."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.schedules.layers_rvv import int8_values
+from tests.schedules.test_add_rvv import all_pairs, attributes
+from tests.schedules.test_quantize_rvv import numbers
+from tests.support.layers import LayerCase, assert_layers_exact, build_layers
+
+TARGET = "tinyml -mcpu=cortex-m55"
+
+
+def pooling(
+    name: str, data: Any, pool: tuple[int, int], strides: tuple[int, int], **limits: int
+) -> LayerCase:
+    """A pooling layer without padding."""
+    attrs = {"pool": pool, "strides": strides, "padding": (0, 0, 0, 0), "clamp_min": -128, "clamp_max": 127}
+    return LayerCase(name, (data,), attrs | limits)
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_sums_are_exact_on_all_pairs_and_at_the_end(compiler: str) -> None:
+    generator = np.random.default_rng(1)
+    a, b = all_pairs()
+    cases = [LayerCase("add", (a, b), attributes(generator), 2) for _ in range(2)]
+    cases += [LayerCase("sub", (a, b), attributes(generator), 2)]
+    cases += [LayerCase("add", (a[:count], b[:count]), attributes(generator), 2) for count in (1, 7, 8, 21)]
+    narrow = attributes(generator) | {"clamp_min": -20, "clamp_max": 31}
+    cases += [LayerCase("add", (a[:500], b[:500]), narrow, 2)]
+    module = assert_layers_exact(cases, f"{TARGET} -compiler={compiler}")
+    assert {layer.schedule for layer in module.compiled.model.layers} == {"mve linear add", "mve linear sub"}
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_functions_of_one_element_are_exact(compiler: str) -> None:
+    generator = np.random.default_rng(2)
+    everything = np.arange(-128, 128, dtype=np.int8)
+    scaling = {"input_zero_point": 3, "multiplier": 1500000000, "shift": 0, "rounding": "double"}
+    signed = scaling | {"zero_point": 5, "clamp_min": -100, "clamp_max": 100, "dtype": "int8"}
+    unsigned = scaling | {"zero_point": 5, "clamp_min": 0, "clamp_max": 255, "dtype": "uint8"}
+    table = int8_values(generator, (256,))
+    cases = [
+        LayerCase("requantize", (everything,), signed),
+        LayerCase("requantize", (everything[:37],), unsigned),
+        LayerCase("requantize", (everything.view(np.uint8),), signed),
+        LayerCase("lookup", (everything[3:100], table), {"function": "any"}),
+    ]
+    cases += [
+        LayerCase(
+            "quantize", (numbers(generator, 1.0, 97),), {"zero_point": z, "dtype": "int8", "scale": 1.0}
+        )
+        for z in (-128, 0, 127)
+    ]
+    module = assert_layers_exact(cases, f"{TARGET} -compiler={compiler}")
+    assert {layer.schedule for layer in module.compiled.model.layers} == {
+        "mve requantize by table",
+        "mve lookup by table",
+        "mve quantize",
+    }
+
+
+def test_pooling_is_exact() -> None:
+    generator = np.random.default_rng(3)
+    means = {"axes": (1, 2), "keepdims": False, "input_zero_point": -7, "multiplier": 1300000000}
+    cases = [
+        pooling("avg_pool2d", int8_values(generator, (1, 25, 5, 64)), (25, 5), (25, 5)),
+        pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2), clamp_max=40),
+        pooling("avg_pool2d", np.full((1, 16, 16, 9), -128, np.int8), (16, 16), (1, 1)),
+        pooling("avg_pool2d", np.full((1, 15, 17, 33), 127, np.int8), (15, 17), (1, 1)),
+        pooling("max_pool2d", int8_values(generator, (1, 6, 7, 37)), (2, 3), (2, 2), clamp_min=-5),
+        pooling("max_pool2d", int8_values(generator, (1, 6, 7, 150)), (3, 3), (1, 1)),
+        pooling("max_pool2d", int8_values(generator, (1, 5, 4, 16)), (1, 1), (1, 1)),
+        LayerCase("mean", (int8_values(generator, (1, 7, 7, 130)),), means | {"shift": -5, "zero_point": 4}),
+    ]
+    module = assert_layers_exact(cases, TARGET)
+    assert all(layer.schedule.startswith("mve") for layer in module.compiled.model.layers)
+
+
+def test_instructions_per_element() -> None:
+    generator = np.random.default_rng(4)
+    a, b = all_pairs()
+    pooled = int8_values(generator, (1, 25, 5, 64))
+    cases = [
+        LayerCase("add", (a, b), attributes(generator) | {"clamp_min": -128}, 2),
+        LayerCase("quantize", (np.zeros(4096, np.float32),), {"dtype": "int8", "scale": 1.0}),
+        pooling("avg_pool2d", pooled, (25, 5), (25, 5)),
+    ]
+    module = build_layers(cases, TARGET)
+    _, report = module.run([a, b, cases[1].arrays[0], pooled], profile=True)
+    for layer, size, most in zip(report.layers, (a.size, 4096, pooled.size), (1.8, 2.8, 0.5), strict=True):
+        assert layer.instructions <= most * size
