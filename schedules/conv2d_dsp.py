@@ -207,7 +207,9 @@ def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
         for product in products:
             blocks = _blocks(geometry, rows, columns, product)
             windows = blocks.windows
-            if (product != STRIPS and windows.pixels % 2) or (product == SCALED_TILES and windows.rest):
+            if (product != STRIPS and windows.pixels % 2) or (
+                product == SCALED_TILES and windows.rest and not windows.contiguous
+            ):
                 continue
             needed = windows.groups * 8 * (windows.pixels + windows.pixels % 2)
             needed += 16 * windows.groups if product == STRIPS else 0
@@ -245,13 +247,12 @@ def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
     if geometry.padded:
         cost += blocks.rows.extent * windows.pitch / 10
         cost += 20 + blocks.rows.copied * (8 + blocks.columns.copied * geometry.image[2] * 0.55)
-    if blocks.product != STRIPS:
-        step = 12 if blocks.product == SCALED_TILES else 14
-        cost += pairs * windows.pixels / 2 * (dsp.CALL_INSTRUCTIONS + step * windows.groups)
+    if blocks.product == STRIPS:
+        expand = dsp.expand_instructions(windows.groups)
+        cost += pairs * (expand + dsp.strip_instructions(windows.pixels, windows.groups))
     else:
-        odd = windows.pixels % 2
-        cost += pairs * (37 + 5.5 * windows.groups)
-        cost += pairs * (windows.pixels // 2 * (10 + 10 * windows.groups) + odd * (8 + 6 * windows.groups))
+        tile = dsp.tile_instructions(windows.groups, blocks.product == SCALED_TILES)
+        cost += pairs * windows.pixels / 2 * tile
     return blocks.count * cost
 
 

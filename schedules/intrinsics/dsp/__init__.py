@@ -20,7 +20,7 @@ from .dense import (
 )
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .epilogue import Epilogue, epilogue_of
-from .matrix import matrix_strip, strip_stages
+from .matrix import matrix_strip, strip_instructions, strip_stages
 from .planes import (
     LANES,
     Planes,
@@ -32,8 +32,8 @@ from .planes import (
     split_rows,
     split_stage,
 )
-from .scratch import expand_stage, expand_weights, pixel_pairs, weight_groups
-from .tile import CALL_INSTRUCTIONS, MAX_SUM, matrix_tile, pack_scaled, scaled_bias, tile_stages
+from .scratch import expand_instructions, expand_stage, expand_weights, pixel_pairs, weight_groups
+from .tile import MAX_SUM, matrix_tile, pack_scaled, scaled_bias, tile_instructions, tile_stages
 from .windows import (
     BAND_SCOPE,
     MIN_BAND_BYTES,
@@ -50,7 +50,6 @@ from .windows import (
 
 __all__ = [
     "BAND_SCOPE",
-    "CALL_INSTRUCTIONS",
     "DENSE_CALL_INSTRUCTIONS",
     "LANES",
     "MAX_SUM",
@@ -69,6 +68,7 @@ __all__ = [
     "dense_stages",
     "depthwise_plane",
     "epilogue_of",
+    "expand_instructions",
     "expand_stage",
     "expand_weights",
     "fill_function",
@@ -88,7 +88,9 @@ __all__ = [
     "split_instructions",
     "split_rows",
     "split_stage",
+    "strip_instructions",
     "strip_stages",
+    "tile_instructions",
     "tile_stages",
     "vector_groups",
     "vector_instructions",

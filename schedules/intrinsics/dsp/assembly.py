@@ -14,6 +14,8 @@ from ...kernel import MicroKernel
 
 # Longest body of an unrolled loop in instructions; with four bytes each it stays within a kilobyte.
 MAX_UNROLLED = 180
+# Instructions per statement of inline assembly.
+STATEMENT_LINES = 96
 # Largest immediate of an addition.
 MAX_ADDEND = 4095
 
@@ -47,13 +49,51 @@ def schedule(function: Any) -> Any:
 
 def naked_function(name: str, parameters: str, lines: Sequence[str]) -> MicroKernel:
     """A C function that consists of the given instructions and labels, return included."""
-    body = "\n".join(f'        "{line}\\n"' for line in lines)
-    source = (
-        f"__attribute__((naked, noinline)) static void {name}({parameters})\n"
-        # The clobbers tell gcc, which looks into static functions, what a call may change.
-        f'{{\n    __asm__ volatile(\n{body}\n        ::: "r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory");\n}}\n'
+    # C99 compilers need not take strings of more than 4,095 characters. The clobbers tell gcc, which looks into static
+    # functions, what a call may change.
+    parts: list[list[str]] = [[]]
+    for line in lines:
+        # What is conditional stays in the statement of its "it".
+        conditional = parts[-1] and parts[-1][-1].startswith("it")
+        if len(parts[-1]) >= STATEMENT_LINES and not conditional:
+            parts.append([])
+        parts[-1].append(line)
+    clobbers = ", ".join(
+        f'"{register}"' for register in ("r0", "r1", "r2", "r3", "r12", "lr", "cc", "memory")
     )
+    statements = "".join(
+        "    __asm__ volatile(\n"
+        + "\n".join(f'        "{line}\\n"' for line in part)
+        + f"\n        ::: {clobbers});\n"
+        for part in parts
+    )
+    source = f"__attribute__((naked, noinline)) static void {name}({parameters})\n{{\n{statements}}}\n"
     return MicroKernel(name, source)
+
+
+@dataclass(frozen=True)
+class Unrolled:
+    """An unrolled loop that is entered in the middle, so that one function serves any number of steps.
+
+    step: instructions of four bytes each. length: steps that are unrolled.
+    """
+
+    step: Sequence[str]
+    length: int
+
+    def entry(self, steps: int) -> int:
+        """Bytes from the first unrolled step to where `steps` steps start, as an address of Thumb code."""
+        ahead = (steps - 1) % self.length + 1
+        return (self.length - ahead) * 4 * len(self.step) + 1
+
+    def passes(self, steps: int) -> int:
+        """How often the end of the loop is reached."""
+        return -(-steps // self.length)
+
+    def body(self, label: int, until: Sequence[str]) -> list[str]:
+        """The loop; `until` compares so that "bne" goes on."""
+        unrolled = [line for _ in range(self.length) for line in self.step]
+        return [f"{label}:", *unrolled, *until, f"bne {label}b"]
 
 
 def add_immediate(register: str, value: int) -> list[str]:

@@ -400,12 +400,13 @@ def _tile(
                     lines.append(f"smla{side}{half} {sums[x]}, {operand}, {weights[index]}, {addend}")
     multiplier, last, shift, output = free[:4]
     lines.append(f"ldrd {multiplier}, {last}, [sp, #{frame.multiplier}]")
-    if epilogue.has_shifts and epilogue.shift is None:
+    right = shift if epilogue.shift is None else ""
+    if right:
         lines.append(f"ldrd {shift}, {output}, [sp, #{frame.shift}]")
     else:
         lines.append(f"ldr {output}, [sp, #{frame.output}]")
     for x, register in enumerate(sums):
-        lines += epilogue.requantize(register, multiplier, last, shift, free=(free[-2], free[-1]))
+        lines += epilogue.requantize(register, multiplier, last, right, free=(free[-2], free[-1]))
         lines.append(f"strb {register}, [{output}, #{x * window.channels}]")
     return [
         *lines,

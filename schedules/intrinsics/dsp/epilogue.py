@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from tvm_tinyml.dialect import fixed_point
+
 from ... import requantize
 from ...kernel import Array, Problem
 
@@ -44,14 +46,28 @@ class Epilogue:
     table: Array
 
     @property
+    def factor(self) -> int:
+        """Twice the zero point and one: the right shift turns it into the addend of the forms that have shifts."""
+        return 2 * self.zero_point + 1
+
+    @property
+    def code(self) -> str:
+        """Part of the name of a function that takes `factor` as an argument and right shifts from the table."""
+        shift = f"_{self.shift}" if self.form == FITTED else ""
+        return f"{self.form}{shift}{self._clamp}".replace("-", "m")
+
+    @property
     def key(self) -> str:
         """Part of a function's name that tells this epilogue's instructions from others."""
         point = "" if self.form == FITTED else f"{self.zero_point}"
-        clamp = (
+        shift = "" if self.shift is None else f"_{self.shift}"
+        return f"{self.form}{point}{shift}{self._clamp}".replace("-", "m")
+
+    @property
+    def _clamp(self) -> str:
+        return (
             "" if (self.clamp_min, self.clamp_max) == (-128, 127) else f"_{self.clamp_min}_{self.clamp_max}"
         )
-        shift = "" if self.shift is None else f"_{self.shift}"
-        return f"{self.form}{point}{shift}{clamp}".replace("-", "m")
 
     @property
     def has_shifts(self) -> bool:
@@ -62,7 +78,6 @@ class Epilogue:
     def instructions(self) -> int:
         """Instructions per output, its store included."""
         arithmetic = {FITTED: 3, DOUBLE: 6, SINGLE: 5, AWAY: 7}[self.form]
-        arithmetic -= self.form != FITTED and self.shift is not None
         return arithmetic + 3 * (self.clamp_min > -128) + 3 * (self.clamp_max < 127)
 
     def pairs(self, first_channels: Sequence[int]) -> Array:
@@ -105,7 +120,8 @@ class Epilogue:
     ) -> list[str]:
         """Instructions that turn an accumulator into its output in place.
 
-        last: register of the addend. shift: register of the right shift when it is not common to all channels.
+        last: register of the addend. shift: register of the right shift, unless it is common to all channels and an
+            immediate, as always in the fitted form.
         free: two registers that the form AWAY needs.
         """
         if self.form == FITTED:
@@ -129,20 +145,24 @@ class Epilogue:
                 f"smlal {low}, {high}, {register}, {multiplier}",
                 f"add {register}, {high}, {last}",
             ]
-        if self.shift is not None:
+        if not shift:
+            assert self.shift is not None
             return [*lines, *self.saturate(register, self.shift)]
         return [*lines, f"asr {register}, {register}, {shift}", *self.saturate(register, 0)]
 
     def addend(self, register: str, shift: str) -> list[str]:
         """Instructions that make the addend from the right shift in a register; `shift` survives."""
         # (2 z + 1) << (shift - 1), with the shift by one less done on an even factor.
-        factor = 2 * self.zero_point + 1
         return [
-            f"movw {register}, #{factor & 0xFFFF}",
-            *([f"movt {register}, #65535"] if factor < 0 else []),
-            f"lsl {register}, {register}, {shift}",
-            f"asr {register}, {register}, #1",
+            f"movw {register}, #{self.factor & 0xFFFF}",
+            *([f"movt {register}, #65535"] if self.factor < 0 else []),
+            *self.shifted_factor(register, register, shift),
         ]
+
+    @staticmethod
+    def shifted_factor(register: str, factor: str, shift: str) -> list[str]:
+        """Instructions that make the addend from the factor in a register."""
+        return [f"lsl {register}, {factor}, {shift}", f"asr {register}, {register}, #1"]
 
 
 def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
@@ -150,7 +170,7 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
 
     Padding, if any, must have been accumulated with the zero point as its value. None for factors that are too large.
     """
-    attrs, constants = problem.attrs, problem.constants
+    attrs, constants = problem.attrs, _without_odd_constants(problem, channel_axis)
     weight, zero_point = constants["weight"], attrs["input_zero_point"]
     limits = requantize.accumulator_limits(weight, constants["bias"], zero_point, channel_axis)
     others = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
@@ -170,3 +190,22 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
         return None
     table = np.stack([constants["bias"] - moved, multiplier, shift], axis=-1).astype(np.int32)
     return Epilogue(form, int(shift[0]) if (shift == shift[0]).all() else None, *edges, table)
+
+
+def _without_odd_constants(problem: Problem, channel_axis: int) -> dict[str, Array]:
+    """The layer's constants, with ordinary ones for channels that are constant because all their weights are zero.
+
+    Such channels come with factors of any size, and one of them would keep the whole layer from every form.
+    """
+    constants, attrs = dict(problem.constants), problem.attrs
+    others = tuple(axis for axis in range(constants["weight"].ndim) if axis != channel_axis)
+    dead = ~constants["weight"].any(axis=others)
+    bias, multiplier, shift = (constants[role].astype(np.int64) for role in ("bias", "multiplier", "shift"))
+    outputs = fixed_point.requantize(bias, multiplier, shift, attrs["rounding"])
+    low, high = (attrs[edge] - attrs["zero_point"] for edge in ("clamp_min", "clamp_max"))
+    # With a factor of 2^(ordinary - 1), sums that are its multiples are scaled without rounding.
+    ordinary = int(np.clip(shift[~dead].max(initial=-MAX_SHIFT), -16, -2))
+    constants["bias"] = np.where(dead, np.clip(outputs, low, high) << (1 - ordinary), bias).astype(np.int32)
+    constants["multiplier"] = np.where(dead, 2**30, multiplier).astype(np.int32)
+    constants["shift"] = np.where(dead, ordinary, shift).astype(np.int32)
+    return constants

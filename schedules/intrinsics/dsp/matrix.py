@@ -2,7 +2,8 @@
 
 All fourteen registers are in use: four accumulators, four words of pixels, four words of weights, two pointers.
 Ten instructions (two loads, eight SMLAD) do sixteen products. A strip runs the tile along the pixels for one channel
-pair, so that what belongs to the pair stays in one stack frame.
+pair, so that what belongs to the pair stays in one stack frame. Sizes are arguments: one function serves all layers
+with the same requantisation.
 """
 
 from __future__ import annotations
@@ -12,17 +13,11 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, define, naked_function, repeat
+from .assembly import Intrinsic, Unrolled, define, naked_function
 from .epilogue import AWAY, Epilogue
 from .scratch import pixel_pairs, weight_groups
 
-# Instructions per strip and per tile beside reduction and requantisation, as generated below.
-STRIP_INSTRUCTIONS = 18
-TILE_INSTRUCTIONS = 7
-# Largest offset of a load or store.
-MAX_OFFSET = 4095
-
-_PAIR = [
+_STEP = [
     "ldmia r0!, {r6-r9}",
     "ldmia r1!, {r10-r12, lr}",
     "smlad r2, r6, r10, r2",
@@ -34,7 +29,13 @@ _PAIR = [
     "smlad r4, r9, r11, r4",
     "smlad r5, r9, lr, r5",
 ]
-_SINGLE = ["ldrd r6, r7, [r0], #16", _PAIR[1], _PAIR[2], _PAIR[3], _PAIR[6], _PAIR[7]]
+_LOOP = Unrolled(_STEP, 16)
+
+
+def strip_instructions(pixels: int, groups: int) -> int:
+    """Instructions of one call beside requantisation and stores, with the caller's."""
+    tile = 2 + 10 * groups + 3 * _LOOP.passes(groups) + 6
+    return 46 + -(-pixels // 2) * tile
 
 
 @T.macro
@@ -84,8 +85,9 @@ def strip_stages(
 def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) -> Intrinsic:
     """A strip of pixels, `channels` values from one output pixel to the next; see `strip_stages`."""
     pairs, room, value = pixel_pairs(pixels, groups), weight_groups(groups), epilogue.value
-    micro_kernel = _strip_function(groups, channels, epilogue, pixels % 2)
-    function, length = micro_kernel.name, pixels // 2 * groups * 16
+    micro_kernel = _strip_function(epilogue)
+    function, block = micro_kernel.name, pixels + (channels << 16)
+    reduction, factor = groups * 16 + (_LOOP.entry(groups) << 16), epilogue.factor
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
@@ -118,90 +120,89 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) ->
                         expanded.access_ptr("r"),
                         requantization.access_ptr("r"),
                         output.access_ptr("w"),
-                        length,
+                        block,
+                        reduction,
+                        factor,
                     )
                 )
 
         return description, implementation
 
-    return define(f"{function}_{pixels}", micro_kernel, build)
+    name = f"{function}_{pixels}_{groups}_{channels}_{factor}"
+    return define(name, micro_kernel, build)
 
 
-def _strip_function(groups: int, channels: int, epilogue: Epilogue, odd: int) -> MicroKernel:
-    """r0 walks over pixels, r1 over weights. The frame, upwards from the stack pointer, is what each part of a tile
-    loads at once: the epilogue's registers, then weights and biases, then the end of the weights.
+def _strip_function(epilogue: Epilogue) -> MicroKernel:
+    """r0 walks over pixels, r1 over weights.
+
+    The frame, upwards from the stack pointer, is what each part of a tile loads at once: the epilogue's registers;
+    weights, biases and where the loop is entered; the end of the weights, the channels, whether a pixel is left over.
     """
-    if not epilogue.has_shifts:
-        prepare, last, shift, out, end = [], ("r8", "r9"), ("", ""), "r10", "r11"
-    elif epilogue.shift is not None:
-        addend = (2 * epilogue.zero_point + 1) << (epilogue.shift - 1)
-        prepare = [f"movw r8, #{addend & 0xFFFF}", f"movt r8, #{addend >> 16 & 0xFFFF}"]
-        last, shift, out, end = ("r8", "r8"), ("", ""), "r9", "r10"
-    else:
-        prepare = [*epilogue.addend("r10", "r8"), *epilogue.addend("r11", "r9")]
-        last, shift, out, end = ("r10", "r11"), ("r8", "r9"), "r12", "lr"
-    saved = f"{{r6-{end}}}" if end != "lr" else "{r6-r12, lr}"
-    words = {"r10": 5, "r11": 6, "lr": 8}[end]
     lines = [
         "push {r4-r11, lr}",
-        "ldr lr, [sp, #36]",
+        "ldrd r10, r11, [sp, #36]",
         "ldmia r2, {r4-r9}",
-        f"movw r12, #{groups * 16}",
-        "add r12, r1",
-        "push {r4, r5, r12}",
+        "uxth r2, r11",
+        "adr lr, 2f",
+        "add lr, lr, r11, lsr #16",
+        "uxth r12, r10",
+        "lsr r11, r12, #1",
+        "mla r11, r11, r2, r0",
+        "lsr r10, r10, #16",
+        "and r12, r12, #1",
+        "add r2, r1",
+        "push {r2, r10, r12}",
+        "push {r4, r5, lr}",
         "push {r1, r4, r5}",
-        *prepare,
-        f"mov {out}, r3",
-        f"add {end}, r0, lr",
-        f"push {saved}",
     ]
-    start = [f"add r1, sp, #{4 * words}", "ldmia r1, {r1-r5}"]
-    until = [f"ldr r6, [sp, #{4 * (words + 5)}]", "cmp r1, r6"]
-
-    def finish(accumulators: tuple[int, ...]) -> list[str]:
-        lines = []
-        for position, number in enumerate(accumulators):
-            side = position % 2
-            lines += epilogue.requantize(
-                f"r{number}", f"r{6 + side}", last[side], shift[side], free=("r1", end)
-            )
-        # The end was free for a moment.
-        return [*lines, f"ldr {end}, [sp, #{4 * (words - 1)}]"] if epilogue.form == AWAY else lines
-
-    advance = (
-        [f"strb r2, [{out}], #{2 * channels}"]
-        if 2 * channels < 256
-        else [f"strb r2, [{out}]", f"add {out}, #{2 * channels}"]
-    )
-    lines += ["cmp r0, " + end, "beq 4f"] if odd else []
+    if epilogue.has_shifts:
+        words, last, shift, out, end, channels = 8, ("r10", "r11"), ("r8", "r9"), "r12", "lr", "r6"
+        saved = "{r6-r12, lr}"
+        lines += ["mov lr, r11", "mov r12, r3", "ldr r2, [sp, #80]"]
+        lines += [*epilogue.shifted_factor("r10", "r2", "r8"), *epilogue.shifted_factor("r11", "r2", "r9")]
+        channels_slot = words + 7
+    else:
+        words, last, shift, out, end, channels = 7, ("r8", "r9"), ("", ""), "r10", "r11", "r12"
+        saved = "{r6-r12}"
+        lines += ["mov r12, r10", "mov r10, r3"]
+        channels_slot = words - 1
+    out_slot, end_slot = (6, 7) if epilogue.has_shifts else (4, 5)
+    lines += [f"push {saved}", "1:", f"add r1, sp, #{4 * words}", "ldmia r1, {r1-r5, pc}"]
+    lines += _LOOP.body(2, [f"ldr r6, [sp, #{4 * (words + 6)}]", "cmp r1, r6"])
+    lines += [f"ldmia sp, {saved}"]
+    for number in (2, 3, 4, 5):
+        side = number % 2
+        lines += epilogue.requantize(f"r{number}", f"r{6 + side}", last[side], shift[side], free=("r1", end))
+    lines += [f"ldr {end}, [sp, #{4 * end_slot}]"] if epilogue.form == AWAY else []
+    lines += [f"ldr {channels}, [sp, #{4 * channels_slot}]"] if epilogue.has_shifts else []
     lines += [
-        "1:",
-        *start,
-        *repeat(groups, lambda: _PAIR, 2, lambda: until),
-        f"ldmia sp, {saved}",
-        *finish((2, 3, 4, 5)),
+        # The second pixel first: when it is none, there is no distance to the first one, which takes its place.
+        f"add r1, {out}, {channels}",
+        "strb r4, [r1]",
+        "strb r5, [r1, #1]",
+        f"strb r2, [{out}]",
         f"strb r3, [{out}, #1]",
-        f"strb r4, [{out}, #{channels}]",
-        f"strb r5, [{out}, #{channels + 1}]",
-        *advance,
-        f"str {out}, [sp, #{4 * (words - 2)}]",
+        f"add {out}, r1, {channels}",
+        f"str {out}, [sp, #{4 * out_slot}]",
         f"cmp r0, {end}",
         "bne 1b",
+        f"ldr r1, [sp, #{4 * (words + 8)}]",
+        "cbz r1, 3f",
+        "movs r1, #0",
+        f"str r1, [sp, #{4 * (words + 8)}]",
+        f"str r1, [sp, #{4 * channels_slot}]",
+        f"ldr r1, [sp, #{4 * words}]",
+        f"ldr r2, [sp, #{4 * (words + 6)}]",
+        "subs r2, r2, r1",
+        "adds r2, r2, r0",
+        f"str r2, [sp, #{4 * end_slot}]",
+        "b 1b",
+        "3:",
+        f"add sp, #{4 * (words + 9)}",
+        "pop {r4-r11, pc}",
     ]
-    if odd:
-        lines += [
-            "4:",
-            *start,
-            *repeat(groups, lambda: _SINGLE, 3, lambda: until),
-            f"ldmia sp, {saved}",
-            *finish((2, 3)),
-            f"strb r2, [{out}]",
-            f"strb r3, [{out}, #1]",
-        ]
-    lines += [f"add sp, #{4 * (words + 6)}", "pop {r4-r11, pc}"]
-    name = f"tinyml_dsp_strip_{groups}_{channels}_{epilogue.key}{'_odd' if odd else ''}"
     parameters = (
         "const int16_t *pixels, const int16_t *weights, const int32_t *requantization, int8_t *output,"
-        " int32_t bytes"
+        " int32_t block, int32_t reduction, int32_t factor"
     )
-    return naked_function(name, parameters, lines)
+    return naked_function(f"tinyml_dsp_strip_{epilogue.code}", parameters, lines)

@@ -18,13 +18,11 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import Array, MicroKernel
-from .assembly import Intrinsic, define, naked_function, repeat
+from .assembly import Intrinsic, Unrolled, define, naked_function
 from .epilogue import Epilogue
 
 # What `scaled_bias` and `pack_scaled` need: sums below this magnitude.
 MAX_SUM = 2**23 - 1
-# Instructions of a call beside reduction and requantisation, with those of the caller.
-CALL_INSTRUCTIONS = 36
 
 _PLAIN_STEP = [
     "ldmia r0!, {r6-r9}",
@@ -56,6 +54,15 @@ _SCALED_STEP = [
     "smlad r4, r9, r12, r4",
     "smlad r5, r9, lr, r5",
 ]
+
+
+_LOOPS = {False: Unrolled(_PLAIN_STEP, 12), True: Unrolled(_SCALED_STEP, 12)}
+
+
+def tile_instructions(groups: int, scaled: bool) -> int:
+    """Instructions of one call beside requantisation and stores, with the caller's."""
+    loop = _LOOPS[scaled]
+    return 42 + groups * len(loop.step) + 3 * loop.passes(groups)
 
 
 def pack_scaled(weight: Array) -> Array:
@@ -135,8 +142,9 @@ def tile_stages(
 def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) -> Intrinsic:
     """Two pixels by two channels, `channels` values from one output pixel to the next; see `tile_stages`."""
     form, value = (groups, scaled), epilogue.value
-    micro_kernel = _tile_function(groups, channels, epilogue, scaled)
-    function = micro_kernel.name
+    micro_kernel = _tile_function(epilogue, scaled)
+    function, factor = micro_kernel.name, epilogue.factor
+    reduction = groups * 8 + (_LOOPS[scaled].entry(groups) << 16)
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
@@ -167,47 +175,57 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) ->
                         weights.access_ptr("r"),
                         requantization.access_ptr("r"),
                         output.access_ptr("w"),
+                        reduction,
+                        channels,
+                        factor,
                     )
                 )
 
         return description, implementation
 
-    return define(function, micro_kernel, build)
+    return define(f"{function}_{groups}_{channels}_{factor}", micro_kernel, build)
 
 
-def _tile_function(groups: int, channels: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
-    """r0 walks over pixels, r1 over weights; on the stack: end of the weights, requantisation, output."""
-    step = _SCALED_STEP if scaled else _PLAIN_STEP
+def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
+    """r0 walks over pixels, r1 over weights; on the stack: requantisation, output, end of the weights."""
     lines = [
         "push {r4-r11, lr}",
-        f"movw r4, #{groups * 8}",
+        "ldr r12, [sp, #36]",
+        "uxth r4, r12",
         "add r4, r1",
-        "push {r4}",
-        "push {r2, r3}",
+        "push {r2, r3, r4}",
         "ldrd r2, r3, [r2]",
         "mov r4, r2",
         "mov r5, r3",
-        *repeat(groups, lambda: step, 1, lambda: ["ldr r6, [sp, #8]", "cmp r1, r6"]),
-        "pop {r0, r1}",
+        "adr lr, 1f",
+        "add lr, lr, r12, lsr #16",
+        "bx lr",
+        *_LOOPS[scaled].body(1, ["ldr r6, [sp, #8]", "cmp r1, r6"]),
+        "pop {r0, r1, r12}",
         # r6, r7: biases, which are not needed any more; then multipliers and addends or shifts.
         "ldmia r0, {r6-r11}",
         *(f"asr r{number}, r{number}, #8" for number in (2, 3, 4, 5) if scaled),
     ]
     last, shift = ("r10", "r11"), ("", "")
     if epilogue.has_shifts:
-        lines += [*epilogue.addend("r12", "r10"), *epilogue.addend("lr", "r11")]
+        lines += ["ldr lr, [sp, #44]"]
+        lines += [*epilogue.shifted_factor("r12", "lr", "r10"), *epilogue.shifted_factor("lr", "lr", "r11")]
         last, shift = ("r12", "lr"), ("r10", "r11")
     for number in (2, 3, 4, 5):
         side = number % 2
         lines += epilogue.requantize(f"r{number}", f"r{8 + side}", last[side], shift[side], free=("r6", "r7"))
     lines += [
+        "ldr r0, [sp, #40]",
         "strb r2, [r1]",
         "strb r3, [r1, #1]",
-        f"strb r4, [r1, #{channels}]",
-        f"strb r5, [r1, #{channels + 1}]",
-        "add sp, #4",
+        "add r1, r0",
+        "strb r4, [r1]",
+        "strb r5, [r1, #1]",
         "pop {r4-r11, pc}",
     ]
-    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_tile_{groups}_{channels}_{epilogue.key}"
-    parameters = "const int16_t *pixels, const int8_t *weights, const int32_t *requantization, int8_t *output"
+    parameters = (
+        "const int16_t *pixels, const int8_t *weights, const int32_t *requantization, int8_t *output,"
+        " int32_t reduction, int32_t channels, int32_t factor"
+    )
+    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_tile_{epilogue.code}"
     return naked_function(name, parameters, lines)

@@ -74,6 +74,11 @@ class Windows:
             (self.columns - 1) * self.steps[1] + (self.kernel[1] - 1) * self.kernel_steps[1] + self.run,
         )
 
+    @property
+    def contiguous(self) -> bool:
+        """Whether the windows lie one behind the other and can fill a word."""
+        return self.runs == self.rows == 1 and self.steps[1] == self.run >= 4
+
     def offset(self, run: int) -> int:
         """Bytes from a window's first value to a run."""
         row, column = divmod(run, self.kernel[1])
@@ -152,8 +157,9 @@ def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) 
 
 def pack_windows(windows: Windows, scope: str) -> Intrinsic:
     """A block of windows of an image in a storage scope; see `window_stages`."""
-    micro_kernel = _pack_function(windows)
-    function, rows, groups, pitch = micro_kernel.name, windows.rows, windows.groups, windows.pitch
+    micro_kernel = _rows_function(windows.scaled) if windows.contiguous else _pack_function(windows)
+    arguments = (windows.columns, windows.run) if windows.contiguous else (windows.rows,)
+    function, groups, pitch = micro_kernel.name, windows.groups, windows.pitch
     height, width = windows.extent
     pairs = pixel_pairs(windows.pixels, groups)
 
@@ -177,20 +183,75 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
                 T.reads(image[0:height, 0:width])
                 T.writes(packed[0:pairs, 0:groups, 0:2, 0:4])
                 T.evaluate(
-                    T.call_extern("int32", function, image.access_ptr("r"), packed.access_ptr("w"), rows)
+                    T.call_extern(
+                        "int32", function, image.access_ptr("r"), packed.access_ptr("w"), *arguments
+                    )
                 )
 
         return description, implementation
 
-    return define(f"{function}_{rows}_{scope}", micro_kernel, build)
+    name = f"{function}_{'_'.join(map(str, arguments))}_{pitch}_{scope}"
+    return define(name, micro_kernel, build)
 
 
 def window_instructions(windows: Windows) -> float:
     """Instructions of one call of the generated function."""
+    if windows.contiguous:
+        return 16 + -(-windows.pixels // 2) * (12 + windows.groups * (13 if windows.scaled else 7.5))
     whole = windows.whole * (6 if windows.scaled else 4)
     rest = windows.groups - windows.whole
     loops = 0 if _unrolled(windows) else 3 * windows.runs
     return 12 + windows.rows * 5 + windows.pixels * (7 + whole + 7 * rest + loops)
+
+
+def _rows_function(scaled: bool) -> MicroKernel:
+    """Two pixels at a time, r0 and r12; r1 walks over the target, r2 counts pixels, lr what is left of their depth."""
+
+    def extend(pixels: int) -> list[str]:
+        """Words in r5, r7, ... to the two words of each, from r4 on."""
+        lines = []
+        for register in range(4, 4 + 2 * pixels, 2):
+            even, odd = f"r{register}", f"r{register + 1}"
+            if scaled:
+                lines += [f"sxtb16 {even}, {odd}, ror #8", f"uxtb16 {odd}, {odd}"]
+                lines += [f"orr {odd}, r8, {odd}, lsl #8", f"ssub16 {odd}, {odd}, {even}"]
+            else:
+                lines += [f"sxtb16 {even}, {odd}", f"sxtb16 {odd}, {odd}, ror #8"]
+        return lines
+
+    one = ["ldr r5, [r0], #4", "ldr r7, [r12], #4", *extend(2), "stmia r1!, {r4-r7}"]
+    two = ["ldr r5, [r0], #4", "ldr r9, [r0], #4", "ldr r7, [r12], #4", "ldr r11, [r12], #4"]
+    two += [*extend(4), "stmia r1!, {r4-r11}"]
+    lines = ["push {r4-r11, lr}", *(["mov r8, #0x7f007f"] if scaled else [])]
+    # The partner of a single pixel is itself.
+    lines += ["1:", "cmp r2, #1", "ite eq", "moveq r12, r0", "addne r12, r0, r3"]
+    if scaled:
+        lines += ["lsrs lr, r3, #2", "2:", *one, "subs lr, #1", "bne 2b"]
+    else:
+        lines += ["lsrs lr, r3, #3", "beq 3f", "2:", *two, "subs lr, #1", "bne 2b"]
+        lines += ["3:", "tst r3, #4", "beq 4f", *one, "4:"]
+    lines += [
+        "ands lr, r3, #3",
+        "beq 5f",
+        # The word that ends with the pixel, without what has been used: nothing outside the pixel is read.
+        "add r0, lr",
+        "add r12, lr",
+        "rsb lr, lr, #4",
+        "lsl lr, lr, #3",
+        "ldr r5, [r0, #-4]",
+        "ldr r7, [r12, #-4]",
+        "lsr r5, r5, lr",
+        "lsr r7, r7, lr",
+        *extend(2),
+        "stmia r1!, {r4-r7}",
+        "5:",
+        "mov r0, r12",
+        "subs r2, #2",
+        "bgt 1b",
+        "pop {r4-r11, pc}",
+    ]
+    parameters = "const int8_t *data, int16_t *packed, int32_t pixels, int32_t depth"
+    return naked_function(f"tinyml_dsp_{'scaled' if scaled else 'plain'}_rows", parameters, lines)
 
 
 def _unrolled(windows: Windows) -> bool:
