@@ -27,7 +27,7 @@ def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
         ((7, 9, 16), 6, (3, 3), (1, 1), "mve column rows"),
         ((7, 9, 32), 5, (3, 3), (2, 2), "mve column rows"),
         ((5, 6, 80), 4, (3, 3), (1, 1), "mve column rows"),
-        ((9, 17, 5), 8, (2, 3), (2, 2), "mve flat rows"),
+        ((5, 24, 12), 8, (2, 4), (1, 1), "mve flat rows"),
         ((20, 5, 1), 12, (10, 4), (2, 2), "mve im2col"),
         ((3, 3, 40), 6, (3, 3), (1, 1), "mve im2col"),
     ]

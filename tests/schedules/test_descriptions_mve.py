@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from tvm.s_tir import Schedule
 
+from tests.schedules.layers_dsp import dense
 from tests.schedules.layers_rvv import convolution, depthwise, int8_values
 from tests.schedules.test_add_rvv import all_pairs, attributes
 from tests.schedules.test_conv2d_mve import TARGET, ways
-from tests.schedules.test_dense_mve import dense
 from tests.schedules.test_elementwise_mve import pooling
 from tests.support.layers import LayerCase, assert_layers_exact
 
