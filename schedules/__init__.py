@@ -1,4 +1,4 @@
-"""TensorIR schedules: one rule per file; of the rules for the widest instructions that apply, the cheapest is taken.
+"""TensorIR schedules: one rule per file; of the rules that apply, the cheapest is taken.
 
 Loops, tiles, packing and fusion are decided here; what happens inside one register tile belongs to `intrinsics/`.
 The plain schedule always applies.
@@ -36,7 +36,7 @@ from . import (
 )
 from .kernel import Kernel, MicroKernel, Problem, Rule
 
-VECTOR_RULES: tuple[Rule, ...] = (
+RULES: tuple[Rule, ...] = (
     conv2d_mve.schedule_conv2d_mve,
     depthwise_mve.schedule_depthwise_mve,
     pool_mve.schedule_pool_mve,
@@ -50,13 +50,9 @@ VECTOR_RULES: tuple[Rule, ...] = (
     dense_rvv.schedule_dense_rvv,
     quantize_rvv.schedule_quantize_rvv,
     add_rvv.schedule_add_rvv,
-)
-DSP_RULES: tuple[Rule, ...] = (
     conv2d_dsp.schedule_conv2d_dsp,
     depthwise_dsp.schedule_depthwise_dsp,
     dense_dsp.schedule_dense_dsp,
-)
-SCALAR_RULES: tuple[Rule, ...] = (
     add.schedule_add,
     quantize.schedule_quantize,
     pointwise.schedule_pointwise,
@@ -68,22 +64,15 @@ SCALAR_RULES: tuple[Rule, ...] = (
     dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
 )
-# The wider the instructions, the earlier: where vectors apply, narrower rules are not even asked, because building
-# a candidate costs far more than comparing it.
-TIERS = (VECTOR_RULES, DSP_RULES, SCALAR_RULES)
-RULES: tuple[Rule, ...] = (*VECTOR_RULES, *DSP_RULES, *SCALAR_RULES)
 
 
 def candidates(problem: Problem) -> list[Kernel]:
-    """Answers of the first tier with any, the cheapest first; the plain schedule when no rule applies."""
+    """Answers of all rules that apply, the cheapest first; the plain schedule when none does."""
     if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
         # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
         return [plain.schedule_plain(problem)]
-    for tier in TIERS:
-        answers = [answer for rule in tier if (answer := rule(problem)) is not None]
-        if answers:
-            return sorted(answers, key=lambda kernel: kernel.instructions)
-    return [plain.schedule_plain(problem)]
+    answers = [answer for rule in RULES if (answer := rule(problem)) is not None]
+    return sorted(answers, key=lambda kernel: kernel.instructions) or [plain.schedule_plain(problem)]
 
 
 __all__ = ["RULES", "Kernel", "MicroKernel", "Problem", "Rule", "candidates"]

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
-from tvm_tinyml.dialect import fixed_point
+from tvm_tinyml.dialect.fixed_point import requantize as requantized
 
 from ... import requantize
 from ...kernel import Array, Problem
@@ -201,7 +201,7 @@ def _without_odd_constants(problem: Problem, channel_axis: int) -> dict[str, Arr
     others = tuple(axis for axis in range(constants["weight"].ndim) if axis != channel_axis)
     dead = ~constants["weight"].any(axis=others)
     bias, multiplier, shift = (constants[role].astype(np.int64) for role in ("bias", "multiplier", "shift"))
-    outputs = fixed_point.requantize(bias, multiplier, shift, attrs["rounding"])
+    outputs = requantized(bias, multiplier, shift, attrs["rounding"])
     low, high = (attrs[edge] - attrs["zero_point"] for edge in ("clamp_min", "clamp_max"))
     # With a factor of 2^(ordinary - 1), sums that are its multiples are scaled without rounding.
     ordinary = int(np.clip(shift[~dead].max(initial=-MAX_SHIFT), -16, -2))
