@@ -22,6 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"dialect"},
     "target": {"errors", "resources"},
     "memory": {"errors"},
+    "patch": {"errors"},
     "codegen": {"dialect", "memory", "output", "resources", "target"},
     "runner": {"errors", "resources", "target"},
     "profile": {"errors", "runner", "target"},

@@ -1,0 +1,94 @@
+"""What a patch plan is: the order of the operators, and the regions of them that run strip by strip, row by row.
+
+A plan speaks of operators by the attribute `name` of their calls and holds decisions only; what follows from them and
+the module (windows, line buffers, the order of calls, memory) is derived.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from itertools import chain
+
+from ..errors import PlanError
+
+
+@dataclass(frozen=True)
+class Region:
+    """Consecutive operators whose inner tensors exist only as line buffers.
+
+    operators: names in execution order; the last one makes the region's output, the only tensor read outside it.
+    strip: columns of the region's output that are made at a time; the output's width means no strips. The last
+        strip may be narrower.
+    rows: rows that each operator makes per call, by operator name; an operator's height makes all at once.
+
+    Raises PlanError when the three do not fit together.
+    """
+
+    operators: tuple[str, ...]
+    strip: int
+    rows: Mapping[str, int] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.operators:
+            raise PlanError(
+                "patch plan: a region has no operators; name at least one or leave the region out"
+            )
+        where = f"region {self.operators[0]!r} to {self.operators[-1]!r}"
+        _refuse_duplicates(self.operators, where)
+        if self.strip < 1:
+            raise PlanError(f"patch plan: {where} has strips of {self.strip} columns; use at least 1")
+        if different := set(self.rows) ^ set(self.operators):
+            raise PlanError(
+                f"patch plan: {where}: rows and operators do not name the same calls; "
+                f"different: {', '.join(sorted(different))}"
+            )
+        for name, rows in self.rows.items():
+            if rows < 1:
+                raise PlanError(f"patch plan: {where}: {name!r} makes {rows} rows per call; use at least 1")
+
+
+@dataclass(frozen=True)
+class PatchPlan:
+    """An execution order of all operators of a module, and its regions.
+
+    order: names of all calls, views and copies included, each once.
+    regions: in execution order; each one is a run of `order`. Operators of no region run one after another, whole.
+
+    Raises PlanError when the regions are not disjoint runs of the order.
+    """
+
+    order: tuple[str, ...]
+    regions: tuple[Region, ...] = ()
+
+    def __post_init__(self) -> None:
+        _refuse_duplicates(self.order, "the order")
+        _refuse_duplicates(tuple(chain.from_iterable(one.operators for one in self.regions)), "the regions")
+        reached = 0
+        for region in self.regions:
+            first = region.operators[0]
+            if first not in self.order:
+                raise PlanError(f"patch plan: operator {first!r} of a region is not part of the order")
+            begin = self.order.index(first)
+            end = begin + len(region.operators)
+            if self.order[begin:end] != region.operators:
+                raise PlanError(
+                    f"patch plan: the operators of region {first!r} to {region.operators[-1]!r} "
+                    "do not follow one another in the order; reorder them or split the region"
+                )
+            if begin < reached:
+                raise PlanError(
+                    f"patch plan: region {first!r} to {region.operators[-1]!r} comes before the region listed "
+                    "in front of it; list regions in execution order"
+                )
+            reached = end
+
+    def region_of(self, operator: str) -> Region | None:
+        """The region `operator` belongs to, or None when it runs whole."""
+        return next((region for region in self.regions if operator in region.operators), None)
+
+
+def _refuse_duplicates(names: tuple[str, ...], where: str) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            raise PlanError(f"patch plan: {where} name {name!r} {names.count(name)} times; name it once")
