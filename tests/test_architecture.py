@@ -27,7 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "runner": {"errors", "resources", "target"},
     "profile": {"errors", "runner", "target"},
     "frontend": {"dialect", "errors"},
-    "transform": {"dialect"},
+    "transform": {"dialect", "memory"},
     "lower": {"codegen", "dialect", "schedules", "target"},
     "pipeline": {"codegen", "errors", "lower", "memory", "target", "transform"},
     "module": {"codegen", "dialect", "errors", "pipeline", "runner", "target"},

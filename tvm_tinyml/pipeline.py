@@ -29,6 +29,7 @@ from .transform import (
     FoldPad,
     MaterializeOutputs,
     MergeClamps,
+    ScheduleForMemory,
 )
 
 
@@ -49,6 +50,7 @@ OPTIONAL_PASSES = (
     "FoldInputZeroPoint",
     "FoldPad",
     "MergeClamps",
+    "ScheduleForMemory",
 )
 
 
@@ -80,8 +82,10 @@ def passes(config: TargetConfig) -> Sequence[Any]:
         FoldConstantChannels(),
         # After FoldPad: what is padded now keeps its zero point in the loop.
         FoldInputZeroPoint(),
-        # Last, because every rewrite above may make two outputs one tensor.
+        # After every rewrite that may make two outputs one tensor.
         MaterializeOutputs(),
+        # Last: an order of the calls that are left.
+        ScheduleForMemory(io_in_arena=config.io == "arena"),
     )
     return [one for one in every if one.info.name not in config.without]
 

@@ -21,6 +21,7 @@ from tvm_tinyml.transform import (
     FoldPad,
     MaterializeOutputs,
     MergeClamps,
+    ScheduleForMemory,
 )
 
 PASSES = {
@@ -33,6 +34,7 @@ PASSES = {
     "MergeClamps": MergeClamps(),
     "DeadCode": DeadCode(),
     "MaterializeOutputs": MaterializeOutputs(),
+    "ScheduleForMemory": ScheduleForMemory(),
 }
 CLEAN_UP = tvm.transform.Sequential(list(PASSES.values()))
 

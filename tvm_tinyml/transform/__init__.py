@@ -13,6 +13,7 @@ from .fold_input_zero_point import FoldInputZeroPoint
 from .fold_pad import FoldPad
 from .materialize_outputs import MaterializeOutputs
 from .merge_clamps import MergeClamps
+from .schedule_for_memory import ScheduleForMemory
 
 __all__ = [
     "ApplyRounding",
@@ -24,4 +25,5 @@ __all__ = [
     "FoldPad",
     "MaterializeOutputs",
     "MergeClamps",
+    "ScheduleForMemory",
 ]
