@@ -22,7 +22,7 @@ ALLOWED: dict[str, set[str]] = {
     "schedules": {"dialect"},
     "target": {"errors", "resources"},
     "memory": {"errors"},
-    "patch": {"errors"},
+    "patch": {"dialect", "errors"},
     "codegen": {"dialect", "memory", "output", "resources", "target"},
     "runner": {"errors", "resources", "target"},
     "profile": {"errors", "runner", "target"},

@@ -181,6 +181,10 @@ def _macs_depthwise(inputs: Sequence[TensorSpec], attrs: Attrs) -> int:
     return _infer_depthwise(inputs, attrs).elements * inputs[1].shape[1] * inputs[1].shape[2]
 
 
+def _border(attrs: Attrs) -> int:
+    return int(attrs["input_zero_point"])
+
+
 register(
     Operator(
         name="conv2d",
@@ -190,6 +194,7 @@ register(
         compute=_compute_conv2d,
         bounds=_bounds_conv2d,
         macs=_macs_conv2d,
+        border=_border,
     )
 )
 register(
@@ -201,5 +206,6 @@ register(
         compute=_compute_depthwise,
         bounds=_bounds_depthwise,
         macs=_macs_depthwise,
+        border=_border,
     )
 )

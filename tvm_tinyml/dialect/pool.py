@@ -144,5 +144,6 @@ register(
         reference=_reference_max,
         compute=_compute_max,
         bounds=_bounds,
+        border=lambda _attrs: INT8_MIN,
     )
 )

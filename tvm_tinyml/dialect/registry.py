@@ -27,6 +27,7 @@ class Operator:
     compute: the same as a TE expression over TE tensors, from which the TensorIR function is made.
     bounds: which region of each input a region of the output reads.
     macs: multiply-accumulate operations of one call; 0 where the notion does not apply.
+    border: value of the first input that equals its padding, None when no value does or nothing is padded.
     is_view: the output is the input's bytes under another shape; no code is generated.
     """
 
@@ -37,6 +38,7 @@ class Operator:
     compute: Callable[[Sequence[Any], Attrs], Any]
     bounds: Callable[[Sequence[TensorSpec], Attrs], tuple[InputBounds, ...]]
     macs: Callable[[Sequence[TensorSpec], Attrs], int] = lambda _inputs, _attrs: 0
+    border: Callable[[Attrs], int | None] = lambda _attrs: None
     is_view: bool = False
 
     @property

@@ -1,0 +1,140 @@
+"""Which rows and columns of its inputs an operator reads, and which columns of every tensor a strip needs.
+
+Derived from the operators' bounds maps, so that nothing here knows an operator by name. The last dimension but two is
+rows, the last but one columns (NHWC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..dialect import Operator
+from ..dialect.bounds import AxisBounds, Whole, Window
+from ..dialect.relax_api import Attrs, TensorSpec
+from ..errors import PlanError
+
+RANK, ROWS, COLUMNS = 4, 1, 2
+
+
+@dataclass(frozen=True)
+class Sliding:
+    """One axis read through a window: output index `o` reads `extent` elements from `o * stride + first` on."""
+
+    stride: int
+    first: int
+    extent: int
+
+    def begin(self, output: int) -> int:
+        """First element that output index `output` reads; negative when it lies before the axis."""
+        return output * self.stride + self.first
+
+    def span(self, outputs: int) -> int:
+        """Elements that `outputs` neighbouring output indices read together."""
+        return (outputs - 1) * self.stride + self.extent
+
+
+@dataclass(frozen=True)
+class Read:
+    """How an operation reads an image: which tensor, and its windows over rows and columns."""
+
+    tensor: str
+    rows: Sliding
+    columns: Sliding
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One operator of a region, reduced to geometry.
+
+    output: tensor it makes, of `height` rows and `width` columns; rows: rows it makes per call.
+    reads: images it reads; operands without rows are left out.
+    """
+
+    name: str
+    output: str
+    height: int
+    width: int
+    rows: int
+    reads: tuple[Read, ...]
+
+    @property
+    def calls(self) -> int:
+        """Calls that make all rows; the last one may go beyond the image."""
+        return -(-self.height // self.rows)
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a tensor in each strip: `width` of them from `strip * step + first` on, the image's edges ignored."""
+
+    step: int
+    first: int
+    width: int
+
+
+def sliding(
+    operator: Operator, specs: Sequence[TensorSpec], attrs: Attrs, index: int
+) -> tuple[Sliding, Sliding]:
+    """How a call reads rows and columns of its input `index`.
+
+    specs: types of all inputs. Raises PlanError when that input cannot be read row by row.
+    """
+    bounds = operator.bounds(specs, attrs)[index].axes
+    if len(bounds) == RANK:
+        rows, columns = (_sliding(bounds[axis], axis) for axis in (ROWS, COLUMNS))
+        if rows is not None and columns is not None:
+            return rows, columns
+    raise PlanError(
+        f"patch plan: {operator.name} {attrs['name']!r} does not read {operator.inputs[0]!r} row by row; "
+        "leave it out of the region"
+    )
+
+
+def _sliding(bounds: AxisBounds, axis: int) -> Sliding | None:
+    if isinstance(bounds, Window) and bounds.axis == axis and bounds.denominator == 1:
+        return Sliding(bounds.numerator, bounds.first, bounds.last - bounds.first + 1)
+    return None
+
+
+def is_image(operator: Operator, specs: Sequence[TensorSpec], attrs: Attrs, index: int) -> bool:
+    """Whether input `index` has rows that follow those of the output; False for operands that are read whole."""
+    bounds = operator.bounds(specs, attrs)[index].axes
+    return not (all(isinstance(axis, Whole) for axis in bounds[-3:-1]) or len(bounds) < RANK)
+
+
+def strip_columns(operations: Sequence[Operation], strip: int) -> dict[str, Columns]:
+    """Columns of every tensor made in a region for strips of `strip` columns of its last operation's output.
+
+    Raises PlanError when two readers of a tensor move over it at different speeds.
+    """
+    last = operations[-1]
+    found = {last.output: Columns(strip, 0, strip)}
+    made = {operation.output for operation in operations}
+    for operation in reversed(operations):
+        for read in operation.reads:
+            if read.tensor in made:
+                needed = read_columns(read, found[operation.output])
+                found[read.tensor] = _union(read.tensor, found.get(read.tensor, needed), needed)
+    return found
+
+
+def read_columns(read: Read, output: Columns) -> Columns:
+    """Columns of the tensor of `read` that the columns `output` of its reader need."""
+    window = read.columns
+    return Columns(output.step * window.stride, window.begin(output.first), window.span(output.width))
+
+
+def _union(tensor: str, one: Columns, other: Columns) -> Columns:
+    if one.step != other.step:
+        raise PlanError(
+            f"patch plan: readers of {tensor!r} move over it by {one.step} and {other.step} columns per strip; "
+            "use strips of the whole width or split the region"
+        )
+    first = min(one.first, other.first)
+    return Columns(one.step, first, max(one.first + one.width, other.first + other.width) - first)
+
+
+def full_columns(operations: Sequence[Operation]) -> Mapping[str, Columns]:
+    """Columns of every tensor made in a region without strips."""
+    return {operation.output: Columns(0, 0, operation.width) for operation in operations}

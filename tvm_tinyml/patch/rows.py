@@ -1,0 +1,164 @@
+"""How rows stream through a region: the order of the calls, and the size of every line buffer.
+
+Rows are made on demand (StreamNet, Zheng et al., NeurIPS 2023): before an operation is called, the operations that
+make what it reads are called until the rows are there. A line buffer holds consecutive rows, those outside the image
+included; where the next rows have no room, the rows that are still needed move to its start. Both are functions of
+the geometry alone, so the same small simulation gives the order at compile time and what the generated code will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from .geometry import Operation, Read
+
+
+@dataclass(frozen=True)
+class LineBuffer:
+    """Rows of one tensor kept in memory.
+
+    rows: capacity. above: rows above the image which readers see, filled before the first call.
+    """
+
+    tensor: str
+    rows: int
+    above: int
+
+
+@dataclass(frozen=True)
+class Event:
+    """One entry of the order: a call of operation `operation`, or one row below the image of what it makes."""
+
+    operation: int
+    fills: bool = False
+
+
+@dataclass(frozen=True)
+class RowStream:
+    """What happens while a region runs over all rows once.
+
+    events: the order.
+    buffers: line buffers of the tensors that are made and read inside, by tensor.
+    read_slots: rows of a line buffer at which windows start, by operation and tensor.
+    write_slots: rows of its line buffer at which an operation's calls store, by operation.
+    """
+
+    events: tuple[Event, ...]
+    buffers: dict[str, LineBuffer]
+    read_slots: dict[tuple[int, str], frozenset[int]]
+    write_slots: dict[int, frozenset[int]]
+
+
+def stream_rows(operations: Sequence[Operation]) -> RowStream:
+    """The order of calls of a region, on demand of its last operation, with the least capacities it allows.
+
+    operations: in execution order; every tensor made by one of them and read by a later one gets a line buffer.
+    """
+    demand = _Demand(operations)
+    for _ in range(operations[-1].calls):
+        demand.call(len(operations) - 1)
+    buffers = {
+        tensor: LineBuffer(tensor, rows, demand.readers.above(tensor))
+        for tensor, rows in demand.capacity.items()
+    }
+    replay = _Replay(operations, buffers)
+    for event in demand.events:
+        replay.run(event)
+    return RowStream(
+        tuple(demand.events),
+        buffers,
+        {key: frozenset(slots) for key, slots in replay.read_slots.items()},
+        {key: frozenset(slots) for key, slots in replay.write_slots.items()},
+    )
+
+
+class Readers:
+    """Who reads the tensors that are made inside a region."""
+
+    def __init__(self, operations: Sequence[Operation]) -> None:
+        self.maker = {operation.output: index for index, operation in enumerate(operations)}
+        self.of: dict[str, list[tuple[int, Read]]] = {}
+        for index, operation in enumerate(operations):
+            for read in operation.reads:
+                if read.tensor in self.maker:
+                    self.of.setdefault(read.tensor, []).append((index, read))
+
+    def above(self, tensor: str) -> int:
+        """Rows above the image that are read."""
+        return max(0, *(-read.rows.first for _, read in self.of[tensor]))
+
+    def keep(self, tensor: str, done: Sequence[int]) -> int:
+        """First row that is still needed when operation `i` has made `done[i]` rows."""
+        return min(read.rows.begin(done[index]) for index, read in self.of[tensor])
+
+
+@dataclass
+class _Demand:
+    """Calls on demand; `done` is the next row of each operation, rows below the image included."""
+
+    operations: Sequence[Operation]
+    events: list[Event] = field(default_factory=list)
+    capacity: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.readers = Readers(self.operations)
+        self.done = [0] * len(self.operations)
+
+    def call(self, index: int) -> None:
+        operation = self.operations[index]
+        for read in operation.reads:
+            if read.tensor in self.readers.maker:
+                self._require(read.tensor, read.rows.begin(self.done[index]) + read.rows.span(operation.rows))
+        self._make_room(operation.output, index, operation.rows)
+        self.done[index] = min(self.done[index] + operation.rows, operation.height)
+        self.events.append(Event(index))
+
+    def _require(self, tensor: str, end: int) -> None:
+        maker = self.readers.maker[tensor]
+        while self.done[maker] < end:
+            if self.done[maker] < self.operations[maker].height:
+                self.call(maker)
+                continue
+            self._make_room(tensor, maker, 1)
+            self.done[maker] += 1
+            self.events.append(Event(maker, fills=True))
+
+    def _make_room(self, tensor: str, maker: int, rows: int) -> None:
+        if tensor in self.readers.of:
+            kept = min(self.readers.keep(tensor, self.done), self.done[maker])
+            self.capacity[tensor] = max(self.capacity.get(tensor, 0), self.done[maker] + rows - kept)
+
+
+class _Replay:
+    """The order again with line buffers of fixed capacity, to see where in them every call reads and writes."""
+
+    def __init__(self, operations: Sequence[Operation], buffers: dict[str, LineBuffer]) -> None:
+        self.operations = operations
+        self.buffers = buffers
+        self.readers = Readers(operations)
+        self.done = [0] * len(operations)
+        self.first = {tensor: -buffer.above for tensor, buffer in buffers.items()}
+        self.read_slots: dict[tuple[int, str], set[int]] = {}
+        self.write_slots: dict[int, set[int]] = {}
+
+    def run(self, event: Event) -> None:
+        index = event.operation
+        operation = self.operations[index]
+        rows = 1 if event.fills else operation.rows
+        if not event.fills:
+            for read in operation.reads:
+                if read.tensor in self.first:
+                    slot = read.rows.begin(self.done[index]) - self.first[read.tensor]
+                    self.read_slots.setdefault((index, read.tensor), set()).add(slot)
+        if operation.output in self.first:
+            self._make_room(operation.output, index, rows)
+            if not event.fills:
+                slot = self.done[index] - self.first[operation.output]
+                self.write_slots.setdefault(index, set()).add(slot)
+        reached = self.done[index] + rows
+        self.done[index] = reached if event.fills else min(reached, operation.height)
+
+    def _make_room(self, tensor: str, maker: int, rows: int) -> None:
+        if self.done[maker] + rows - self.first[tensor] > self.buffers[tensor].rows:
+            self.first[tensor] = min(self.readers.keep(tensor, self.done), self.done[maker])
