@@ -6,6 +6,8 @@ The plain schedule always applies.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from . import (
     add,
     add_mve,
@@ -34,7 +36,7 @@ from . import (
     quantize,
     quantize_rvv,
 )
-from .kernel import Kernel, MicroKernel, Problem, Rule
+from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
     conv2d_mve.schedule_conv2d_mve,
@@ -66,13 +68,19 @@ RULES: tuple[Rule, ...] = (
 )
 
 
-def candidates(problem: Problem) -> list[Kernel]:
-    """Answers of all rules that apply, the cheapest first; the plain schedule when none does."""
+def candidates(problem: Problem) -> list[Candidate]:
+    """What all rules that apply offer, the cheapest first; the plain schedule when none does."""
     if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
         # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
         return [plain.schedule_plain(problem)]
-    answers = [answer for rule in RULES if (answer := rule(problem)) is not None]
-    return sorted(answers, key=lambda kernel: kernel.instructions) or [plain.schedule_plain(problem)]
+    offers = [candidate for rule in RULES for candidate in _offers(rule(problem))]
+    return sorted(offers, key=lambda offer: offer.instructions) or [plain.schedule_plain(problem)]
 
 
-__all__ = ["RULES", "Kernel", "MicroKernel", "Problem", "Rule", "candidates"]
+def _offers(answer: Answer) -> Sequence[Candidate]:
+    if isinstance(answer, Candidate):
+        return [answer]
+    return answer or []
+
+
+__all__ = ["RULES", "Candidate", "Kernel", "MicroKernel", "Problem", "Rule", "candidates"]

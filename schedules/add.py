@@ -23,7 +23,7 @@ from tvm_tinyml.dialect import operator
 from tvm_tinyml.dialect.fixed_point import saturate_expr
 
 from .elementwise import elementwise_function
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, Problem
 
 # Factors within this distance of the real ones are tried.
 SEARCH = 16
@@ -41,7 +41,7 @@ class LinearSum:
     shift: int
 
 
-def schedule_add(problem: Problem) -> Kernel | None:
+def schedule_add(problem: Problem) -> Candidate | None:
     """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
     if problem.operator not in ("add", "sub") or problem.constants:
         return None
@@ -50,6 +50,14 @@ def schedule_add(problem: Problem) -> Kernel | None:
     line = fit_sum(problem.operator, problem.attrs)
     if line is None:
         return None
+    return Candidate(
+        rule=f"linear {problem.operator}",
+        instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+        build=lambda: _build(problem, line),
+    )
+
+
+def _build(problem: Problem, line: LinearSum) -> Kernel:
     a, b = (te.placeholder((problem.outputs,), "int8", name=role) for role in ("a", "b"))
     low, high = problem.attrs["clamp_min"], problem.attrs["clamp_max"]
 
@@ -57,12 +65,7 @@ def schedule_add(problem: Problem) -> Kernel | None:
         total = x.astype("int32") * line.factor_a + y.astype("int32") * line.factor_b + line.addend
         return saturate_expr(tirx.shift_right(total, tirx.const(line.shift, "int32")), low, high)
 
-    return Kernel(
-        rule=f"linear {problem.operator}",
-        function=elementwise_function([a, b], element, "add"),
-        constants={},
-        instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-    )
+    return Kernel(elementwise_function([a, b], element, "add"), constants={})
 
 
 def fit_sum(name: str, attrs: Mapping[str, Any]) -> LinearSum | None:

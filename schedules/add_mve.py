@@ -10,14 +10,14 @@ from tvm.script import tirx as T  # noqa: N812
 from .add import LinearSum, fit_sum
 from .intrinsics.mve.add import INSTRUCTIONS_PER_VECTOR, SHIFTS, add_kernel, rounding_of
 from .intrinsics.mve.assembly import PRELUDE
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .tensorize_mve import tensorizable
 
 # Of a call and of what is left after whole vectors.
 _FRAME, _SINGLE = 40.0, 14.0
 
 
-def schedule_add_mve(problem: Problem) -> Kernel | None:
+def schedule_add_mve(problem: Problem) -> Candidate | None:
     """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
     if problem.operator not in ("add", "sub") or "mve" not in problem.features or problem.constants:
         return None
@@ -28,6 +28,16 @@ def schedule_add_mve(problem: Problem) -> Kernel | None:
         return None
     count, limits = problem.outputs, (problem.attrs["clamp_min"], problem.attrs["clamp_max"])
     micro_kernel = add_kernel(line.shift, *limits)
+    vectors, rest = divmod(count, 8)
+    return Candidate(
+        rule=f"mve linear {problem.operator}",
+        instructions=_FRAME + vectors * INSTRUCTIONS_PER_VECTOR + rest * _SINGLE,
+        build=lambda: _build(line, limits, count, micro_kernel),
+        micro_kernels=lambda: (PRELUDE, micro_kernel),
+    )
+
+
+def _build(line: LinearSum, limits: tuple[int, int], count: int, micro_kernel: MicroKernel) -> Kernel:
     name = f"{micro_kernel.name}_{line.factor_a}_{line.factor_b}_{line.addend}_of{count}"
     TensorIntrin.register(
         name,
@@ -48,14 +58,7 @@ def schedule_add_mve(problem: Problem) -> Kernel | None:
 
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("sum"), name)
-    vectors, rest = divmod(count, 8)
-    return Kernel(
-        rule=f"mve linear {problem.operator}",
-        function=sch.mod["main"],
-        constants={},
-        instructions=_FRAME + vectors * INSTRUCTIONS_PER_VECTOR + rest * _SINGLE,
-        micro_kernels=(PRELUDE, micro_kernel),
-    )
+    return Kernel(sch.mod["main"], {}, (PRELUDE, micro_kernel))
 
 
 def _lowest(line: LinearSum) -> int:

@@ -12,10 +12,10 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .add import fit_sum
 from .intrinsics.rvv.epilogue import Epilogue
 from .intrinsics.rvv.sums import Operand, SumTile
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 
 
-def schedule_add_rvv(problem: Problem) -> Kernel | None:
+def schedule_add_rvv(problem: Problem) -> Candidate | None:
     """Schedule add and sub of two activations of one shape on cores with RVV.
 
     None for other operators and cores, for factors above 1, and where one line reproduces the layer: compilers
@@ -28,15 +28,18 @@ def schedule_add_rvv(problem: Problem) -> Kernel | None:
     tile = _tile(problem)
     if tile is None or fit_sum(problem.operator, problem.attrs) is not None:
         return None
+    return Candidate(
+        rule=f"RVV {problem.operator}",
+        instructions=tile.assemble().executed,
+        build=lambda: _build(tile),
+        micro_kernels=lambda: (tile.micro_kernel(),),
+    )
+
+
+def _build(tile: SumTile) -> Kernel:
     sch = s_tir.Schedule(_function(tile))
     sch.tensorize(sch.get_sblock("tile"), tile.register())
-    return Kernel(
-        rule=f"RVV {problem.operator}",
-        function=sch.mod["main"],
-        constants={},
-        instructions=tile.assemble().executed,
-        micro_kernels=(tile.micro_kernel(),),
-    )
+    return Kernel(sch.mod["main"], {}, (tile.micro_kernel(),))
 
 
 def _tile(problem: Problem) -> SumTile | None:

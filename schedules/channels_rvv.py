@@ -21,7 +21,7 @@ from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.memory import Copy, Fill
 from .intrinsics.rvv.products import possible_groups
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 
 # Calling a tile and counting pixels, measured.
 INSTRUCTIONS_PER_TILE = 14.0
@@ -92,28 +92,27 @@ class ChannelLayer:
         """Bytes of the patches."""
         return 0 if self.places == ("image",) else sum(self._nests()) * self.geometry.window
 
-    def kernel(self) -> Kernel:
-        """The scheduled function with everything it needs."""
+    def candidate(self) -> Candidate:
+        """The layer as a rule offers it."""
+        return Candidate(self.rule, self._instructions(), self._build, self._micro_kernels, self.scratch)
+
+    def _micro_kernels(self) -> tuple[MicroKernel, ...]:
+        tiles = [self.tile(chunk, self.places[-1]).micro_kernel() for chunk in self.chunks]
+        packing = [mover.micro_kernel() for mover in self.packing] if "patch" in self.places else []
+        return (*tiles, *packing)
+
+    def _build(self) -> Kernel:
         sch = s_tir.Schedule(self._function())
-        micro_kernels = []
         for chunk in self.chunks:
             for place in self.places:
                 tile = self.tile(chunk, place)
                 sch.tensorize(sch.get_sblock(f"{place}_{chunk.index}"), tile.register())
-            micro_kernels.append(tile.micro_kernel())
         if "patch" in self.places:
             copy, fill = self.packing
-            micro_kernels += [copy.micro_kernel(), fill.micro_kernel()]
             for pixels in self._nests():
                 sch.tensorize(sch.get_sblock(f"copy_{pixels}"), copy.register())
                 sch.tensorize(sch.get_sblock(f"fill_{pixels}"), fill.register())
-        return Kernel(
-            rule=self.rule,
-            function=sch.mod["main"],
-            constants=self.constants,
-            instructions=self._instructions(),
-            micro_kernels=tuple(micro_kernels),
-        )
+        return Kernel(sch.mod["main"], self.constants, self._micro_kernels())
 
     def _nests(self) -> dict[int, list[Chunk]]:
         """Chunks that share loops over pixels, by the pixels of their tiles."""

@@ -16,7 +16,7 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from .intrinsics import dsp
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
 
 MAX_SCRATCH_BYTES = 4864
@@ -75,14 +75,13 @@ class _Blocks:
         return self.rows.count * self.columns.count
 
 
-def schedule_conv2d_dsp(problem: Problem) -> Kernel | None:
+def schedule_conv2d_dsp(problem: Problem) -> Candidate | None:
     """Schedule conv2d of one image and dense layers of several rows; None when two pixels exceed the scratch."""
     if problem.operator not in ("conv2d", "dense") or "dsp" not in problem.features:
         return None
     channels = problem.output_shape[-1]
     if "weight" not in problem.constants or not 2 <= channels <= MAX_CHANNELS:
         return None
-    # Step 1. The cheapest product and division into blocks that fit.
     geometry = _geometry(problem)
     if geometry is None:
         return None
@@ -94,8 +93,26 @@ def schedule_conv2d_dsp(problem: Problem) -> Kernel | None:
     epilogue = dsp.epilogue_of(problem, 0) if options else None
     if epilogue is None:
         return None
+    # The cheapest product and division into blocks that fit.
     estimate, _, blocks = min(options)
-    # Step 2. Weights in the order that the product reads them.
+    value = problem.attrs["input_zero_point"]
+
+    def micro_kernels() -> tuple[MicroKernel, ...]:
+        used = _intrinsics(geometry, blocks, channels, epilogue, value)
+        return tuple(intrinsic.micro_kernel for intrinsic in used.values())
+
+    return Candidate(
+        rule=blocks.product,
+        instructions=estimate + problem.outputs * epilogue.instructions,
+        build=lambda: _build(problem, geometry, blocks, epilogue),
+        micro_kernels=micro_kernels,
+        scratch=_scratch(geometry, blocks),
+    )
+
+
+def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp.Epilogue) -> Kernel:
+    # Step 1. Weights in the order that the product reads them.
+    channels = problem.output_shape[-1]
     first, windows = _pair_starts(channels), blocks.windows
     ordered = dsp.window_weights(problem.constants["weight"], windows.run)
     weights = _pair_weights(ordered, first)
@@ -104,17 +121,15 @@ def schedule_conv2d_dsp(problem: Problem) -> Kernel | None:
         table = epilogue.table.copy()
         table[:, 0] = dsp.scaled_bias(table[:, 0], ordered)
         epilogue = replace(epilogue, table=table)
-    # Step 3. Loops over blocks and channel pairs around the micro-kernels.
+    # Step 2. Loops over blocks and channel pairs around the micro-kernels.
     value = problem.attrs["input_zero_point"]
     sch = dsp.schedule(_function(geometry, blocks, channels, epilogue, value))
     used = _intrinsics(geometry, blocks, channels, epilogue, value)
     for block, intrinsic in used.items():
-        sch.tensorize(sch.get_sblock(block), intrinsic.name)
+        sch.tensorize(sch.get_sblock(block), intrinsic.register())
     return Kernel(
-        rule=blocks.product,
         function=sch.mod["main"],
         constants={"weights": weights, "requantization": epilogue.pairs(first)},
-        instructions=estimate + problem.outputs * epilogue.instructions,
         micro_kernels=tuple(intrinsic.micro_kernel for intrinsic in used.values()),
     )
 
@@ -211,11 +226,16 @@ def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
                 product == SCALED_TILES and windows.rest and not windows.contiguous
             ):
                 continue
-            needed = windows.groups * 8 * (windows.pixels + windows.pixels % 2)
-            needed += 16 * windows.groups if product == STRIPS else 0
-            needed += windows.pitch * blocks.rows.extent if geometry.padded else 0
-            if needed <= MAX_SCRATCH_BYTES:
+            if _scratch(geometry, blocks) <= MAX_SCRATCH_BYTES:
                 yield blocks
+
+
+def _scratch(geometry: _Geometry, blocks: _Blocks) -> int:
+    """Bytes of packed pixels, expanded weights and the band."""
+    windows = blocks.windows
+    needed = windows.groups * 8 * (windows.pixels + windows.pixels % 2)
+    needed += 16 * windows.groups if blocks.product == STRIPS else 0
+    return needed + (windows.pitch * blocks.rows.extent if geometry.padded else 0)
 
 
 def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Blocks:

@@ -24,7 +24,7 @@ from .intrinsics.rvv.epilogue import Parameters, fit_epilogue
 from .intrinsics.rvv.memory import Transpose
 from .intrinsics.rvv.pixels import PixelOperands, PixelTile
 from .intrinsics.rvv.products import possible_groups
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL
 from .strip_rvv import Strip
 
@@ -34,7 +34,7 @@ MAX_SCRATCH = 5 * 1024
 INSTRUCTIONS_PER_TILE = 14.0
 
 
-def schedule_conv2d_pixels_rvv(problem: Problem) -> Kernel | None:
+def schedule_conv2d_pixels_rvv(problem: Problem) -> Candidate | None:
     """Schedule conv2d on cores with RVV; None for other operators and cores, factors of 1 and more, large windows."""
     if problem.operator != "conv2d" or "rvv" not in problem.features:
         return None
@@ -46,7 +46,7 @@ def schedule_conv2d_pixels_rvv(problem: Problem) -> Kernel | None:
         return None
     layers = [_Layer(problem, geometry, parameters, shape) for shape in _shapes(geometry)]
     fitting = [layer for layer in layers if layer.scratch <= MAX_SCRATCH]
-    return min(fitting, key=lambda layer: layer.instructions).kernel() if fitting else None
+    return min(fitting, key=lambda layer: layer.instructions).candidate() if fitting else None
 
 
 @dataclass(frozen=True)
@@ -179,24 +179,24 @@ class _Layer:
             total += down * across * -(-len(entry.channels) // self.per_tile) * executed
         return total
 
-    def kernel(self) -> Kernel:
-        """The scheduled function with everything it needs."""
+    def candidate(self) -> Candidate:
+        """The layer as a rule offers it."""
+        rule = "RVV conv2d, vectors of pixels"
+        return Candidate(rule, self.instructions, self._build, self._micro_kernels, self.scratch)
+
+    def _micro_kernels(self) -> tuple[MicroKernel, ...]:
+        tiles = [self.tile(entry.group).micro_kernel() for entry in self.classes]
+        copies = self.strip.micro_kernels() if self._copies else ()
+        return (self._transpose.micro_kernel(), *tiles, *copies)
+
+    def _build(self) -> Kernel:
         sch = s_tir.Schedule(self._function())
         sch.tensorize(sch.get_sblock("planes"), self._transpose.register())
-        micro_kernels = [self._transpose.micro_kernel()]
         for entry in self.classes:
-            tile = self.tile(entry.group)
-            sch.tensorize(sch.get_sblock(f"tile_{entry.group}"), tile.register())
-            micro_kernels.append(tile.micro_kernel())
+            sch.tensorize(sch.get_sblock(f"tile_{entry.group}"), self.tile(entry.group).register())
         if self._copies:
-            micro_kernels += self.strip.tensorize(sch)
-        return Kernel(
-            rule="RVV conv2d, vectors of pixels",
-            function=sch.mod["main"],
-            constants=self.constants,
-            instructions=self.instructions,
-            micro_kernels=tuple(micro_kernels),
-        )
+            self.strip.tensorize(sch)
+        return Kernel(sch.mod["main"], self.constants, self._micro_kernels())
 
     def _function(self) -> Any:
         geometry, shape = self.geometry, self.shape

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import s_tir
 
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
 
 # Measured on Cortex-M3; they only rank this rule behind those with kernels of their own.
@@ -17,10 +17,19 @@ INSTRUCTIONS_PER_PRODUCT = 4.0
 INSTRUCTIONS_PER_OUTPUT = 20.0
 
 
-def schedule_convolution(problem: Problem) -> Kernel | None:
+def schedule_convolution(problem: Problem) -> Candidate | None:
     """Schedule conv2d; None for every other operator."""
     if problem.operator != "conv2d":
         return None
+    products = problem.outputs * int(np.prod(problem.shapes["weight"][1:]))
+    return Candidate(
+        rule="scalar convolution",
+        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+        build=lambda: _build(problem),
+    )
+
+
+def _build(problem: Problem) -> Kernel:
     sch = s_tir.Schedule(problem.compute())
     # Step 1. The padding stage becomes a guard inside the window loops.
     inline_injective(sch)
@@ -39,10 +48,4 @@ def schedule_convolution(problem: Problem) -> Kernel | None:
     # Step 4. Unrolled tiles keep the accumulators out of memory.
     for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    products = problem.outputs * int(np.prod(problem.shapes["weight"][1:]))
-    return Kernel(
-        rule="scalar convolution",
-        function=sch.mod["main"],
-        constants=problem.constants,
-        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-    )
+    return Kernel(sch.mod["main"], problem.constants)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm import s_tir
 
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import accumulators, extent_of, inline_injective, largest_divisor
 
 # Measured on Cortex-M3; they only rank this rule behind those with kernels of their own.
@@ -12,10 +12,19 @@ INSTRUCTIONS_PER_PRODUCT = 4.5
 INSTRUCTIONS_PER_OUTPUT = 20.0
 
 
-def schedule_dense(problem: Problem) -> Kernel | None:
+def schedule_dense(problem: Problem) -> Candidate | None:
     """Schedule dense; None for every other operator."""
     if problem.operator != "dense":
         return None
+    products = problem.outputs * int(problem.shapes["weight"][1])
+    return Candidate(
+        rule="scalar dense",
+        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+        build=lambda: _build(problem),
+    )
+
+
+def _build(problem: Problem) -> Kernel:
     sch = s_tir.Schedule(problem.compute())
     inline_injective(sch)
     accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
@@ -28,10 +37,4 @@ def schedule_dense(problem: Problem) -> Kernel | None:
     initial = sch.decompose_reduction(accumulate, depth)
     for loop in (tile_unit, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    products = problem.outputs * int(problem.shapes["weight"][1])
-    return Kernel(
-        rule="scalar dense",
-        function=sch.mod["main"],
-        constants=problem.constants,
-        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-    )
+    return Kernel(sch.mod["main"], problem.constants)

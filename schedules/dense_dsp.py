@@ -12,13 +12,13 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from .intrinsics import dsp
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, Problem
 from .requantize import accumulator_limits
 
 MAX_SCRATCH_BYTES = 4864
 
 
-def schedule_dense_dsp(problem: Problem) -> Kernel | None:
+def schedule_dense_dsp(problem: Problem) -> Candidate | None:
     """Schedule dense and conv2d with one output pixel; None when the vector exceeds the scratch."""
     if "dsp" not in problem.features or "weight" not in problem.constants or not _is_one_vector(problem):
         return None
@@ -30,26 +30,42 @@ def schedule_dense_dsp(problem: Problem) -> Kernel | None:
     epilogue = dsp.epilogue_of(problem, 0)
     if epilogue is None:
         return None
-    # Step 1. The scaled form where no sum can overflow.
+    # The scaled form where no sum can overflow.
     limits = accumulator_limits(weight, problem.constants["bias"], problem.attrs["input_zero_point"], 0)
     scaled = bool((limits <= dsp.MAX_SUM).all() and (weight > -128).all())
-    padded = np.pad(weight, ((0, 0), (0, -depth % 4)))
-    groups, rows = padded.shape[1] // 4, min(dsp.ROWS, channels)
+    groups, rows = -(-depth // 4), min(dsp.ROWS, channels)
+    vector, product = dsp.pack_vector(depth, scaled), dsp.dense_rows(groups, rows, epilogue, scaled)
+    step = rows * (3 if scaled else 4) + (1.5 if scaled else 2)
+    per_block = dsp.DENSE_CALL_INSTRUCTIONS + groups * step + rows * (3 + epilogue.instructions)
+    return Candidate(
+        rule="dsp scaled dense" if scaled else "dsp dense",
+        instructions=dsp.vector_instructions(depth, scaled) + -(-channels // rows) * per_block,
+        build=lambda: _build(weight, (groups, rows, scaled), epilogue, vector, product),
+        micro_kernels=lambda: (vector.micro_kernel, product.micro_kernel),
+        scratch=8 * dsp.vector_groups(depth),
+    )
+
+
+def _build(
+    weight: Array,
+    form: tuple[int, int, bool],
+    epilogue: dsp.Epilogue,
+    vector: dsp.Intrinsic,
+    product: dsp.Intrinsic,
+) -> Kernel:
+    (channels, depth), (groups, rows, scaled) = weight.shape, form
+    # Step 1. Weights in blocks of rows, the last of which may overlap the one before it.
+    packed = padded = np.pad(weight, ((0, 0), (0, -depth % 4)))
     first = [min(start, channels - rows) for start in range(0, channels, rows)]
-    packed = padded
     if scaled:
         table = epilogue.table.copy()
         table[:, 0] = dsp.scaled_bias(table[:, 0], padded)
         epilogue, packed = replace(epilogue, table=table), dsp.pack_scaled(padded)
     # Step 2. Loop over blocks of rows around the micro-kernels.
-    vector, product = dsp.pack_vector(depth, scaled), dsp.dense_rows(groups, rows, epilogue, scaled)
-    sch = dsp.schedule(_function(depth, channels, (groups, rows, scaled), epilogue))
-    sch.tensorize(sch.get_sblock("vector"), vector.name)
-    sch.tensorize(sch.get_sblock("product"), product.name)
-    step = rows * (3 if scaled else 4) + (1.5 if scaled else 2)
-    per_block = dsp.DENSE_CALL_INSTRUCTIONS + groups * step + rows * (3 + epilogue.instructions)
+    sch = dsp.schedule(_function(depth, channels, form, epilogue))
+    sch.tensorize(sch.get_sblock("vector"), vector.register())
+    sch.tensorize(sch.get_sblock("product"), product.register())
     return Kernel(
-        rule="dsp scaled dense" if scaled else "dsp dense",
         function=sch.mod["main"],
         constants={
             "weights": _blocks(packed, first, rows)
@@ -58,7 +74,6 @@ def schedule_dense_dsp(problem: Problem) -> Kernel | None:
             .copy(),
             "requantization": _blocks(epilogue.table, first, rows).transpose(0, 2, 1).copy(),
         },
-        instructions=dsp.vector_instructions(depth, scaled) + len(first) * per_block,
         micro_kernels=(vector.micro_kernel, product.micro_kernel),
     )
 

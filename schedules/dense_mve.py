@@ -16,25 +16,26 @@ from tvm.script import tirx as T  # noqa: N812
 
 from .intrinsics.mve.dense import GROUP, Dense, dense_instructions, dense_kernel, register_of
 from .intrinsics.mve.strip import VECTOR
-from .kernel import Array, Kernel, Problem
-from .plan_mve import Plan, cheapest
+from .kernel import Array, Candidate, Problem
+from .plan_mve import plan
 from .pointwise_mve import plan_pointwise
 from .requantize_mve import Epilogue, Rounding, epilogue_of
 from .tensor_ir import blocks
 from .tensorize_mve import tensorizable
 
 
-def schedule_dense_mve(problem: Problem) -> Kernel | None:
-    """Schedule dense; None for every other operator."""
+def schedule_dense_mve(problem: Problem) -> list[Candidate]:
+    """Schedule dense; nothing for every other operator."""
     if problem.operator != "dense" or "mve" not in problem.features:
-        return None
+        return []
     epilogue = epilogue_of(problem)
     if epilogue is None:
-        return None
-    return cheapest((plan_dense(problem, epilogue), plan_pointwise(problem, epilogue)))
+        return []
+    plans = plan_dense(problem, epilogue), plan_pointwise(problem, epilogue)
+    return [plan for plan in plans if plan is not None]
 
 
-def plan_dense(problem: Problem, epilogue: Epilogue) -> Plan | None:
+def plan_dense(problem: Problem, epilogue: Epilogue) -> Candidate | None:
     """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; None for everything else."""
     channels, *window = problem.shapes["weight"]
     if problem.operator == "conv2d" and (
@@ -49,7 +50,8 @@ def plan_dense(problem: Problem, epilogue: Epilogue) -> Plan | None:
     tiles = [(tile, 0, whole)] if whole else []
     tiles += [(replace(tile, channels=rest), whole, 1)] if rest else []
     parts = tuple(tiles)
-    return Plan(
+    return plan(
+        scratch=0,
         rule="mve dense",
         instructions=rows * sum(dense_instructions(part, groups) for part, _, groups in parts),
         function=lambda: _build(parts, rows, epilogue.rounding),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from .kernel import Kernel, Problem
-from .matrix import matrix_kernel
+from .kernel import Candidate, Problem
+from .matrix import matrix_candidate
 
 
-def schedule_dense_tiles(problem: Problem) -> Kernel | None:
+def schedule_dense_tiles(problem: Problem) -> Candidate | None:
     """Schedule dense; None for every other operator."""
     if problem.operator != "dense" or "thumb1" in problem.features:
         return None
-    return matrix_kernel(problem, "scalar dense tiles", channel_axis=0)
+    return matrix_candidate(problem, "scalar dense tiles", channel_axis=0)

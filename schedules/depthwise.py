@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import s_tir
 
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
 
 # Measured on Cortex-M3; they only rank this rule behind those with kernels of their own.
@@ -17,10 +17,19 @@ INSTRUCTIONS_PER_PRODUCT = 9.0
 INSTRUCTIONS_PER_OUTPUT = 20.0
 
 
-def schedule_depthwise(problem: Problem) -> Kernel | None:
+def schedule_depthwise(problem: Problem) -> Candidate | None:
     """Schedule depthwise_conv2d; None for every other operator."""
     if problem.operator != "depthwise_conv2d":
         return None
+    products = problem.outputs * int(np.prod(problem.shapes["weight"][1:3]))
+    return Candidate(
+        rule="scalar depthwise",
+        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+        build=lambda: _build(problem),
+    )
+
+
+def _build(problem: Problem) -> Kernel:
     sch = s_tir.Schedule(problem.compute())
     inline_injective(sch)
     accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
@@ -35,10 +44,4 @@ def schedule_depthwise(problem: Problem) -> Kernel | None:
     initial = sch.decompose_reduction(accumulate, kernel_h)
     for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    products = problem.outputs * int(np.prod(problem.shapes["weight"][1:3]))
-    return Kernel(
-        rule="scalar depthwise",
-        function=sch.mod["main"],
-        constants=problem.constants,
-        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-    )
+    return Kernel(sch.mod["main"], problem.constants)

@@ -6,6 +6,7 @@ plane is then convolved by itself. Images that are too large for the scratch run
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from .intrinsics import dsp
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, Problem
 
 MIN_SCRATCH_BYTES, MAX_SCRATCH_BYTES = 64, 4608
 MAX_KERNEL_COLUMNS = 16
@@ -55,7 +56,7 @@ class _Bands:
     left: int
 
 
-def schedule_depthwise_dsp(problem: Problem) -> Kernel | None:
+def schedule_depthwise_dsp(problem: Problem) -> Candidate | None:
     """Schedule depthwise_conv2d of one image; None when the rows of one output row do not fit the scratch."""
     if problem.operator != "depthwise_conv2d" or "dsp" not in problem.features:
         return None
@@ -81,26 +82,39 @@ def schedule_depthwise_dsp(problem: Problem) -> Kernel | None:
     fill = dsp.fill_planes(bands.planes, problem.attrs["input_zero_point"])
     split = dsp.split_rows(bands.copied, geometry.image[1], geometry.image[2], bands.planes)
     plane = dsp.depthwise_plane(window, bands.planes, epilogue)
-    value = problem.attrs["input_zero_point"]
-    padded = _is_padded(problem)
-    sch = dsp.schedule(_function(geometry, bands, window, epilogue, value, padded))
-    if padded:
-        sch.tensorize(sch.get_sblock("fill"), fill.name)
-    sch.tensorize(sch.get_sblock("split"), split.name)
-    sch.tensorize(sch.get_sblock("plane"), plane.name)
+    used = {"fill": fill} if _is_padded(problem) else {}
+    used |= {"split": split, "plane": plane}
     groups = -(-geometry.image[2] // bands.planes.lanes)
     per_group = 12 + dsp.split_instructions(bands.copied, geometry.image[1], bands.planes.lanes)
     per_group += bands.planes.lanes * geometry.multiplier * (12 + dsp.plane_instructions(window, epilogue))
-    used = (fill, split, plane) if padded else (split, plane)
-    return Kernel(
+    return Candidate(
         rule="dsp depthwise",
+        instructions=bands.count * (bands.planes.nbytes / 10 + groups * per_group),
+        build=lambda: _build(problem, geometry, bands, window, epilogue, used),
+        micro_kernels=lambda: tuple(intrinsic.micro_kernel for intrinsic in used.values()),
+        scratch=bands.planes.nbytes,
+    )
+
+
+def _build(
+    problem: Problem,
+    geometry: _Geometry,
+    bands: _Bands,
+    window: dsp.Window,
+    epilogue: dsp.Epilogue,
+    used: Mapping[str, dsp.Intrinsic],
+) -> Kernel:
+    value = problem.attrs["input_zero_point"]
+    sch = dsp.schedule(_function(geometry, bands, window, epilogue, value, "fill" in used))
+    for block, intrinsic in used.items():
+        sch.tensorize(sch.get_sblock(block), intrinsic.register())
+    return Kernel(
         function=sch.mod["main"],
         constants={
             "weights": _pack(problem.constants["weight"], geometry),
             "requantization": epilogue.table,
         },
-        instructions=bands.count * (bands.planes.nbytes / 10 + groups * per_group),
-        micro_kernels=tuple(intrinsic.micro_kernel for intrinsic in used),
+        micro_kernels=tuple(intrinsic.micro_kernel for intrinsic in used.values()),
     )
 
 

@@ -19,8 +19,8 @@ from .intrinsics.mve.depthwise import (
     lanes_of,
 )
 from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernel
-from .kernel import Kernel, Problem
-from .plan_mve import Plan, cheapest
+from .kernel import Candidate, Problem
+from .plan_mve import plan
 from .planes_mve import MAX_RUNS, SLACK, PlanesLayer, Run, build_planes
 from .requantize_mve import Epilogue, epilogue_of
 
@@ -41,7 +41,7 @@ class Geometry:
     before: tuple[int, int]
 
 
-def schedule_depthwise_mve(problem: Problem) -> Kernel | None:
+def schedule_depthwise_mve(problem: Problem) -> Candidate | None:
     """Schedule depthwise_conv2d; None for every other operator and for windows that no vectors hold."""
     if problem.operator != "depthwise_conv2d" or "mve" not in problem.features:
         return None
@@ -51,15 +51,14 @@ def schedule_depthwise_mve(problem: Problem) -> Kernel | None:
     shape = _geometry(problem)
     # Larger scratch only when a small one does not do.
     for limit in (SCRATCH, MAX_SCRATCH):
-        kernel = cheapest(
-            _plan(problem, shape, epilogue, rows, limit) for rows in range(1, shape.output[0] + 1)
-        )
-        if kernel is not None:
-            return kernel
+        plans = [_plan(problem, shape, epilogue, rows, limit) for rows in range(1, shape.output[0] + 1)]
+        found = [plan for plan in plans if plan is not None]
+        if found:
+            return min(found, key=lambda plan: plan.instructions)
     return None
 
 
-def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limit: int) -> Plan | None:
+def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limit: int) -> Candidate | None:
     """Plan bands of `rows` output rows."""
     tile = _tile(problem, shape, epilogue, rows)
     planes = _planes(problem, shape, tile)
@@ -82,7 +81,8 @@ def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limi
         outputs=shape.output[0] * shape.output[1],
     )
     weight = problem.constants["weight"][0]
-    return Plan(
+    return plan(
+        scratch=planes.group * tile.size + SLACK,
         rule="mve depthwise planes",
         instructions=cost,
         function=lambda: build_planes(layer),

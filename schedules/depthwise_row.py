@@ -18,9 +18,9 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
 from .intrinsics.scalar_depthwise import StripOperands
 from .intrinsics.scalar_depthwise_row import DepthwiseRow
-from .kernel import Kernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
-from .requantize_scalar import choose
+from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
 
 # Outputs of a row whose sums fit the registers beside up to seven weights.
@@ -32,12 +32,12 @@ INSTRUCTIONS_PER_OUTPUT = 10.0
 INSTRUCTIONS_PER_ROW = 55.0
 
 
-def schedule_depthwise_row(problem: Problem) -> Kernel | None:
+def schedule_depthwise_row(problem: Problem) -> Candidate | None:
     """Schedule depthwise_conv2d without dilation; None otherwise."""
     if problem.operator != "depthwise_conv2d" or "thumb1" in problem.features:
         return None
     attrs = problem.attrs
-    _, kernel_h, kernel_w, outputs = problem.shapes["weight"]
+    _, kernel_h, kernel_w, _ = problem.shapes["weight"]
     top, left, bottom, right = attrs["padding"]
     # A window that misses the image altogether has no rows or columns to loop over.
     if tuple(attrs["dilation"]) != (1, 1) or max(top, bottom) >= kernel_h or max(left, right) >= kernel_w:
@@ -50,24 +50,30 @@ def schedule_depthwise_row(problem: Problem) -> Kernel | None:
         return None
     layer = _Layer(problem, Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer))
     try:
-        micro_kernels = {tile.row.name: tile.row.micro_kernel() for tile in layer.tiles()}
+        layer.micro_kernels()
     except OutOfRegistersError:
         return None
+    return Candidate(
+        rule="scalar depthwise rows",
+        instructions=layer.instructions(),
+        build=lambda: _build(layer, problem.constants["weight"], form),
+        micro_kernels=layer.micro_kernels,
+    )
+
+
+def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
     sch = s_tir.Schedule(drop_unit_loops(layer.function()))
     for band in layer.bands():
         for tile in layer.tiles():
             sch.tensorize(sch.get_sblock(f"row_{band.first}_{tile.first}"), tile.row.register(band.rows))
+    outputs = weight.shape[3]
     return Kernel(
-        rule="scalar depthwise rows",
         function=sch.mod["main"],
         constants={
-            "weight": np.ascontiguousarray(
-                problem.constants["weight"].reshape(kernel_h * kernel_w, outputs).T
-            ),
+            "weight": np.ascontiguousarray(weight.reshape(-1, outputs).T),
             "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
         },
-        instructions=layer.instructions(),
-        micro_kernels=tuple(micro_kernels.values()),
+        micro_kernels=layer.micro_kernels(),
     )
 
 
@@ -139,6 +145,10 @@ class _Layer:
                 epilogue=self.epilogue,
             )
             yield _Tile(first, origin + left, row)
+
+    def micro_kernels(self) -> tuple[MicroKernel, ...]:
+        """One per kind of tile; raises OutOfRegistersError when RV32 cannot do one."""
+        return tuple({tile.row.name: tile.row.micro_kernel() for tile in self.tiles()}.values())
 
     def instructions(self) -> float:
         """Estimate for the layer."""

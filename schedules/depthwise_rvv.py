@@ -19,11 +19,11 @@ from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseTile
 from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import fit_epilogue
-from .kernel import Kernel, MicroKernel, Problem
+from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import WindowPacker
 
 
-def schedule_depthwise_rvv(problem: Problem) -> Kernel | None:
+def schedule_depthwise_rvv(problem: Problem) -> Candidate | None:
     """Schedule depthwise_conv2d on cores with RVV; None for other operators, cores, and factors of 1 and more."""
     if problem.operator != "depthwise_conv2d" or "rvv" not in problem.features:
         return None
@@ -41,7 +41,7 @@ def schedule_depthwise_rvv(problem: Problem) -> Kernel | None:
         answers += (plan for plan in (_InPlace(layer), DepthwiseStrips(layer)) if plan.applies)
     if not answers:
         return None
-    return min(answers, key=lambda plan: plan.instructions + plan.layer.price_of_repetition).kernel()
+    return min(answers, key=lambda plan: plan.instructions + plan.layer.price_of_repetition).candidate()
 
 
 def _most_pixels(problem: Problem, geometry: Geometry) -> int:
@@ -82,10 +82,15 @@ class _InPlace:
         return ("image", "patch") if self.geometry.padded else ("image",)
 
     @property
+    def _patches(self) -> list[int]:
+        """Bytes of each patch."""
+        packers = [self._packer(chunk) for chunk in self.layer.chunks]
+        return [self.geometry.kernel[0] * packer.columns * packer.nbytes for packer in packers]
+
+    @property
     def applies(self) -> bool:
         """Whether the patch is small enough."""
-        packers = [self._packer(chunk) for chunk in self.layer.chunks]
-        return all(self.geometry.kernel[0] * p.columns * p.nbytes <= MAX_SCRATCH for p in packers)
+        return all(nbytes <= MAX_SCRATCH for nbytes in self._patches)
 
     @property
     def instructions(self) -> float:
@@ -129,21 +134,28 @@ class _InPlace:
 
         layer.emit_tile(place, chunk, self._tile(chunk, place), buffers, data, at, origin)
 
-    def kernel(self) -> Kernel:
-        """The scheduled function with everything it needs."""
-        layer = self.layer
-        sch = s_tir.Schedule(layer.function(self._body))
-        micro_kernels: list[MicroKernel] = []
-        for chunk in layer.chunks:
+    def candidate(self) -> Candidate:
+        """The layer as a rule offers it."""
+        pixels = self.layer.pixels
+        return Candidate(
+            rule=f"RVV depthwise, {pixels} pixels" if pixels > 1 else "RVV depthwise",
+            instructions=self.instructions,
+            build=self._build,
+            micro_kernels=self._micro_kernels,
+            scratch=sum(self._patches) if self.geometry.padded else 0,
+        )
+
+    def _micro_kernels(self) -> tuple[MicroKernel, ...]:
+        chunks = self.layer.chunks
+        packers = [self._packer(chunk) for chunk in chunks] if self.geometry.padded else []
+        packing = [micro for packer in packers for micro in packer.micro_kernels()]
+        return (*(self._tile(chunk, "image").micro_kernel() for chunk in chunks), *packing)
+
+    def _build(self) -> Kernel:
+        sch = s_tir.Schedule(self.layer.function(self._body))
+        for chunk in self.layer.chunks:
             for place in self._places:
                 sch.tensorize(sch.get_sblock(f"{place}_{chunk.index}"), self._tile(chunk, place).register())
-            micro_kernels.append(self._tile(chunk, "image").micro_kernel())
             if self.geometry.padded:
-                micro_kernels += self._packer(chunk).tensorize(sch)
-        return Kernel(
-            rule=f"RVV depthwise, {layer.pixels} pixels" if layer.pixels > 1 else "RVV depthwise",
-            function=sch.mod["main"],
-            constants=layer.constants,
-            instructions=self.instructions,
-            micro_kernels=tuple(micro_kernels),
-        )
+                self._packer(chunk).tensorize(sch)
+        return Kernel(sch.mod["main"], self.layer.constants, self._micro_kernels())

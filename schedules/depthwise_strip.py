@@ -19,9 +19,9 @@ from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
 from .intrinsics.rv32_depthwise import OutOfReachError
 from .intrinsics.scalar_depthwise import DepthwiseStrip, StripOperands
 from .intrinsics.scalar_memory import Copy
-from .kernel import Kernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
-from .requantize_scalar import choose
+from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
 
 # Measured on RV32.
@@ -30,7 +30,7 @@ INSTRUCTIONS_PER_OUTPUT = 12.0
 INSTRUCTIONS_PER_STRIP = 100.0
 
 
-def schedule_depthwise_strip(problem: Problem) -> Kernel | None:
+def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
     """Schedule depthwise_conv2d with kernels small enough for the registers; None otherwise."""
     if problem.operator != "depthwise_conv2d" or "thumb1" in problem.features:
         return None
@@ -59,33 +59,38 @@ def schedule_depthwise_strip(problem: Problem) -> Kernel | None:
         epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer),
     )
     try:
-        kernel = strip.micro_kernel()
+        strip.micro_kernel()
     except (OutOfRegistersError, OutOfReachError):
         return None
     layer = _Layer(
         strip, images, height, problem.output_shape[1], attrs["padding"][0], attrs["depth_multiplier"]
     )
-    sch = s_tir.Schedule(drop_unit_loops(layer.function()))
-    for block, rows in layer.blocks().items():
-        sch.tensorize(sch.get_sblock(block), strip.register(rows))
-    micro_kernels = [kernel]
-    if layer.pads:
-        sch.tensorize(sch.get_sblock("taps"), layer.copy.register())
-        micro_kernels.append(layer.copy.micro_kernel())
     products = problem.outputs * kernel_h * kernel_w
-    return Kernel(
+    return Candidate(
         rule="scalar depthwise strips",
-        function=sch.mod["main"],
-        constants={
-            "weight": np.ascontiguousarray(
-                problem.constants["weight"].reshape(kernel_h * kernel_w, outputs).T
-            ),
-            "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
-        },
         instructions=INSTRUCTIONS_PER_PRODUCT * products
         + INSTRUCTIONS_PER_OUTPUT * problem.outputs
         + INSTRUCTIONS_PER_STRIP * outputs * images * len(layer.blocks()),
-        micro_kernels=tuple(micro_kernels),
+        build=lambda: _build(layer, problem.constants["weight"], form),
+        micro_kernels=layer.micro_kernels,
+        scratch=layer.scratch,
+    )
+
+
+def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
+    sch = s_tir.Schedule(drop_unit_loops(layer.function()))
+    for block, rows in layer.blocks().items():
+        sch.tensorize(sch.get_sblock(block), layer.strip.register(rows))
+    if layer.pads:
+        sch.tensorize(sch.get_sblock("taps"), layer.copy.register())
+    outputs = weight.shape[3]
+    return Kernel(
+        function=sch.mod["main"],
+        constants={
+            "weight": np.ascontiguousarray(weight.reshape(-1, outputs).T),
+            "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
+        },
+        micro_kernels=layer.micro_kernels(),
     )
 
 
@@ -127,6 +132,15 @@ class _Layer:
     def copy(self) -> Copy:
         """Puts a channel's weights between the rows of zeros."""
         return Copy(self.strip.kernel_h * self.strip.kernel_w, aligned=False)
+
+    def micro_kernels(self) -> tuple[MicroKernel, ...]:
+        """The strip, and the copy where weights are moved."""
+        return (self.strip.micro_kernel(), *((self.copy.micro_kernel(),) if self.pads else ()))
+
+    @property
+    def scratch(self) -> int:
+        """Bytes of the weights between the rows of zeros."""
+        return (self.strip.kernel_h + 2 * self.pads) * self.strip.kernel_w if self.pads else 0
 
     def blocks(self) -> dict[str, int]:
         """Rows of output of every strip, by the name of its block."""

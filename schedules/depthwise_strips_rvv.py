@@ -12,7 +12,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, Chunk, DepthwiseLayer
 from .intrinsics.rvv.depthwise import DepthwiseTile
-from .kernel import Kernel, MicroKernel
+from .kernel import Candidate, Kernel, MicroKernel
 from .strip_rvv import Strip
 
 # Bytes that a strip of several rows may take.
@@ -77,19 +77,24 @@ class DepthwiseStrips:
         position = (c, first + line, x, line)
         self.layer.emit_tile("tile", chunk, self._tile(chunk), buffers, strip, position, origin)
 
-    def kernel(self) -> Kernel:
-        """The scheduled function with everything it needs."""
-        layer = self.layer
-        sch = s_tir.Schedule(layer.function(self._body))
-        micro_kernels: list[MicroKernel] = []
+    def candidate(self) -> Candidate:
+        """The layer as a rule offers it."""
+        adjacent = f", {self.layer.pixels} pixels" if self.layer.pixels > 1 else ""
+        return Candidate(
+            rule=f"RVV depthwise in strips{adjacent}",
+            instructions=self.instructions,
+            build=self._build,
+            micro_kernels=self._micro_kernels,
+            scratch=sum(strip.scratch for strip in self.strips.values()),
+        )
+
+    def _micro_kernels(self) -> tuple[MicroKernel, ...]:
+        strips = [micro for strip in self.strips.values() for micro in strip.micro_kernels()]
+        return (*(self._tile(chunk).micro_kernel() for chunk in self.strips), *strips)
+
+    def _build(self) -> Kernel:
+        sch = s_tir.Schedule(self.layer.function(self._body))
         for chunk, strip in self.strips.items():
             sch.tensorize(sch.get_sblock(f"tile_{chunk.index}"), self._tile(chunk).register())
-            micro_kernels += [self._tile(chunk).micro_kernel(), *strip.tensorize(sch)]
-        adjacent = f", {layer.pixels} pixels" if layer.pixels > 1 else ""
-        return Kernel(
-            rule=f"RVV depthwise in strips{adjacent}",
-            function=sch.mod["main"],
-            constants=layer.constants,
-            instructions=self.instructions,
-            micro_kernels=tuple(micro_kernels),
-        )
+            strip.tensorize(sch)
+        return Kernel(sch.mod["main"], self.layer.constants, self._micro_kernels())

@@ -12,14 +12,14 @@ from tvm_tinyml.dialect import operator
 
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.elementwise import LOOKUP, LOOKUP_PER_VECTOR, QUANTIZE, QUANTIZE_PER_VECTOR
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, Problem
 from .tensorize_mve import tensorizable
 
 _CALL = 20.0
 _BYTES = ("int8", "uint8")
 
 
-def schedule_lookup_mve(problem: Problem) -> Kernel | None:
+def schedule_lookup_mve(problem: Problem) -> Candidate | None:
     """Schedule lookup, and requantize between types of eight bits, by a table of all bytes; None for the rest."""
     if "mve" not in problem.features or problem.operator not in ("lookup", "requantize"):
         return None
@@ -30,7 +30,15 @@ def schedule_lookup_mve(problem: Problem) -> Kernel | None:
         or (problem.operator == "lookup") != bool(problem.constants)
     ):
         return None
-    table = _table(problem, source)
+    return Candidate(
+        rule=f"mve {problem.operator} by table",
+        instructions=_CALL + LOOKUP_PER_VECTOR * problem.outputs,
+        build=lambda: _build_lookup(problem, source, target),
+        micro_kernels=lambda: (PRELUDE, LOOKUP),
+    )
+
+
+def _build_lookup(problem: Problem, source: str, target: str) -> Kernel:
     count = problem.outputs
 
     @T.prim_func(s_tir=True)
@@ -53,21 +61,24 @@ def schedule_lookup_mve(problem: Problem) -> Kernel | None:
                 )
             )
 
-    return Kernel(
-        rule=f"mve {problem.operator} by table",
-        function=main,
-        constants={"table": table},
-        instructions=_CALL + LOOKUP_PER_VECTOR * count,
-        micro_kernels=(PRELUDE, LOOKUP),
-    )
+    return Kernel(main, {"table": _table(problem, source)}, (PRELUDE, LOOKUP))
 
 
-def schedule_quantize_mve(problem: Problem) -> Kernel | None:
+def schedule_quantize_mve(problem: Problem) -> Candidate | None:
     """Schedule quantize to int8 with the floating-point unit; None for everything else."""
     if problem.operator != "quantize" or not {"mve", "fpu"} <= problem.features:
         return None
     if problem.attrs["dtype"] != "int8":
         return None
+    return Candidate(
+        rule="mve quantize",
+        instructions=_CALL + QUANTIZE_PER_VECTOR * problem.outputs,
+        build=lambda: _build_quantize(problem),
+        micro_kernels=lambda: (PRELUDE, QUANTIZE),
+    )
+
+
+def _build_quantize(problem: Problem) -> Kernel:
     count, zero_point = problem.outputs, problem.attrs["zero_point"]
     scale = int(np.float32(problem.attrs["scale"]).view(np.int32))
     name = f"{QUANTIZE.name}_{scale}_zero_{zero_point}_of{count}"
@@ -110,13 +121,7 @@ def schedule_quantize_mve(problem: Problem) -> Kernel | None:
 
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("all"), name)
-    return Kernel(
-        rule="mve quantize",
-        function=sch.mod["main"],
-        constants={},
-        instructions=_CALL + QUANTIZE_PER_VECTOR * count,
-        micro_kernels=(PRELUDE, QUANTIZE),
-    )
+    return Kernel(sch.mod["main"], {}, (PRELUDE, QUANTIZE))
 
 
 def problem_types(problem: Problem) -> tuple[str, str]:

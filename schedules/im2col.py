@@ -15,8 +15,8 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .intrinsics.scalar_memory import WORD, Copy, Fill
-from .kernel import Kernel, Problem
-from .matrix import matrix_kernel
+from .kernel import Candidate, Problem
+from .matrix import matrix_candidate
 from .pointwise import is_pointwise
 
 # Bytes of patches that a layer may take from the arena.
@@ -25,7 +25,7 @@ INSTRUCTIONS_PER_BYTE = 1.5
 INSTRUCTIONS_PER_RUN = 12.0
 
 
-def schedule_im2col(problem: Problem) -> Kernel | None:
+def schedule_im2col(problem: Problem) -> Candidate | None:
     """Schedule conv2d; None for other operators, for windows too large for the scratch and for single pixels."""
     if problem.operator != "conv2d" or "thumb1" in problem.features or is_pointwise(problem):
         return None
@@ -41,7 +41,7 @@ def schedule_im2col(problem: Problem) -> Kernel | None:
     )
     if 4 * gather.depth > SCRATCH_LIMIT:
         return None
-    return matrix_kernel(problem, "scalar im2col", channel_axis=0, gather=gather)
+    return matrix_candidate(problem, "scalar im2col", channel_axis=0, gather=gather)
 
 
 @dataclass(frozen=True)

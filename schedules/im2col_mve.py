@@ -17,8 +17,8 @@ from .copy_mve import fill_stage, register_fill
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
-from .kernel import Problem
-from .plan_mve import Plan
+from .kernel import Candidate, Problem
+from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding
 from .strip_mve import (
     pack_weights,
@@ -35,7 +35,7 @@ SCRATCH = 2600
 MAX_SCRATCH = 5000
 
 
-def plan_im2col(problem: Problem, epilogue: Epilogue) -> Plan | None:
+def plan_im2col(problem: Problem, epilogue: Epilogue) -> Candidate | None:
     """Plan conv2d by im2col; None for images of less than four outputs and for too much scratch."""
     _, height, width, channels = problem.output_shape
     if channels < 2:
@@ -61,7 +61,8 @@ def plan_im2col(problem: Problem, epilogue: Epilogue) -> Plan | None:
     windows = _windows(problem, band)
     shape = (rows, height, width, channels)
     stride = problem.attrs["strides"][0]
-    return Plan(
+    return plan(
+        scratch=band.nbytes + _copied(windows, rows * width),
         rule="mve im2col",
         instructions=cost,
         function=lambda: _build(strip, band, windows, shape, stride, epilogue.rounding),

@@ -1,13 +1,14 @@
 """What a schedule rule is asked and what it answers.
 
-A rule sees one layer (`Problem`) and answers with a `Kernel`: a scheduled TensorIR function, the constants in the
-layout its loops read, the micro-kernels it calls and what it will cost. None means "not mine".
+A rule sees one layer (`Problem`) and answers with candidates: ways to compute it, each with what it will cost. Making
+the loops takes far longer than estimating them, so only the candidate that is taken builds its `Kernel`: a scheduled
+TensorIR function, the constants in the layout its loops read and the micro-kernels it calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -58,21 +59,38 @@ class MicroKernel:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A rule's answer.
+    """What a candidate builds.
 
-    rule: name of the rule, for reports.
     function: scheduled TensorIR; its parameters are named after the roles of the layer's activations and after
         `constants`, in any order, and the output comes last. Buffers it allocates become scratch of the arena.
     constants: contents of the constant parameters by name, in the layout that the loops read.
     micro_kernels: functions the code calls.
-    instructions: estimate of the instructions of one call, by which rules are compared.
+    """
+
+    function: Any
+    constants: Mapping[str, Array]
+    micro_kernels: tuple[MicroKernel, ...] = ()
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to compute a layer, and what it costs; nothing of it is built yet.
+
+    rule: name of the way, for reports.
+    instructions: estimate of the instructions of one call, by which candidates are compared.
+    build: makes the kernel; called for the candidate that is taken only.
+    micro_kernels: makes the functions that the kernel will call, or more.
+    scratch: bytes of the buffers that the kernel will allocate in the arena, estimated.
     """
 
     rule: str
-    function: Any
-    constants: Mapping[str, Array]
     instructions: float
-    micro_kernels: tuple[MicroKernel, ...] = field(default=())
+    build: Callable[[], Kernel]
+    micro_kernels: Callable[[], tuple[MicroKernel, ...]] = tuple
+    scratch: int = 0
 
 
-Rule: TypeAlias = Callable[[Problem], "Kernel | None"]
+Answer: TypeAlias = "Candidate | Sequence[Candidate] | None"
+"""What a rule says about a layer: one candidate or several; None or an empty sequence: not mine."""
+
+Rule: TypeAlias = Callable[[Problem], Answer]

@@ -17,7 +17,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .intrinsics.scalar import MatrixTile, TileOperands
-from .kernel import Array, Kernel, MicroKernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import block_names, drop_unit_loops
@@ -150,6 +150,11 @@ class Product:
             packed[f"parameters_{c}"] = factors.transpose(1, 0, 2).reshape(-1, band.size)
         return packed
 
+    @property
+    def scratch(self) -> int:
+        """Bytes of the gathered rows."""
+        return self.row_bands[0].size * self.depth if self.gather else 0
+
     def instructions(self) -> float:
         """Estimate for the whole product."""
         total = self.gather.instructions_per_row * self.rows if self.gather else 0.0
@@ -200,9 +205,9 @@ class Product:
         return builder.get()
 
 
-def matrix_kernel(
+def matrix_candidate(
     problem: Problem, rule: str, channel_axis: int, gather: Gather | None = None
-) -> Kernel | None:
+) -> Candidate | None:
     """A layer as a product of matrices; None when no form of requantisation is proven for it.
 
     gather: makes the rows of the left matrix; without it they are the activations as they lie in memory.
@@ -222,7 +227,22 @@ def matrix_kernel(
         finer=form.finer,
         gather=gather,
     )
-    table = form.table(attrs["input_zero_point"] * weight.astype(np.int64).sum(axis=1))
+    return Candidate(
+        rule=rule,
+        instructions=product.instructions(),
+        build=lambda: _build(product, weight, form.table(_zero_sums(problem, weight))),
+        micro_kernels=lambda: tuple(entry.micro_kernel() for entry in product.intrinsics().values()),
+        scratch=product.scratch,
+    )
+
+
+def _zero_sums(problem: Problem, weight: Array) -> Array:
+    """What a raw input adds to each channel's sum."""
+    sums: Array = problem.attrs["input_zero_point"] * weight.astype(np.int64).sum(axis=1)
+    return sums
+
+
+def _build(product: Product, weight: Array, table: Array) -> Kernel:
     constants = product.constants(weight, table)
     function = drop_unit_loops(product.function(constants))
     # Simplification may have found that a way of gathering never happens.
@@ -232,9 +252,7 @@ def matrix_kernel(
     for block, intrinsic in used.items():
         sch.tensorize(sch.get_sblock(block), intrinsic.register())
     return Kernel(
-        rule=rule,
         function=sch.mod["main"],
         constants=constants,
-        instructions=product.instructions(),
         micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in used.values()),
     )

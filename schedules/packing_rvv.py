@@ -111,12 +111,18 @@ class WindowPacker:
                 row, column = place(vr)
                 self._fills["no_pixel"].block(patch, (row, column + vi * self.nbytes))
 
-    def tensorize(self, sch: Any) -> list[MicroKernel]:
-        """Bind the emitted blocks to micro-kernels, which are returned."""
-        movers: dict[str, Copy | Fill] = {**self._copies, **self._fills}
-        for block, mover in movers.items():
+    @property
+    def _movers(self) -> dict[str, Copy | Fill]:
+        return {**self._copies, **self._fills}
+
+    def micro_kernels(self) -> tuple[MicroKernel, ...]:
+        """What the emitted blocks call."""
+        return tuple(mover.micro_kernel() for mover in self._movers.values())
+
+    def tensorize(self, sch: Any) -> None:
+        """Bind the emitted blocks to their micro-kernels."""
+        for block, mover in self._movers.items():
             sch.tensorize(sch.get_sblock(f"{self.tag}_{block}"), mover.register())
-        return [mover.micro_kernel() for mover in movers.values()]
 
     @property
     def instructions(self) -> float:

@@ -10,18 +10,22 @@ from typing import Any
 
 from tvm import s_tir
 
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import CLAMP_WINDOW, blocks, inline_injective, is_reduction
 
 # Above the estimate of every other rule: this one is taken when it is alone.
 WORST = float("inf")
 
 
-def schedule_plain(problem: Problem) -> Kernel:
+def schedule_plain(problem: Problem) -> Candidate:
     """Schedule any function made from a dialect operator."""
+    return Candidate(rule="plain", instructions=WORST, build=lambda: _build(problem))
+
+
+def _build(problem: Problem) -> Kernel:
     sch = s_tir.Schedule(problem.compute())
     schedule_blocks(sch)
-    return Kernel(rule="plain", function=sch.mod["main"], constants=problem.constants, instructions=WORST)
+    return Kernel(sch.mod["main"], problem.constants)
 
 
 def schedule_blocks(sch: Any) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from .kernel import Kernel, Problem
-from .matrix import matrix_kernel
+from .kernel import Candidate, Problem
+from .matrix import matrix_candidate
 
 
 def is_pointwise(problem: Problem) -> bool:
@@ -16,8 +16,8 @@ def is_pointwise(problem: Problem) -> bool:
     )
 
 
-def schedule_pointwise(problem: Problem) -> Kernel | None:
+def schedule_pointwise(problem: Problem) -> Candidate | None:
     """Schedule conv2d of single pixels; None otherwise."""
     if problem.operator != "conv2d" or "thumb1" in problem.features or not is_pointwise(problem):
         return None
-    return matrix_kernel(problem, "scalar pointwise", channel_axis=0)
+    return matrix_candidate(problem, "scalar pointwise", channel_axis=0)

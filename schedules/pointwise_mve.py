@@ -12,8 +12,8 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812
 
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
-from .kernel import Problem
-from .plan_mve import Plan
+from .kernel import Candidate, Problem
+from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding
 from .strip_mve import (
     pack_weights,
@@ -40,7 +40,7 @@ class _Layer:
     channels: int
 
 
-def plan_pointwise(problem: Problem, epilogue: Epilogue) -> Plan | None:
+def plan_pointwise(problem: Problem, epilogue: Epilogue) -> Candidate | None:
     """Plan a dense layer, or conv2d with 1x1 kernels and without padding; None for what no strip holds."""
     channels, *window = problem.shapes["weight"]
     size = 1
@@ -63,7 +63,8 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> Plan | None:
         return None
     strip = Strip(1, depth, 0, pitch, overrun=False, requantization=epilogue.how)
     layer = _Layer(strip, epilogue.rounding, lines, size // lines, step, strips, pixels, channels)
-    return Plan(
+    return plan(
+        scratch=0,
         rule="mve pointwise" if problem.operator == "conv2d" else "mve dense rows",
         instructions=strips * -(-channels // 2) * strip_instructions(strip, pixels),
         function=lambda: _build(layer),

@@ -17,7 +17,7 @@ from tvm_tinyml.dialect.fixed_point import requantize_expr
 
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.pool import Pool, pool_instructions, pool_kernel
-from .kernel import Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 from .tensorize_mve import tensorizable
 
 # Sums of so many int8 values fit sixteen bits.
@@ -26,7 +26,7 @@ MAX_SUMMED = 256
 _PER_AVERAGE = 14.0
 
 
-def schedule_pool_mve(problem: Problem) -> Kernel | None:
+def schedule_pool_mve(problem: Problem) -> Candidate | None:
     """Schedule avg_pool2d and max_pool2d without padding, and mean over height and width."""
     if "mve" not in problem.features or problem.operator not in ("avg_pool2d", "max_pool2d", "mean"):
         return None
@@ -50,16 +50,18 @@ def schedule_pool_mve(problem: Problem) -> Kernel | None:
     count = window[0] * window[1]
     if pool.block < 1 or (operation == "sum" and count > MAX_SUMMED):
         return None
-    function = _function(data, strides, output, pool, _finish(problem, count))
-    sch = tensorizable(function)
-    sch.tensorize(sch.get_sblock("window"), _register(pool))
+
+    def build() -> Kernel:
+        sch = tensorizable(_function(data, strides, output, pool, _finish(problem, count)))
+        sch.tensorize(sch.get_sblock("window"), _register(pool))
+        return Kernel(sch.mod["main"], {}, (PRELUDE, pool_kernel(pool)))
+
     windows = output[0] * output[1]
-    return Kernel(
+    return Candidate(
         rule=f"mve {problem.operator}",
-        function=sch.mod["main"],
-        constants={},
         instructions=windows * pool_instructions(pool) + _PER_AVERAGE * problem.outputs,
-        micro_kernels=(PRELUDE, pool_kernel(pool)),
+        build=build,
+        micro_kernels=lambda: (PRELUDE, pool_kernel(pool)),
     )
 
 

@@ -17,7 +17,7 @@ from tvm import te, tirx
 from tvm_tinyml.dialect.fixed_point import saturate_expr
 
 from .elementwise import elementwise_function
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, Problem
 
 # Steps from 0 that int8 can tell apart with any zero point.
 STEPS = np.arange(1, 257, dtype=np.int64)
@@ -37,13 +37,21 @@ class IntegerQuotient:
     exponent: int
 
 
-def schedule_quantize(problem: Problem) -> Kernel | None:
+def schedule_quantize(problem: Problem) -> Candidate | None:
     """Schedule quantize to int8 where floating point is done by library calls; None otherwise."""
     if problem.operator != "quantize" or problem.attrs["dtype"] != "int8" or "fpu" in problem.features:
         return None
     quotient = fit_quotient(problem.attrs["scale"])
     if quotient is None:
         return None
+    return Candidate(
+        rule="integer quantize",
+        instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+        build=lambda: _build(problem, quotient),
+    )
+
+
+def _build(problem: Problem, quotient: IntegerQuotient) -> Kernel:
     zero_point = problem.attrs["zero_point"]
 
     def element(x: Any) -> Any:
@@ -52,12 +60,7 @@ def schedule_quantize(problem: Problem) -> Kernel | None:
         return saturate_expr(rounded + zero_point, -128, 127)
 
     data = te.placeholder((problem.outputs,), "float32", name="data")
-    return Kernel(
-        rule="integer quantize",
-        function=elementwise_function([data], element, "quantize"),
-        constants={},
-        instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-    )
+    return Kernel(elementwise_function([data], element, "quantize"), constants={})
 
 
 def fit_quotient(scale: float) -> IntegerQuotient | None:

@@ -16,13 +16,13 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.thresholds import THRESHOLDS, QuantizeTile
-from .kernel import Array, Kernel, Problem
+from .kernel import Array, Candidate, Kernel, Problem
 
 # Bit pattern of infinity: larger patterns are not numbers.
 INFINITY = 0x7F800000
 
 
-def schedule_quantize_rvv(problem: Problem) -> Kernel | None:
+def schedule_quantize_rvv(problem: Problem) -> Candidate | None:
     """Schedule quantize to 8 bits on cores with RVV; None for other operators, types and cores."""
     attrs = problem.attrs
     if (
@@ -34,15 +34,19 @@ def schedule_quantize_rvv(problem: Problem) -> Kernel | None:
     elements = problem.outputs
     lowest = int(np.iinfo(attrs["dtype"]).min)
     tile = QuantizeTile(elements, lowest)
+    return Candidate(
+        rule="RVV quantize",
+        instructions=tile.assemble().executed,
+        build=lambda: _build(tile, attrs),
+        micro_kernels=lambda: (tile.micro_kernel(),),
+    )
+
+
+def _build(tile: QuantizeTile, attrs: Mapping[str, Any]) -> Kernel:
     sch = s_tir.Schedule(_function(tile, attrs["dtype"]))
     sch.tensorize(sch.get_sblock("tile"), tile.register(attrs["dtype"]))
-    return Kernel(
-        rule="RVV quantize",
-        function=sch.mod["main"],
-        constants={"table": thresholds(attrs).reshape(1, THRESHOLDS)},
-        instructions=tile.assemble().executed,
-        micro_kernels=(tile.micro_kernel(),),
-    )
+    table = thresholds(attrs).reshape(1, THRESHOLDS)
+    return Kernel(sch.mod["main"], {"table": table}, (tile.micro_kernel(),))
 
 
 def thresholds(attrs: Mapping[str, Any]) -> Array:

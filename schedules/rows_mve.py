@@ -16,8 +16,8 @@ from .intrinsics.mve.assembly import BYTE_RANGE
 from .intrinsics.mve.column_strip import MAX_COLUMNS
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
-from .kernel import Problem
-from .plan_mve import Plan
+from .kernel import Candidate, Problem
+from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding
 from .strip_mve import (
     pack_weights,
@@ -34,7 +34,7 @@ MAX_SCRATCH = 4096
 MAX_DEPTH = 640
 
 
-def plan_rows(problem: Problem, epilogue: Epilogue) -> Plan | None:
+def plan_rows(problem: Problem, epilogue: Epilogue) -> Candidate | None:
     """Plan conv2d over a band of padded rows; None for windows that are not contiguous or too large."""
     channels, kernel_h, kernel_w, depth = problem.shapes["weight"]
     height, width = problem.output_shape[1:3]
@@ -54,7 +54,8 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> Plan | None:
         return None
     strip = min(strips, key=lambda candidate: strip_instructions(candidate, width))
     shape = (height, width, channels)
-    return Plan(
+    return plan(
+        scratch=band.nbytes,
         rule=f"mve {strip.form} rows",
         instructions=band.instructions(height)
         + height * -(-channels // 2) * strip_instructions(strip, width),

@@ -80,12 +80,18 @@ class Strip:
                     vr = T.axis.spatial(self.rows, r)
                     self._fills["no_row"].block(strip, (vr, 0))
 
-    def tensorize(self, sch: Any) -> list[MicroKernel]:
-        """Bind the emitted blocks to micro-kernels, which are returned."""
-        movers: dict[str, Copy | Fill] = {"row": self._copy, **self._fills}
-        for name, mover in movers.items():
+    @property
+    def _movers(self) -> dict[str, Copy | Fill]:
+        return {"row": self._copy, **self._fills}
+
+    def micro_kernels(self) -> tuple[MicroKernel, ...]:
+        """What the emitted blocks call."""
+        return tuple(mover.micro_kernel() for mover in self._movers.values())
+
+    def tensorize(self, sch: Any) -> None:
+        """Bind the emitted blocks to their micro-kernels."""
+        for name, mover in self._movers.items():
             sch.tensorize(sch.get_sblock(f"{self.tag}_{name}"), mover.register())
-        return [mover.micro_kernel() for mover in movers.values()]
 
     def instructions(self, strips: int) -> float:
         """Estimate of so many strips, and of the edges once."""

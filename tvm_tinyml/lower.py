@@ -83,7 +83,8 @@ class _Lowering:
         roles = _roles(operator.inputs, len(value.args))
         arguments = dict(zip(roles, value.args, strict=True))
         problem = self._problem(operator, attrs, arguments, info.spec.shape)
-        kernel = candidates(problem)[0]
+        taken = candidates(problem)[0]
+        kernel = taken.build()
         function = self._function(kernel, attrs["name"])
         *parameters, _output = [str(parameter.name) for parameter in kernel.function.params]
         self.model.layers.append(
@@ -92,7 +93,7 @@ class _Lowering:
                 name=attrs["name"],
                 operator=operator.name,
                 function=function.symbol,
-                schedule=kernel.rule,
+                schedule=taken.rule,
                 arguments=tuple(
                     self._constant(attrs["name"], role, kernel.constants[role])
                     if role in kernel.constants

@@ -49,7 +49,7 @@ def print_convolution(attrs: dict[str, Any], height: int = 9, width: int = 9, ke
     )
     answer = schedule_convolution(problem)
     assert answer is not None
-    return print_layer(answer.function)
+    return print_layer(answer.build().function)
 
 
 def print_layer(function: Any) -> str:

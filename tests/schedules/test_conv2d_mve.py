@@ -116,9 +116,9 @@ def test_estimates_are_close_to_what_runs() -> None:
     estimates = []
 
     def remember(problem: object) -> object:
-        kernels = candidates(problem)  # type: ignore[arg-type]
-        estimates.append(kernels[0].instructions)
-        return kernels
+        offers = candidates(problem)  # type: ignore[arg-type]
+        estimates.append(offers[0].instructions)
+        return offers
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tvm_tinyml.lower.candidates", remember)

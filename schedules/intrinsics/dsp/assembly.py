@@ -22,24 +22,24 @@ MAX_ADDEND = 4095
 
 @dataclass(frozen=True)
 class Intrinsic:
-    """A micro-kernel bound to its description: `name` is the TensorIntrin that a schedule tensorizes with."""
-
-    name: str
-    micro_kernel: MicroKernel
-
-
-_registered: dict[str, Intrinsic] = {}
-
-
-def define(name: str, micro_kernel: MicroKernel, build: Callable[[], tuple[Any, Any]]) -> Intrinsic:
-    """The TensorIntrin `name`, whose implementation calls `micro_kernel`.
+    """A micro-kernel and its binding to a description, the TensorIntrin `name`.
 
     build: makes description and implementation; called once per name, so the name must say everything they depend on.
     """
-    if name not in _registered:
-        TensorIntrin.register(name, *build(), override=True)
-        _registered[name] = Intrinsic(name, micro_kernel)
-    return _registered[name]
+
+    name: str
+    micro_kernel: MicroKernel
+    build: Callable[[], tuple[Any, Any]]
+
+    def register(self) -> str:
+        """Register the TensorIntrin unless that is done, and return its name."""
+        if self.name not in _registered:
+            TensorIntrin.register(self.name, *self.build(), override=True)
+            _registered.add(self.name)
+        return self.name
+
+
+_registered: set[str] = set()
 
 
 def schedule(function: Any) -> Any:

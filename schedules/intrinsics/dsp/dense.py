@@ -11,7 +11,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, add_end, define, naked_function, repeat
+from .assembly import Intrinsic, add_end, naked_function, repeat
 from .epilogue import Epilogue
 from .scratch import MIN_SCRATCH
 
@@ -82,7 +82,7 @@ def pack_vector(depth: int, scaled: bool) -> Intrinsic:
 
         return description, implementation
 
-    return define(function, micro_kernel, build)
+    return Intrinsic(function, micro_kernel, build)
 
 
 def vector_instructions(depth: int, scaled: bool) -> float:
@@ -210,7 +210,7 @@ def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool) -> Intr
 
         return description, implementation
 
-    return define(function, micro_kernel, build)
+    return Intrinsic(function, micro_kernel, build)
 
 
 def _group(rows: int, scaled: bool, values: tuple[str, str]) -> list[str]:

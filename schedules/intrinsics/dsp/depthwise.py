@@ -15,7 +15,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import MAX_ADDEND, Intrinsic, add_immediate, define, naked_function
+from .assembly import MAX_ADDEND, Intrinsic, add_immediate, naked_function
 from .epilogue import AWAY, Epilogue
 from .planes import MAX_PAIR_OFFSET, Planes
 
@@ -270,7 +270,7 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
 
         return description, implementation
 
-    return define(f"{function}_{rows}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}", micro_kernel, build)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, Unrolled, define, naked_function
+from .assembly import Intrinsic, Unrolled, naked_function
 from .epilogue import AWAY, Epilogue
 from .scratch import pixel_pairs, weight_groups
 
@@ -129,7 +129,7 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) ->
         return description, implementation
 
     name = f"{function}_{pixels}_{groups}_{channels}_{factor}"
-    return define(name, micro_kernel, build)
+    return Intrinsic(name, micro_kernel, build)
 
 
 def _strip_function(epilogue: Epilogue) -> MicroKernel:

@@ -12,7 +12,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, add_end, add_immediate, define, naked_function, repeat
+from .assembly import Intrinsic, add_end, add_immediate, naked_function, repeat
 
 # Largest offset of LDRD and STRD.
 MAX_PAIR_OFFSET = 1020
@@ -72,7 +72,7 @@ def fill_planes(shape: Planes, value: int) -> Intrinsic:
 
         return description, implementation
 
-    return define(f"{function}_{rows}_{lanes}_{pitch}_{value}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}_{lanes}_{pitch}_{value}", micro_kernel, build)
 
 
 def fill_function() -> MicroKernel:
@@ -152,7 +152,7 @@ def split_rows(rows: int, columns: int, channels: int, shape: Planes) -> Intrins
 
         return description, implementation
 
-    return define(f"{function}_{rows}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}", micro_kernel, build)
 
 
 def split_instructions(rows: int, columns: int, lanes: int) -> int:

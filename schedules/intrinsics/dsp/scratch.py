@@ -7,7 +7,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, define, naked_function
+from .assembly import Intrinsic, naked_function
 
 # Scratch of so many int16 does not go to the stack, where arrays of int16 need not be aligned to words.
 MIN_SCRATCH = 40
@@ -73,7 +73,7 @@ def expand_weights(groups: int) -> Intrinsic:
 
         return description, implementation
 
-    return define(f"{function}_{groups}", micro_kernel, build)
+    return Intrinsic(f"{function}_{groups}", micro_kernel, build)
 
 
 def _expand_function() -> MicroKernel:

@@ -18,7 +18,7 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import Array, MicroKernel
-from .assembly import Intrinsic, Unrolled, define, naked_function
+from .assembly import Intrinsic, Unrolled, naked_function
 from .epilogue import Epilogue
 
 # What `scaled_bias` and `pack_scaled` need: sums below this magnitude.
@@ -183,7 +183,7 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) ->
 
         return description, implementation
 
-    return define(f"{function}_{groups}_{channels}_{factor}", micro_kernel, build)
+    return Intrinsic(f"{function}_{groups}_{channels}_{factor}", micro_kernel, build)
 
 
 def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:

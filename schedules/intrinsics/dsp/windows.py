@@ -13,7 +13,7 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import Array, MicroKernel
-from .assembly import MAX_UNROLLED, Intrinsic, add_end, add_immediate, define, naked_function, repeat
+from .assembly import MAX_UNROLLED, Intrinsic, add_end, add_immediate, naked_function, repeat
 from .scratch import pixel_pairs
 
 _MAX_OFFSET = 4095
@@ -191,7 +191,7 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
         return description, implementation
 
     name = f"{function}_{'_'.join(map(str, arguments))}_{pitch}_{scope}"
-    return define(name, micro_kernel, build)
+    return Intrinsic(name, micro_kernel, build)
 
 
 def window_instructions(windows: Windows) -> float:
@@ -380,7 +380,7 @@ def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intr
 
         return description, implementation
 
-    return define(f"{function}_{rows}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}", micro_kernel, build)
 
 
 def _copy_function(length: int, image_pitch: int, band_pitch: int) -> MicroKernel:
@@ -429,4 +429,4 @@ def blank_band(rows: int, pitch: int, value: int, fill: MicroKernel) -> Intrinsi
 
         return description, implementation
 
-    return define(f"{function}_{rows}_{pitch}_{value}_bytes", fill, build)
+    return Intrinsic(f"{function}_{rows}_{pitch}_{value}_bytes", fill, build)
