@@ -20,7 +20,8 @@ form, which spends an instruction or two more on the sign:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -105,13 +106,12 @@ def fit(
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
     thresholds = _thresholds(multiplier, shift, attrs, limits, steps)
     real = multiplier * 2.0 ** (shift - 31 + form.radix + right)
-    rows = [
-        _fit_channel(real[c], thresholds[c], steps, int(limits[c]), int(right[c]), form)
-        for c in range(len(multiplier))
-    ]
-    found = [row for row in rows if row is not None]
-    if len(found) < len(rows):
-        return None
+    found = []
+    for c in range(len(multiplier)):
+        row = _fit_channel(real[c], thresholds[c], steps, int(limits[c]), int(right[c]), form)
+        if row is None:
+            return None
+        found.append(row)
     moved, factors, addends = np.array(found, np.int64).T
     return FittedRequantization(
         bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
@@ -177,7 +177,6 @@ def _fit_channel(
     """(c, m, h) of one channel, or None."""
     targets = steps << (form.radix + right)
     reachable, avoidable = thresholds > -limit, thresholds <= limit
-    shifts = _by_magnitude(BIAS_SEARCH)
     for change in MULTIPLIER_SEARCH:
         factor = round(real) + change
         if not 0 < factor < 2**31:
@@ -189,13 +188,21 @@ def _fit_channel(
         highest = int(below.min()) if below.size else lowest + 1
         if lowest >= highest:
             continue
-        addends = -((shifts * factor - lowest) >> form.radix)
-        fits = (shifts * factor + (addends << form.radix) < highest) & (np.abs(addends) < 2**31 - limit)
-        for best in np.flatnonzero(fits)[:TRIALS]:
-            answer = int(shifts[best]), factor, int(addends[best])
+        for answer in itertools.islice(_near(factor, lowest, highest, limit, form), TRIALS):
             if _proven(answer, thresholds, steps, limit, right, form):
                 return answer
     return None
+
+
+def _near(
+    factor: int, lowest: int, highest: int, limit: int, form: HighMultiply
+) -> Iterator[tuple[int, int, int]]:
+    """(c, m, h) with c * m + h * 2**radix between the bounds, the smallest moves of the bias first."""
+    for shifts in (_NEAREST, _OTHERS):
+        addends = -((shifts * factor - lowest) >> form.radix)
+        fits = (shifts * factor + (addends << form.radix) < highest) & (np.abs(addends) < 2**31 - limit)
+        for best in np.flatnonzero(fits):
+            yield int(shifts[best]), factor, int(addends[best])
 
 
 def _proven(
@@ -224,3 +231,7 @@ def _by_magnitude(limit: int) -> Array:
     counts = np.arange(1, 2 * limit + 2, dtype=np.int64)
     order: Array = np.where(counts % 2 == 0, counts // 2, -(counts // 2))
     return order
+
+
+# Most channels fit with a small move, so the others are looked at only when that fails.
+_NEAREST, _OTHERS = np.split(_by_magnitude(BIAS_SEARCH), [512])
