@@ -126,7 +126,7 @@ def shape_region(nodes: Sequence[Node], region: Region) -> RegionShape:
 
     Raises PlanError when an operator cannot be computed row by row, strip by strip, or border values contradict.
     """
-    operations = [_operation(node, region) for node in nodes]
+    operations = region_operations(nodes, region)
     made = {operation.output for operation in operations}
     width = operations[-1].width
     whole = region.strip >= width
@@ -144,7 +144,26 @@ def shape_region(nodes: Sequence[Node], region: Region) -> RegionShape:
     )
 
 
-def _operation(node: Node, region: Region) -> Operation:
+def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
+    """Geometry of the calls of a region.
+
+    Raises PlanError when one cannot be computed row by row, or reads a tensor as a whole whose rows pass by.
+    """
+    operations = [operation_of(node, region.rows[node.name]) for node in nodes]
+    made = {operation.output for operation in operations}
+    for node, operation in zip(nodes, operations, strict=True):
+        streamed = {read.tensor for read in operation.reads}
+        for tensor in node.inputs:
+            if tensor in made and tensor not in streamed:
+                raise PlanError(
+                    f"patch plan: {node.operator.name} {node.name!r} reads all of {tensor!r}, which is made in "
+                    "the same region; end the region before it"
+                )
+    return operations
+
+
+def operation_of(node: Node, rows: int) -> Operation:
+    """Geometry of a call that makes `rows` rows at a time; PlanError when it cannot be computed row by row."""
     shape = node.output.shape
     if len(shape) != RANK or shape[0] != 1 or node.operator.is_view:
         raise PlanError(
@@ -156,9 +175,7 @@ def _operation(node: Node, region: Region) -> Operation:
         if tensor is not None and is_image(node.operator, node.specs, node.attrs, index):
             reads.append(Read(tensor, *sliding(node.operator, node.specs, node.attrs, index)))
     height = shape[ROWS]
-    return Operation(
-        node.name, node.tensor, height, shape[COLUMNS], min(region.rows[node.name], height), tuple(reads)
-    )
+    return Operation(node.name, node.tensor, height, shape[COLUMNS], min(rows, height), tuple(reads))
 
 
 def _stage(node: Node, operation: Operation, output: Columns, whole: bool) -> Stage:

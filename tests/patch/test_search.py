@@ -1,0 +1,96 @@
+"""The front of plans: against all plans of small networks, and what its figures mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.patch.networks import bottlenecks, modules, network
+from tests.transform.building import ModuleBuilder
+from tvm_tinyml.errors import PlanError
+from tvm_tinyml.memory import verify
+from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.patch.footprint import Footprint, Settings, footprint
+from tvm_tinyml.patch.network import Network
+from tvm_tinyml.patch.search import pareto_front
+
+
+def every_plan(net: Network, configuration: Settings) -> Iterator[Footprint]:
+    """All ways to cut the order into regions, with all strips, that can run."""
+    names = tuple(node.name for node in net.nodes)
+
+    def cut(begin: int) -> Iterator[tuple[Region, ...]]:
+        if begin == len(names):
+            yield ()
+            return
+        for end in range(begin + 1, len(names) + 1):
+            choices: list[tuple[Region, ...]] = [()] if end == begin + 1 else []
+            shape = net.nodes[end - 1].output.shape
+            for strip in range(1, shape[2] + 1) if len(shape) == 4 else ():
+                region = Region(names[begin:end], strip, dict.fromkeys(names[begin:end], 1))
+                if runs(net, region):
+                    choices.append((region,))
+            for rest in cut(end) if choices else ():
+                yield from (choice + rest for choice in choices)
+
+    for regions in cut(0):
+        inside = {name for region in regions for name in region.operators}
+        outside = [node for node in net.nodes if node.name not in inside]
+        if configuration.pulled.isdisjoint(tensor for node in outside for tensor in node.inputs if tensor):
+            yield footprint(net, PatchPlan(names, regions), configuration)
+
+
+def runs(net: Network, region: Region) -> bool:
+    """Whether a region can run and its inner tensors are read nowhere else."""
+    end = net.position[region.operators[-1]]
+    if any(net.spans[net.roots[node.tensor]][1] > end for node in net.chosen(region)[:-1]):
+        return False
+    try:
+        footprint(net, PatchPlan(tuple(node.name for node in net.nodes), (region,)), Settings())
+    except PlanError:
+        return False
+    return True
+
+
+@settings(max_examples=40, deadline=None)
+@given(modules(most=4), st.booleans(), st.booleans())
+def test_no_plan_beats_the_front(module: Any, pull: bool, io_in_arena: bool) -> None:
+    net = network(module)
+    configuration = Settings(4, io_in_arena, frozenset(net.inputs) if pull else frozenset())
+    plans = [one for one in every_plan(net, configuration) if one.macs <= 1.5 * one.plain_macs]
+    if not plans:
+        with pytest.raises(PlanError, match="fetched by rows"):
+            pareto_front(net, configuration, max_factor=1.5)
+        return
+    front = pareto_front(net, configuration, max_factor=1.5)
+    for one in plans:
+        assert any(best.arena_bytes <= one.arena_bytes and best.macs <= one.macs for best in front), one.plan
+
+
+def test_the_front_falls_in_memory_as_it_rises_in_work() -> None:
+    front = pareto_front(network(bottlenecks(3, size=16)), Settings())
+    assert len(front) > 2
+    assert [one.macs for one in front] == sorted(one.macs for one in front)
+    assert [one.arena_bytes for one in front] == sorted({one.arena_bytes for one in front}, reverse=True)
+    assert front[0].factor == 1.0
+    for one in front:
+        verify(one.program, one.memory)
+
+
+def test_an_operator_that_needs_all_rows_ends_a_region() -> None:
+    builder = ModuleBuilder()
+    wide = builder.conv2d(builder.parameter(1, 8, 8, 2), kernel=1)
+    mean = builder.call(
+        "mean", wide, axes=(1, 2), keepdims=True, multiplier=1 << 30, shift=-5, input_zero_point=0
+    )
+    net = network(builder.module(mean))
+    names = tuple(node.name for node in net.nodes)
+    with pytest.raises(PlanError, match="reads all of"):
+        footprint(net, PatchPlan(names, (Region(names, 1, dict.fromkeys(names, 1)),)), Settings())
+    assert not any(
+        region.operators == names for one in pareto_front(net, Settings()) for region in one.plan.regions
+    )

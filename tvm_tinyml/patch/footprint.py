@@ -1,0 +1,148 @@
+"""What a patch plan costs: the arena the memory planner finds for it, and the work it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from ..memory import MemoryPlan, Program, Step, Tensor, plan
+from .network import Network
+from .plan import PatchPlan, Region
+from .region import region_operations
+from .workspace import Workspace, workspace_of
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the plan is made for.
+
+    alignment: bytes, of every tensor. io_in_arena: whether inputs and outputs of the model count.
+    pulled: inputs of the model that are fetched row by row and are never in memory as a whole.
+    """
+
+    alignment: int = 16
+    io_in_arena: bool = True
+    pulled: frozenset[str] = frozenset()
+
+    def external(self, network: Network) -> frozenset[str]:
+        """Tensors of a network that have no memory in the arena."""
+        edges = () if self.io_in_arena else (*network.inputs, *network.outputs)
+        return self.pulled | {network.roots[tensor] for tensor in edges}
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """A plan with its figures.
+
+    macs: multiply-accumulate operations, repeated ones and those outside of the image included; plain_macs: those
+        of the network without a plan. calls: calls of layer functions.
+    program, memory: what the arena was planned from, and the result.
+    """
+
+    plan: PatchPlan
+    program: Program
+    memory: MemoryPlan
+    macs: int
+    plain_macs: int
+    calls: int
+
+    @property
+    def arena_bytes(self) -> int:
+        """Size of the arena."""
+        return self.memory.arena_bytes
+
+    @property
+    def factor(self) -> float:
+        """Work as a multiple of the plain network's; 1.0 for a network without multiplications."""
+        return self.macs / self.plain_macs if self.plain_macs else 1.0
+
+
+def footprint(network: Network, patch_plan: PatchPlan, settings: Settings) -> Footprint:
+    """Figures of a plan, from the memory planner.
+
+    A region is one step of the program; its line buffers and windows are one block of scratch of that step.
+    Raises PlanError when a region cannot run, or reads of a pulled input are left outside of the regions.
+    """
+    steps, macs, calls = [], 0, 0
+    names = _Tensors(network, settings)
+    for operators, region in _runs(patch_plan):
+        nodes = [network.nodes[network.position[name]] for name in operators]
+        if region is None:
+            (node,) = nodes
+            macs += network.macs[network.position[node.name]]
+            if not node.operator.is_view:
+                calls += 1
+                steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor])))
+            continue
+        workspace = region_workspace(network, region, settings.pulled)
+        made = {node.tensor for node in nodes}
+        outside = [tensor for node in nodes for tensor in node.inputs if tensor not in made]
+        size = workspace.place(settings.alignment).arena_bytes
+        scratch = (Tensor(f"{region.operators[-1]}.workspace", size, settings.alignment),) if size else ()
+        steps.append(Step(nodes[-1].name, names.inside(outside), names.inside([nodes[-1].tensor]), scratch))
+        macs += region_macs(network, region, workspace)
+        calls += workspace.strips * sum(not event.fills for event in workspace.stream.events)
+    program = names.program(steps, patch_plan)
+    return Footprint(patch_plan, program, plan(program), macs, sum(network.macs), calls)
+
+
+def region_workspace(network: Network, region: Region, pulled: frozenset[str] = frozenset()) -> Workspace:
+    """Workspace of a region of a network; PlanError when it cannot run."""
+    operations = region_operations(network.chosen(region), region)
+    return workspace_of(operations, network.specs, region.strip, pulled)
+
+
+def region_macs(network: Network, region: Region, workspace: Workspace) -> int:
+    """Multiply-accumulate operations of a region: rows and columns that its functions compute, in all strips."""
+    total = 0
+    for operation in workspace.operations:
+        if operation.name in region.rows:
+            pixels = operation.calls * operation.rows * workspace.columns[operation.output].width
+            every = operation.height * operation.width
+            total += network.macs[network.position[operation.name]] // every * pixels * workspace.strips
+    return total
+
+
+def _runs(patch_plan: PatchPlan) -> list[tuple[tuple[str, ...], Region | None]]:
+    """The order cut into regions and single operators."""
+    first = {region.operators[0]: region for region in patch_plan.regions}
+    inside = {name for region in patch_plan.regions for name in region.operators}
+    runs: list[tuple[tuple[str, ...], Region | None]] = []
+    for name in patch_plan.order:
+        if name in first:
+            runs.append((first[name].operators, first[name]))
+        elif name not in inside:
+            runs.append(((name,), None))
+    return runs
+
+
+class _Tensors:
+    """Tensors that have memory in the arena."""
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network = network
+        self.settings = settings
+        self.external = settings.external(network)
+
+    def inside(self, tensors: Iterable[str | None]) -> tuple[str, ...]:
+        """Roots of those tensors that have memory, each once."""
+        found = dict.fromkeys(self.network.roots[tensor] for tensor in tensors if tensor is not None)
+        return tuple(root for root in found if root not in self.external)
+
+    def program(self, steps: Sequence[Step], patch_plan: PatchPlan) -> Program:
+        """Steps and every tensor they leave behind."""
+        inner = {
+            self.network.nodes[self.network.position[name]].tensor
+            for region in patch_plan.regions
+            for name in region.operators[:-1]
+        }
+        inputs, outputs = self.inside(self.network.inputs), self.inside(self.network.outputs)
+        roots = [root for root in self.inside(self.network.specs) if root not in inner]
+        return Program(
+            tensors=tuple(
+                Tensor(root, self.network.specs[root].nbytes, self.settings.alignment) for root in roots
+            ),
+            steps=tuple(steps),
+            inputs=inputs,
+            outputs=outputs,
+        )

@@ -1,0 +1,150 @@
+"""Memory inside a region: its line buffers, the windows copied out of inputs, and where they lie in one block.
+
+A line buffer that is empty whenever operators outside of its own stretch run shares its bytes with others of the
+kind: the rows between two pointwise operators are gone before the next row is begun. All the others are alive from
+the first call of the region to the last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..dialect.relax_api import TensorSpec
+from ..memory import MemoryPlan, Program, Step, Tensor, plan
+from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, read_columns, strip_columns
+from .region import pixel_bytes
+from .rows import Readers, RowStream, stream_rows
+
+PULLED = 1
+"""Rows of an input fetched per request."""
+
+
+class Buffer(NamedTuple):
+    """Bytes needed while operators `first` to `last` of a region run, by position; -1 is before all of them."""
+
+    name: str
+    nbytes: int
+    first: int
+    last: int
+
+
+def pulling(tensor: str, spec: TensorSpec) -> Operation:
+    """The operation that stands for fetching rows of an input of the model instead of holding it."""
+    return Operation(f"pull_{tensor}", tensor, spec.shape[ROWS], spec.shape[COLUMNS], PULLED, ())
+
+
+def buffer_spans(operations: Sequence[Operation], stream: RowStream) -> dict[str, tuple[int, int]]:
+    """First and last operation between which each line buffer is in use: it is empty while any other one runs.
+
+    A buffer without such a stretch is in use from before the first to the last.
+    """
+    readers = Readers(operations)
+    done = [0] * len(operations)
+    seen = dict.fromkeys(stream.buffers, 0)
+    busy = {tensor for tensor in seen if readers.keep(tensor, done) < 0}
+    read = [[one.tensor for one in operation.reads if one.tensor in seen] for operation in operations]
+    for event in stream.events:
+        index = event.operation
+        output = operations[index].output
+        for tensor in busy:
+            seen[tensor] |= 1 << index
+        if output in seen:
+            seen[output] |= 1 << index
+        made = 1 if event.fills else min(operations[index].rows, operations[index].height - done[index])
+        done[index] += made
+        for tensor in (output, *read[index]):
+            if tensor in seen:
+                holds = readers.keep(tensor, done) < done[readers.maker[tensor]]
+                (busy.add if holds else busy.discard)(tensor)
+    found = {}
+    for tensor, operators in seen.items():
+        first, last = readers.maker[tensor], max(index for index, _ in readers.of[tensor])
+        inside = (1 << (last + 1)) - (1 << first)
+        found[tensor] = (-1, len(operations) - 1) if operators & ~inside else (first, last)
+    return found
+
+
+def window_bytes(read: Read, operation: Operation, columns: Columns, spec: TensorSpec) -> int:
+    """Bytes of the copy of a window of an input that is held in memory; 0 where it can be read where it lies.
+
+    columns: those of the operation's output. Rows of the whole width are read in place unless a window leaves the
+    image; strips are copied.
+    """
+    last = read.rows.begin((operation.calls - 1) * operation.rows) + read.rows.span(operation.rows)
+    if columns.step == 0 and read.rows.first >= 0 and last <= spec.shape[ROWS]:
+        return 0
+    width = spec.shape[COLUMNS] if columns.step == 0 else read_columns(read, columns).width
+    return read.rows.span(operation.rows) * width * pixel_bytes(spec)
+
+
+def staging_bytes(operation: Operation, strip: int, spec: TensorSpec) -> int:
+    """Bytes of the copy of the rows of a region's output; 0 where they can be written where they belong."""
+    if strip >= operation.width or (operation.rows == 1 and operation.width % strip == 0):
+        return 0
+    return operation.rows * strip * pixel_bytes(spec)
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything in memory while a region runs, its inputs and its output aside.
+
+    operations: in order; fetching rows of an input is one of them.
+    strips: how often the rows run; columns: of every tensor made or fetched.
+    """
+
+    operations: tuple[Operation, ...]
+    strips: int
+    columns: Mapping[str, Columns]
+    stream: RowStream
+    buffers: tuple[Buffer, ...]
+
+    def place(self, alignment: int) -> MemoryPlan:
+        """Offsets of all buffers in one block."""
+        return plan(self._program(alignment))
+
+    def _program(self, alignment: int) -> Program:
+        """Steps of the inner plan: one before the operators, one for each of them."""
+        times = range(-1, len(self.operations))
+        steps = tuple(
+            Step(
+                f"step_{time + 1}",
+                reads=tuple(one.name for one in self.buffers if one.last == time and one.first < time),
+                writes=tuple(one.name for one in self.buffers if one.first == time),
+            )
+            for time in times
+        )
+        return Program(tuple(Tensor(one.name, one.nbytes, alignment) for one in self.buffers), steps, (), ())
+
+
+def workspace_of(
+    operations: Sequence[Operation], specs: Mapping[str, TensorSpec], strip: int, pulled: frozenset[str]
+) -> Workspace:
+    """Workspace of a region of `operations` for strips of `strip` columns.
+
+    specs: types of all tensors. pulled: inputs of the model that are fetched row by row.
+    Raises PlanError when readers of a tensor drift apart.
+    """
+    fetched = dict.fromkeys(read.tensor for one in operations for read in one.reads if read.tensor in pulled)
+    every = (*(pulling(tensor, specs[tensor]) for tensor in fetched), *operations)
+    whole = strip >= every[-1].width
+    columns = full_columns(every) if whole else strip_columns(every, strip)
+    stream = stream_rows(every)
+    spans = buffer_spans(every, stream)
+    buffers = [
+        Buffer(tensor, one.rows * columns[tensor].width * pixel_bytes(specs[tensor]), *spans[tensor])
+        for tensor, one in stream.buffers.items()
+    ]
+    for index, operation in enumerate(every):
+        for number, read in enumerate(operation.reads):
+            if read.tensor not in columns:
+                size = window_bytes(read, operation, columns[operation.output], specs[read.tensor])
+                if size:
+                    buffers.append(Buffer(f"{operation.name}.window_{number}", size, index, index))
+    staged = staging_bytes(every[-1], strip, specs[every[-1].output])
+    if staged:
+        buffers.append(Buffer(f"{every[-1].name}.staged", staged, len(every) - 1, len(every) - 1))
+    return Workspace(
+        tuple(every), 1 if whole else -(-every[-1].width // strip), columns, stream, tuple(buffers)
+    )

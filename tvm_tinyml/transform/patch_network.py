@@ -1,0 +1,30 @@
+"""The graph as the patch planner sees it."""
+
+from __future__ import annotations
+
+from ..patch.network import Network
+from ..patch.region import Node
+from .dataflow import Constant, Graph, Value
+
+
+def network_of(graph: Graph) -> Network:
+    """Network of a graph whose outputs are calls (see MaterializeOutputs); tensors carry the names of the model."""
+    names: dict[Value, str] = {}
+    for index, parameter in enumerate(graph.parameters):
+        names[parameter] = parameter.tensor or f"input_{index}"
+    names |= {node: node.attrs["tensor"] for node in graph.calls}
+    nodes = tuple(
+        Node(
+            operator=node.operator,
+            attrs=node.attrs,
+            inputs=tuple(None if isinstance(value, Constant) else names[value] for value in node.inputs),
+            specs=tuple(value.spec for value in node.inputs),
+            output=node.spec,
+        )
+        for node in graph.calls
+    )
+    return Network(
+        inputs={names[parameter]: parameter.spec for parameter in graph.parameters},
+        nodes=nodes,
+        outputs=tuple(names[value] for value in graph.outputs),
+    )
