@@ -27,7 +27,7 @@ from .kernel import Array, Candidate, Kernel, Problem
 
 # Factors within this distance of the real ones are tried.
 SEARCH = 16
-INSTRUCTIONS_PER_OUTPUT = 13.0
+INSTRUCTIONS_PER_OUTPUT = 20.0
 ALL_VALUES = np.arange(-128, 128, dtype=np.int64)
 
 
@@ -41,13 +41,18 @@ class LinearSum:
     shift: int
 
 
-def schedule_add(problem: Problem) -> Candidate | None:
-    """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
+def line_of(problem: Problem) -> LinearSum | None:
+    """The line of an add or sub of two activations of one shape; None otherwise."""
     if problem.operator not in ("add", "sub") or problem.constants:
         return None
     if len({*problem.shapes.values(), problem.output_shape}) > 1:
         return None
-    line = fit_sum(problem.operator, problem.attrs)
+    return fit_sum(problem.operator, problem.attrs)
+
+
+def schedule_add(problem: Problem) -> Candidate | None:
+    """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
+    line = line_of(problem)
     if line is None:
         return None
     return Candidate(

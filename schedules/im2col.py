@@ -29,8 +29,16 @@ def schedule_im2col(problem: Problem) -> Candidate | None:
     """Schedule conv2d; None for other operators, for windows too large for the scratch and for single pixels."""
     if problem.operator != "conv2d" or "thumb1" in problem.features or is_pointwise(problem):
         return None
+    gather = windows_of(problem)
+    if 4 * gather.depth > SCRATCH_LIMIT:
+        return None
+    return matrix_candidate(problem, "scalar im2col", channel_axis=0, gather=gather)
+
+
+def windows_of(problem: Problem) -> Windows:
+    """The windows of a conv2d."""
     attrs = problem.attrs
-    gather = Windows(
+    return Windows(
         shape=problem.shapes["data"],
         output=problem.output_shape[1:3],
         kernel=problem.shapes["weight"][1:3],
@@ -39,9 +47,6 @@ def schedule_im2col(problem: Problem) -> Candidate | None:
         padding=tuple(attrs["padding"]),
         zero_point=attrs["input_zero_point"],
     )
-    if 4 * gather.depth > SCRATCH_LIMIT:
-        return None
-    return matrix_candidate(problem, "scalar im2col", channel_axis=0, gather=gather)
 
 
 @dataclass(frozen=True)

@@ -104,7 +104,7 @@ def fit(
     if (right < 0).any() or (right > 24).any() or (multiplier <= 0).any() or (limits >= 2**30).any():
         return None
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
-    thresholds = _thresholds(multiplier, shift, attrs, limits, steps)
+    thresholds = thresholds_of(multiplier, shift, attrs, limits, steps)
     real = multiplier * 2.0 ** (shift - 31 + form.radix + right)
     found = []
     for c in range(len(multiplier)):
@@ -152,7 +152,7 @@ def exact(constants: Mapping[str, Array], attrs: Mapping[str, Any]) -> ExactRequ
     )
 
 
-def _thresholds(
+def thresholds_of(
     multiplier: Array, shift: Array, attrs: Mapping[str, Any], limits: Array, steps: Array
 ) -> Array:
     """Smallest accumulator in [-limit, limit + 1] whose exact output reaches each step; [channels, steps]."""

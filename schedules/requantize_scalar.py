@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .kernel import Array
-from .requantize import MULH, _thresholds, fit
+from .requantize import MULH, fit, thresholds_of
 
 # How far the bias is moved in search of a signed form.
 BIAS_SEARCH = 64
@@ -90,7 +90,7 @@ def _signed(
     if attrs["rounding"] != "double" or finer < 1 or (right < 1).any():
         return None
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
-    thresholds = _thresholds(multiplier, -right, attrs, limits, steps)
+    thresholds = thresholds_of(multiplier, -right, attrs, limits, steps)
     targets = steps << shift[:, None]
     unreachable, always = thresholds > limits[:, None], thresholds <= -limits[:, None]
     moved, addend = np.zeros_like(multiplier), np.zeros_like(multiplier)
