@@ -56,7 +56,7 @@ def runs(net: Network, region: Region) -> bool:
     return True
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(modules(most=4), st.booleans(), st.booleans())
 def test_no_plan_beats_the_front(module: Any, pull: bool, io_in_arena: bool) -> None:
     net = network(module)

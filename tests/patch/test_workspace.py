@@ -74,7 +74,7 @@ class Replay:
         self.block[start : start + size] = [name] * size
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(modules(), st.data())
 def test_rows_stay_until_their_last_reader(module: Any, data: st.DataObject) -> None:
     net = network(module)

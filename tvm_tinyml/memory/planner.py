@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tvm_tinyml.errors import PlanError
-from tvm_tinyml.memory.exact import place_exactly
+from tvm_tinyml.memory.exact import EFFORT, place_exactly
 from tvm_tinyml.memory.greedy import place_greedily
 from tvm_tinyml.memory.memory_plan import MemoryPlan
 from tvm_tinyml.memory.problem import PlacementProblem
@@ -13,7 +13,12 @@ METHODS = ("auto", "greedy", "exact")
 
 
 def plan(
-    program: Program, *, method: str = "auto", keep_all: bool = False, time_limit: float = 10.0
+    program: Program,
+    *,
+    method: str = "auto",
+    keep_all: bool = False,
+    time_limit: float = 10.0,
+    effort: int = EFFORT,
 ) -> MemoryPlan:
     """Plan the arena of `program`.
 
@@ -22,6 +27,7 @@ def plan(
     keep_all: no two tensors share bytes, so that all can be read after the last step (for debugging).
     time_limit: seconds for the exact search. Its effort is bounded by a count as well, which a slow machine
         may not reach in time: only then the result depends on the machine, and `optimal` is False.
+    effort: that count, in blocks looked at.
 
     Raises PlanError for an unknown method or a negative time limit.
     """
@@ -34,7 +40,7 @@ def plan(
     lower_bound = problem.lower_bound()
     used = "greedy"
     if method == "exact" or (method == "auto" and problem.arena_bytes(offsets) > lower_bound):
-        result = place_exactly(problem, offsets, time_limit=time_limit)
+        result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort)
         offsets, lower_bound, used = result.offsets, result.lower_bound, "exact"
     starts = {block.name: offset for block, offset in zip(problem.blocks, offsets, strict=True)}
     tensor_offsets = {}

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
-from ..memory import MemoryPlan, Program, Step, Tensor, plan
+from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan
+from .geometry import Operation
 from .network import Network
 from .plan import PatchPlan, Region
-from .region import region_operations
-from .workspace import Workspace, workspace_of
+from .region import Node, region_operations
+from .workspace import Workspace, overwrite_distance, rows_done, workspace_of
 
 
 @dataclass(frozen=True)
@@ -18,11 +20,13 @@ class Settings:
 
     alignment: bytes, of every tensor. io_in_arena: whether inputs and outputs of the model count.
     pulled: inputs of the model that are fetched row by row and are never in memory as a whole.
+    overwrite: whether the output of a region may take the place of rows of its inputs that are not needed any more.
     """
 
     alignment: int = 16
     io_in_arena: bool = True
     pulled: frozenset[str] = frozenset()
+    overwrite: bool = True
 
     def external(self, network: Network) -> frozenset[str]:
         """Tensors of a network that have no memory in the arena."""
@@ -57,8 +61,19 @@ class Footprint:
         return self.macs / self.plain_macs if self.plain_macs else 1.0
 
 
-def footprint(network: Network, patch_plan: PatchPlan, settings: Settings) -> Footprint:
+Block: TypeAlias = tuple[Workspace, int]
+"""A region's workspace and the bytes it takes."""
+
+EFFORT = 20_000
+"""Of the memory planner, for one plan of many."""
+
+
+def footprint(
+    network: Network, patch_plan: PatchPlan, settings: Settings, known: dict[Region, Block] | None = None
+) -> Footprint:
     """Figures of a plan, from the memory planner.
+
+    known: regions met in other plans of the same network and settings; new ones are added.
 
     A region is one step of the program; its line buffers and windows are one block of scratch of that step.
     Raises PlanError when a region cannot run, or reads of a pulled input are left outside of the regions.
@@ -74,16 +89,50 @@ def footprint(network: Network, patch_plan: PatchPlan, settings: Settings) -> Fo
                 calls += 1
                 steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor])))
             continue
-        workspace = region_workspace(network, region, settings.pulled)
+        workspace, size = _block(network, region, settings, {} if known is None else known)
         made = {node.tensor for node in nodes}
         outside = [tensor for node in nodes for tensor in node.inputs if tensor not in made]
-        size = workspace.place(settings.alignment).arena_bytes
         scratch = (Tensor(f"{region.operators[-1]}.workspace", size, settings.alignment),) if size else ()
-        steps.append(Step(nodes[-1].name, names.inside(outside), names.inside([nodes[-1].tensor]), scratch))
+        reads, writes = names.inside(outside), names.inside([nodes[-1].tensor])
+        inplace = tuple(_permissions(network, nodes, workspace)) if settings.overwrite else ()
+        usable = tuple(one for one in inplace if one.input in reads and one.output in writes)
+        steps.append(Step(nodes[-1].name, reads, writes, scratch, usable))
         macs += region_macs(network, region, workspace)
         calls += workspace.strips * sum(not event.fills for event in workspace.stream.events)
     program = names.program(steps, patch_plan)
-    return Footprint(patch_plan, program, plan(program), macs, sum(network.macs), calls)
+    return Footprint(patch_plan, program, plan(program, effort=EFFORT), macs, sum(network.macs), calls)
+
+
+def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:
+    if region not in known:
+        workspace = region_workspace(network, region, settings.pulled)
+        known[region] = workspace, workspace.place(settings.alignment).arena_bytes
+    return known[region]
+
+
+def _permissions(network: Network, nodes: Sequence[Node], workspace: Workspace) -> Iterator[InPlace]:
+    """Where the output of a region may lie over its inputs."""
+    if workspace.strips > 1:
+        return
+    done = rows_done(workspace.operations, workspace.stream)
+    for tensor in overwritable(network, nodes, workspace.operations):
+        distance = overwrite_distance(workspace.operations, done, tensor, network.specs)
+        yield InPlace(tensor, nodes[-1].tensor, distance)
+
+
+def overwritable(network: Network, nodes: Sequence[Node], operations: Iterable[Operation]) -> list[str]:
+    """Inputs of a region that are read by rows only, under their own name, and by nothing after it."""
+    made = {node.tensor for node in nodes}
+    read = [tensor for node in nodes for tensor in node.inputs if tensor is not None and tensor not in made]
+    by_rows = [one.tensor for operation in operations for one in operation.reads]
+    end = network.position[nodes[-1].name]
+    return [
+        tensor
+        for tensor in dict.fromkeys(read)
+        if read.count(tensor) == by_rows.count(tensor)
+        and network.spans.get(tensor, (0, end + 1))[1] <= end
+        and not any(other != tensor and network.roots[other] == tensor for other in read)
+    ]
 
 
 def region_workspace(network: Network, region: Region, pulled: frozenset[str] = frozenset()) -> Workspace:

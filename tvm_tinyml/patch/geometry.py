@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..dialect import Operator
 from ..dialect.bounds import AxisBounds, Whole, Window
-from ..dialect.relax_api import Attrs, TensorSpec
+from ..dialect.relax_api import Array, Attrs, TensorSpec
 from ..errors import PlanError
 
 RANK, ROWS, COLUMNS = 4, 1, 2
+Index = TypeVar("Index", int, Array)
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Sliding:
     first: int
     extent: int
 
-    def begin(self, output: int) -> int:
+    def begin(self, output: Index) -> Index:
         """First element that output index `output` reads; negative when it lies before the axis."""
         return output * self.stride + self.first
 

@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from ..memory.problem import round_up
-from .footprint import Footprint, Settings, footprint
+from .footprint import Block, Footprint, Settings, footprint, overwritable
 from .geometry import Columns, Operation, full_columns, strip_columns
 from .network import Network
 from .plan import PatchPlan, Region
 from .region import operation_of, pixel_bytes
 from .rows import stream_rows
-from .workspace import buffer_spans, pulling, staging_bytes, window_bytes
+from .workspace import buffer_spans, overwrite_distance, pulling, rows_done, staging_bytes, window_bytes
 
 FRONT = 400
 """Paths kept per cut."""
@@ -60,8 +60,9 @@ def pareto_front(network: Network, settings: Settings, *, max_factor: float = 2.
     """
     paths = _search(network, settings, max_factor)
     front: list[Footprint] = []
+    known: dict[Region, Block] = {}
     for path in paths:
-        found = footprint(network, _plan_of(network, path), settings)
+        found = footprint(network, _plan_of(network, path), settings, known)
         if not front or found.arena_bytes < front[-1].arena_bytes:
             front.append(found)
     if not front:
@@ -138,13 +139,12 @@ class _Parts:
     def ending(self, end: int) -> Iterator[Part]:
         """Parts whose last operator is the one before cut `end`."""
         node = self.network.nodes[end - 1]
-        pulls = [tensor for tensor in node.inputs if tensor in self.settings.pulled]
-        if not pulls:
+        if self.settings.pulled.isdisjoint(tensor for tensor in node.inputs if tensor is not None):
             made = 0 if node.operator.is_view else self.size[node.tensor]
             calls = 0 if node.operator.is_view else 1
             yield Part(self.live[end - 1] + made, self.network.macs[end - 1], calls, end - 1, end, 0)
         begin = self._first_begin(end)
-        if begin < end - 1 or (begin < end and pulls):
+        if begin < end:
             regions = _Regions(self, begin, end)
             for strip in _strips(regions.operations[-1].width):
                 yield from regions.parts(strip)
@@ -189,6 +189,7 @@ class _Regions:
         stream = stream_rows(self.operations)
         self.spans = buffer_spans(self.operations, stream)
         self.rows = {tensor: buffer.rows for tensor, buffer in stream.buffers.items()}
+        self.done = rows_done(self.operations, stream)
 
     def parts(self, strip: int) -> Iterator[Part]:
         """Regions with strips of `strip` columns, the shortest first."""
@@ -211,9 +212,23 @@ class _Regions:
             macs += owner.network.macs[begin] // operation.width * width
             calls += strips * operation.calls
             load.take(index)
-            if index < len(self.operations) - 1 or load.fetches:
-                peak = owner.live[begin] + owner.size[last.output] + load.peak(index)
+            shared = self._shared(index) if whole and owner.settings.overwrite else 0
+            if index < len(self.operations) - 1 or load.fetches or shared:
+                peak = owner.live[begin] + owner.size[last.output] + load.peak(index) - shared
                 yield Part(peak, macs, calls, begin, self.end, strip)
+
+    def _shared(self, index: int) -> int:
+        """Most bytes the output of a region that begins with operation `index` can have in common with an input."""
+        network, operations = self.owner.network, self.operations[index:]
+        nodes = network.nodes[self.first + index - self.pulls : self.end]
+        output = self.owner.size[operations[-1].output]
+        shared = 0
+        for tensor in overwritable(network, nodes, operations):
+            source = self.owner.size[tensor]
+            distance = overwrite_distance(operations, self.done[:, index:], tensor, network.specs)
+            together = max(output, source + self.owner.aligned(distance))
+            shared = max(shared, output + source - together)
+        return shared
 
 
 class _Load:

@@ -11,7 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from ..dialect.relax_api import TensorSpec
+import numpy as np
+
+from ..dialect.relax_api import Array, TensorSpec
 from ..memory import MemoryPlan, Program, Step, Tensor, plan
 from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, read_columns, strip_columns
 from .region import pixel_bytes
@@ -84,6 +86,45 @@ def staging_bytes(operation: Operation, strip: int, spec: TensorSpec) -> int:
     if strip >= operation.width or (operation.rows == 1 and operation.width % strip == 0):
         return 0
     return operation.rows * strip * pixel_bytes(spec)
+
+
+def row_bytes(spec: TensorSpec) -> int:
+    """Bytes of one row of an NHWC tensor."""
+    return spec.nbytes // spec.shape[ROWS]
+
+
+def rows_done(operations: Sequence[Operation], stream: RowStream) -> Array:
+    """Rows that every operation has made when the last one is called; one line per call of the last one."""
+    done = [0] * len(operations)
+    lines = []
+    for event in stream.events:
+        if event.operation == len(operations) - 1:
+            lines.append(tuple(done))
+        operation = operations[event.operation]
+        made = 1 if event.fills else min(operation.rows, operation.height - done[event.operation])
+        done[event.operation] += made
+    return np.array(lines, np.int64)
+
+
+def overwrite_distance(
+    operations: Sequence[Operation], done: Array, tensor: str, specs: Mapping[str, TensorSpec]
+) -> int:
+    """How far ahead of the dead rows of an input the output of rows of the whole width is written, in bytes.
+
+    done: of `rows_done`. specs: types of all tensors. With the output that many bytes below the input, no byte is
+    written before its last reader has been called (vMCU's rule, Zheng et al., MLSys 2024, for whole regions).
+    """
+    last = operations[-1]
+    pitch_in, pitch_out = row_bytes(specs[tensor]), row_bytes(specs[last.output])
+    lowest = np.full(len(done), np.iinfo(np.int64).max // 2)
+    for index, operation in enumerate(operations):
+        for read in operation.reads:
+            if read.tensor == tensor:
+                pending = done[:, index] < operation.height
+                begins = np.maximum(read.rows.begin(done[:, index]) * pitch_in, 0)
+                lowest = np.where(pending, np.minimum(lowest, begins), lowest)
+    written = np.minimum(done[:, -1] + last.rows, last.height) * pitch_out
+    return max(0, int((written - lowest).max()))
 
 
 @dataclass(frozen=True)
