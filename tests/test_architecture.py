@@ -35,7 +35,6 @@ ALLOWED: dict[str, set[str]] = {
     "relay": {"errors", "frontend", "module", "target"},
     "plugin": {"dialect", "frontend", "relay", "target"},
     "cli": {
-        "codegen",
         "dialect",
         "errors",
         "frontend",

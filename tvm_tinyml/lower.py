@@ -1,8 +1,8 @@
 """Relax calls to scheduled TensorIR functions: the step from the graph to loops.
 
 Each dialect call becomes one layer: its TE compute is made into a TensorIR function, a schedule rule is asked,
-and functions that come out equal are shared. Views (reshape) become aliases and produce no code. Constants go
-to a pool in which equal contents are stored once.
+and functions that come out equal are shared. Views (reshapes, and slices and concatenations in place) become
+aliases and produce no code. Constants go to a pool in which equal contents are stored once.
 """
 
 from __future__ import annotations
@@ -77,8 +77,7 @@ class _Lowering:
         attrs = attributes(value)
         info = TensorInfo(attrs["tensor"], spec_of(binding.var), attrs["scale"], attrs["zero_point"])
         self.define(binding.var, info)
-        if operator.is_view:
-            self.model.views[info.name] = self.names[value.args[0]]
+        if self._lies_in_another(operator, attrs, value.args, info.name):
             return
         roles = _roles(operator.inputs, len(value.args))
         arguments = dict(zip(roles, value.args, strict=True))
@@ -108,6 +107,22 @@ class _Lowering:
                 attributes=attrs,
             )
         )
+
+    def _lies_in_another(
+        self, operator: Operator, attrs: Mapping[str, Any], arguments: Any, output: str
+    ) -> bool:
+        """Record who shares whose bytes; whether nothing is left to compute."""
+        specs = [spec_of(argument) for argument in arguments]
+        offset = operator.view_offset(specs, attrs)
+        if offset is not None:
+            self.model.views[output] = (self.names[arguments[0]], offset)
+            return True
+        parts = operator.part_offsets(specs, attrs)
+        if parts is None:
+            return False
+        for argument, start in zip(arguments, parts, strict=True):
+            self.model.views[self.model.root(self.names[argument])] = (output, start)
+        return True
 
     def _problem(
         self,

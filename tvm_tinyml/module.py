@@ -55,7 +55,8 @@ class AOTModule:
     @cached_property
     def files(self) -> dict[str, str]:
         """The generated project, text by path relative to its folder."""
-        return project_files(self.compiled.model, self.compiled.plan, self.config)
+        compiled = self.compiled
+        return project_files(compiled.model, compiled.plan, self.config, compiled.history)
 
     @property
     def metadata(self) -> dict[str, Any]:

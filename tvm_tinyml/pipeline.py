@@ -11,8 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tvm
-
 from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .lower import lower
@@ -27,19 +25,54 @@ from .transform import (
     FoldConstants,
     FoldInputZeroPoint,
     FoldPad,
+    Footprint,
+    JoinUnary,
     MaterializeOutputs,
     MergeClamps,
+    MergeEqualCalls,
     ScheduleForMemory,
+    ShareBuffers,
 )
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What the graph costs after a pass; the first stage has the name IMPORTED and is the model as it came."""
+
+    name: str
+    footprint: Footprint
+
+
+@dataclass(frozen=True)
 class Compiled:
-    """A lowered model with its memory plan; `program` is what the plan was made from."""
+    """A lowered model with its memory plan.
+
+    program: what the plan was made from.
+    stages: the graph after every pass, in order.
+    """
 
     model: LoweredModel
     program: Program
     plan: MemoryPlan
+    stages: tuple[Stage, ...]
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """`stages` as plain data; sizes in bytes."""
+        return [
+            {
+                "name": stage.name,
+                "layers": stage.footprint.calls,
+                "macs": stage.footprint.macs,
+                "weight_bytes": stage.footprint.weights,
+                "activation_bytes": stage.footprint.activations,
+                "arena_bytes": stage.footprint.arena,
+            }
+            for stage in self.stages
+        ]
+
+
+IMPORTED = "imported"
 
 
 # Passes a target may leave out with -without=; the others decide what is computed or what lowering relies on.
@@ -49,8 +82,11 @@ OPTIONAL_PASSES = (
     "FoldConstants",
     "FoldInputZeroPoint",
     "FoldPad",
+    "JoinUnary",
     "MergeClamps",
+    "MergeEqualCalls",
     "ScheduleForMemory",
+    "ShareBuffers",
 )
 
 
@@ -73,10 +109,14 @@ def passes(config: TargetConfig) -> Sequence[Any]:
         DropIdentity(),
         # A padding operator costs a copy of its input; a convolution pads for nothing.
         FoldPad(),
+        # Two functions of one element in a row cost two passes over the tensor; what is left may be a clamp.
+        JoinUnary(),
         # An activation of its own costs a pass over the tensor; its producer clamps anyway.
         MergeClamps(),
         # Merging leaves reshapes of reshapes and unused producers behind.
         DropIdentity(),
+        # After what only rewrites calls with one reader, of which it leaves fewer.
+        MergeEqualCalls(),
         DeadCode(),
         # After FoldPad and MergeClamps, which decide what a border holds and which channels a clamp closes.
         FoldConstantChannels(),
@@ -84,8 +124,10 @@ def passes(config: TargetConfig) -> Sequence[Any]:
         FoldInputZeroPoint(),
         # After every rewrite that may make two outputs one tensor.
         MaterializeOutputs(),
-        # Last: an order of the calls that are left.
+        # An order of the calls that are left.
         ScheduleForMemory(io_in_arena=config.io == "arena"),
+        # Last: it needs to know which tensors have bytes of their own, and what the order makes of memory.
+        ShareBuffers(config.alignment, io_in_arena=config.io == "arena"),
     )
     return [one for one in every if one.info.name not in config.without]
 
@@ -98,15 +140,28 @@ def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False)
     Raises PlanError when the arena exceeds the target's RAM budget, or the constants its flash budget; code is
     measured when it is linked.
     """
-    module = tvm.transform.Sequential(list(passes(config)))(module)
+    module, stages = _transformed(module, config)
     model = lower(module, config)
     program = model.program(config.alignment, io_in_arena=config.io == "arena")
     memory_plan = plan(program, method=config.planner, keep_all=keep_all)
     verify(program, memory_plan)
-    compiled = Compiled(model, program, memory_plan)
+    compiled = Compiled(model, program, memory_plan, stages)
     if not keep_all:
         _check_budgets(compiled, config)
     return compiled
+
+
+def _transformed(module: Any, config: TargetConfig) -> tuple[Any, tuple[Stage, ...]]:
+    """The module after all passes, and what each of them left."""
+
+    def stage(name: str) -> Stage:
+        return Stage(name, Footprint.of(module, config.alignment, io_in_arena=config.io == "arena"))
+
+    stages = [stage(IMPORTED)]
+    for one in passes(config):
+        module = one(module)
+        stages.append(stage(one.info.name))
+    return module, tuple(stages)
 
 
 def _check_budgets(compiled: Compiled, config: TargetConfig) -> None:

@@ -51,8 +51,24 @@ def test_archive_is_in_model_library_format(tmp_path: Path) -> None:
 
 def test_table_shows_layers_and_sizes(tmp_path: Path) -> None:
     text = succeed("compile", DIGITS, "--target", M4, "--output", tmp_path / "digits").stdout
-    for words in ("conv2d_0", "softmax", "arena (bytes)", "lower bound (bytes)", "written to"):
+    for words in ("conv2d_0", "softmax", "arena (bytes)", "without scratch (bytes)", "written to"):
         assert words in text
+
+
+def test_passes_are_shown_with_what_they_bring(tmp_path: Path) -> None:
+    outcome = succeed("compile", DIGITS, "--target", "tinyml -mcpu=cortex-m3", "-o", tmp_path / "digits")
+    document = json.loads((tmp_path / "digits" / "metadata.json").read_text())
+    stages = {stage["name"]: stage for stage in document["passes"]}
+    imported, folded = stages["imported"], stages["FoldPad"]
+    assert imported["layers"] == folded["layers"] + 2
+    assert imported["arena_bytes"] > folded["arena_bytes"]
+    assert document["passes"][-1]["macs"] == document["macs"]
+    assert document["passes"][-1]["layers"] == len(document["layers"])
+    assert document["passes"][-1]["arena_bytes"] == document["memory"]["without_scratch_bytes"]
+    assert f"imported       {imported['layers']}" in outcome.stdout
+    # What changes nothing is no line.
+    assert "FoldInputZeroPoint" in stages
+    assert "FoldInputZeroPoint" not in outcome.stdout
 
 
 @pytest.mark.parametrize("name", ["digits", "digits.tar"])

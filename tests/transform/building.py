@@ -72,7 +72,7 @@ class ModuleBuilder:
     def _attrs(self) -> dict[str, Any]:
         return {
             "global_symbol": "main",
-            "tinyml.signature": json.dumps({"inputs": self.signature, "outputs": []}),
+            "tinyml.signature": json.dumps({"name": "graph", "inputs": self.signature, "outputs": []}),
         }
 
     def conv2d(self, data: Expr, *, depthwise: bool = False, kernel: int = 3, **attrs: Any) -> Expr:
@@ -120,6 +120,15 @@ class ModuleBuilder:
             **CLAMP,
         }
         return self.call("requantize", data, **(defaults | attrs))
+
+    def add(self, a: Expr, b: Expr, **attrs: Any) -> Expr:
+        """A sum of two tensors of the standard quantisation, halved so that it stays in range."""
+        multiplier, shift = quantize_multiplier(0.5)
+        defaults: dict[str, Any] = {"left_shift": 20, "multiplier": 2**30, "shift": -19, **CLAMP}
+        for operand in ("a", "b"):
+            defaults |= {f"{operand}_zero_point": ZERO_POINT}
+            defaults |= {f"{operand}_multiplier": multiplier, f"{operand}_shift": shift}
+        return self.call("add", a, b, **(defaults | attrs))
 
     def lookup(self, data: Expr, table: Array, **attrs: Any) -> Expr:
         """A table of 256 entries."""

@@ -14,7 +14,7 @@ from tvm_tinyml.dialect.relax_api import spec_of
 
 Step: TypeAlias = Callable[[st.DrawFn, ModuleBuilder, Expr], Expr]
 
-SHAPES = ((1, 4, 3, 2), (1, 5, 1, 3), (1, 1, 4, 1))
+SHAPES = ((1, 4, 3, 2), (1, 4, 2, 2), (1, 5, 1, 3), (1, 1, 4, 1))
 MAX_ELEMENTS = 2000
 
 
@@ -114,9 +114,43 @@ def _round_trip(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
     return b.call("quantize", real, dtype="int8")
 
 
+def _alike(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
+    """Any value of the type of `x`, itself included."""
+    values = [*b.parameters, *(variable for variable, _ in b.calls)]
+    return draw(st.sampled_from([value for value in values if spec_of(value) == spec_of(x)]))
+
+
 def _concat(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
-    copies = draw(st.integers(1, 2)) if _small(x) else 1
-    return b.call("concat", *[x] * copies, axis=draw(st.integers(0, len(spec_of(x).shape) - 1)))
+    others = draw(st.integers(0, 2)) if _small(x) else 0
+    parts = [x, *(_alike(draw, b, x) for _ in range(others))]
+    shape = spec_of(x).shape
+    # The outermost axis with several elements needs no copy, the others do.
+    outermost = next((axis for axis, extent in enumerate(shape) if extent > 1), 0)
+    axis = draw(st.sampled_from([outermost, outermost, draw(st.integers(0, len(shape) - 1))]))
+    return b.call("concat", *draw(st.permutations(parts)), axis=axis)
+
+
+def _add(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
+    """A residual, or a value with itself."""
+    return b.add(x, _alike(draw, b, x), **_quantization(draw))
+
+
+def _joined(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
+    """What several calls made of one value, side by side or added."""
+    one, other = _add(draw, b, x), _requantize(draw, b, x)
+    axis = next((axis for axis, extent in enumerate(spec_of(x).shape) if extent > 1), 0)
+    return b.call("concat", one, other, axis=axis) if _small(x) else b.add(one, other)
+
+
+def _part(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
+    """A run of one axis: half of it when it is even."""
+    shape = list(spec_of(x).shape)
+    axis = draw(st.sampled_from([axis for axis, extent in enumerate(shape) if extent > 1] or [0]))
+    begin = [0] * len(shape)
+    if shape[axis] % 2 == 0:
+        shape[axis] //= 2
+        begin[axis] = draw(st.sampled_from([0, shape[axis]]))
+    return b.call("slice", x, begin=begin, strides=[1] * len(shape), shape=shape)
 
 
 def _slice(draw: st.DrawFn, b: ModuleBuilder, x: Expr) -> Expr:
@@ -141,5 +175,8 @@ _STEPS: tuple[Step, ...] = (
     _lookup,
     _round_trip,
     _concat,
+    _joined,
+    _add,
+    _part,
     _slice,
 )

@@ -75,12 +75,26 @@ def test_any_two_clamps_merge_exactly(a: int, b: int, c: int, d: int) -> None:
     assert_same_meaning(module, merged)
 
 
+@settings(max_examples=40, deadline=None)
+@given(*(st.integers(-128, 127) for _ in range(5)))
+def test_a_moved_zero_point_merges_into_who_adds_it(a: int, b: int, c: int, d: int, zero_point: int) -> None:
+    builder = ModuleBuilder()
+    convolved = builder.conv2d(builder.parameter(*SHAPE), clamp_min=min(a, b), clamp_max=max(a, b))
+    moved = builder.requantize(convolved, clamp_min=min(c, d), clamp_max=max(c, d), zero_point=zero_point)
+    module = builder.module(moved)
+    merged = MergeClamps()(module)
+    ((_, attrs, _),) = calls_of(merged)
+    assert (attrs["zero_point"], attrs["tensor"]) == (zero_point, "t1")
+    assert_same_meaning(module, merged)
+
+
 def _another_scale(builder: ModuleBuilder, convolved: Any) -> list[Any]:
     return [builder.requantize(convolved, clamp_min=0, scale=SCALE / 2)]
 
 
 def _another_zero_point(builder: ModuleBuilder, convolved: Any) -> list[Any]:
-    return [builder.requantize(convolved, clamp_min=0, zero_point=ZERO_POINT + 1)]
+    pooled = builder.max_pool2d(convolved)
+    return [builder.requantize(pooled, clamp_min=0, zero_point=ZERO_POINT + 1)]
 
 
 def _a_scaling(builder: ModuleBuilder, convolved: Any) -> list[Any]:

@@ -19,9 +19,12 @@ from tvm_tinyml.transform import (
     FoldConstants,
     FoldInputZeroPoint,
     FoldPad,
+    JoinUnary,
     MaterializeOutputs,
     MergeClamps,
+    MergeEqualCalls,
     ScheduleForMemory,
+    ShareBuffers,
 )
 
 PASSES = {
@@ -31,10 +34,13 @@ PASSES = {
     "DropIdentity": DropIdentity(),
     "FoldPad": FoldPad(),
     "FoldInputZeroPoint": FoldInputZeroPoint(),
+    "JoinUnary": JoinUnary(),
     "MergeClamps": MergeClamps(),
+    "MergeEqualCalls": MergeEqualCalls(),
     "DeadCode": DeadCode(),
     "MaterializeOutputs": MaterializeOutputs(),
     "ScheduleForMemory": ScheduleForMemory(),
+    "ShareBuffers": ShareBuffers(4),
 }
 CLEAN_UP = tvm.transform.Sequential(list(PASSES.values()))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -22,6 +24,7 @@ from .common import (
 )
 
 ARCHIVE = ".tar"
+_PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 
 
 @click.command("compile")
@@ -46,14 +49,13 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
     imported = import_model(model)
     with progress(f"Compiling {imported.path.name} for {config}"):
         from tvm_tinyml import relay
-        from tvm_tinyml.codegen.metadata import metadata
 
         built = relay.build(imported.module, target=config)
         if is_archive:
             built.export_model_library_format(output, force=force)
         else:
             built.export_folder(output, force=force)
-    description = metadata(built.compiled.model, built.compiled.plan, config)
+    description = built.metadata
     if as_json:
         print_json(description | {"output": str(output)})
         return
@@ -68,6 +70,7 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
         for layer in description["layers"]
     ]
     print_table("Layers", ("", "shape", "MACs", "constants", "schedule"), rows)
+    print_table("Graph passes", _PASS_COLUMNS, _pass_rows(description["passes"]))
     print_facts(
         {
             "target": description["target"],
@@ -75,7 +78,17 @@ def compile_command(model: Path, target: str, output: Path, force: bool, as_json
             "MACs": description["macs"],
             "constants (bytes)": description["constant_bytes"],
             "arena (bytes)": description["arena_bytes"],
+            "without scratch (bytes)": description["memory"]["without_scratch_bytes"],
             "lower bound (bytes)": description["memory"]["lower_bound_bytes"],
             "written to": output,
         }
     )
+
+
+def _pass_rows(passes: Sequence[Mapping[str, Any]]) -> list[list[Any]]:
+    """The model as it came, and what it cost after each pass that changed one of the figures."""
+    rows: list[list[Any]] = []
+    for one in passes:
+        if not rows or list(one.values())[1:] != rows[-1][1:]:
+            rows.append(list(one.values()))
+    return rows

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tvm_tinyml import __version__
-from tvm_tinyml.memory import MemoryPlan, lifetimes
+from tvm_tinyml.memory import MemoryPlan, lifetimes, plan
 from tvm_tinyml.target import TargetConfig
 
 from .model import Layer, LoweredModel, TensorInfo
@@ -14,15 +15,17 @@ from .sources import source_files
 FORMAT = 1
 
 
-def metadata(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, Any]:
+def metadata(
+    model: LoweredModel, memory_plan: MemoryPlan, config: TargetConfig, history: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
     """Description of one generated project; sizes and offsets in bytes.
 
+    history: what the graph cost after every pass.
     A tensor's memory holds it from layer `first_layer` to `last_layer`, both included; -1 is before the first.
     """
-    offsets = plan.offsets
-    lives = lifetimes(
-        model.program(config.alignment, io_in_arena=config.io == "arena"), keep_all=plan.keep_all
-    )
+    offsets = memory_plan.offsets
+    program = model.program(config.alignment, io_in_arena=config.io == "arena")
+    lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,
         "generator": f"tvm-tinyml {__version__}",
@@ -34,16 +37,16 @@ def metadata(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dic
         "entry": f"{model.name}_run",
         "sources": list(source_files(model)),
         "include_dirs": ["include"],
-        "arena_bytes": plan.arena_bytes,
+        "arena_bytes": memory_plan.arena_bytes,
         "arena_alignment": config.alignment,
         "inputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.inputs],
         "outputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.outputs],
-        "layers": [_layer(model, plan, layer) for layer in model.layers],
+        "layers": [_layer(model, memory_plan, layer) for layer in model.layers],
         "tensors": [
             _tensor(info)
             | {
                 "offset": offsets[name],
-                "view_of": model.views.get(name),
+                "view_of": model.views[name][0] if name in model.views else None,
                 "first_layer": lives[model.root(name)].first,
                 "last_layer": lives[model.root(name)].last,
             }
@@ -51,11 +54,13 @@ def metadata(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dic
             if name in offsets
         ],
         "memory": {
-            "arena_bytes": plan.arena_bytes,
-            "lower_bound_bytes": plan.lower_bound,
-            "method": plan.method,
-            "optimal": plan.optimal,
+            "arena_bytes": memory_plan.arena_bytes,
+            "without_scratch_bytes": plan(program.without_scratch(), method="greedy").arena_bytes,
+            "lower_bound_bytes": memory_plan.lower_bound,
+            "method": memory_plan.method,
+            "optimal": memory_plan.optimal,
         },
+        "passes": [dict(stage) for stage in history],
         "macs": sum(layer.macs for layer in model.layers),
         "constant_bytes": sum(value.nbytes for value in model.constants.values()),
     }
@@ -72,7 +77,7 @@ def _tensor(info: TensorInfo) -> dict[str, Any]:
     }
 
 
-def _layer(model: LoweredModel, plan: MemoryPlan, layer: Layer) -> dict[str, Any]:
+def _layer(model: LoweredModel, memory_plan: MemoryPlan, layer: Layer) -> dict[str, Any]:
     output = model.tensors[layer.output]
     constants = [model.constants[name] for name in layer.arguments if name in model.constants]
     return {
@@ -90,7 +95,7 @@ def _layer(model: LoweredModel, plan: MemoryPlan, layer: Layer) -> dict[str, Any
         "macs": layer.macs,
         "constant_bytes": sum(value.nbytes for value in constants),
         "scratch": [
-            {"name": buffer.name, "bytes": buffer.nbytes, "offset": plan.scratch_offsets[buffer.name]}
+            {"name": buffer.name, "bytes": buffer.nbytes, "offset": memory_plan.scratch_offsets[buffer.name]}
             for buffer in layer.scratch
         ],
     }

@@ -48,23 +48,32 @@ class Layer:
 
 @dataclass
 class LoweredModel:
-    """A model as loops: what the memory planner and the C printer need, and nothing of Relax."""
+    """A model as loops: what the memory planner and the C printer need, and nothing of Relax.
+
+    views: tensors that lie in another one, and the byte of that at which they begin.
+    """
 
     name: str
     inputs: list[TensorInfo] = field(default_factory=list)
     outputs: list[TensorInfo] = field(default_factory=list)
     tensors: dict[str, TensorInfo] = field(default_factory=dict)
-    views: dict[str, str] = field(default_factory=dict)
+    views: dict[str, tuple[str, int]] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
     functions: dict[str, LoweredFunction] = field(default_factory=dict)
     micro_kernels: dict[str, str] = field(default_factory=dict)
 
-    def root(self, tensor: str) -> str:
-        """Tensor whose bytes `tensor` shares: itself unless it is a view."""
+    def place(self, tensor: str) -> tuple[str, int]:
+        """Tensor that owns the bytes of `tensor`, itself unless it is a view, and the byte at which it begins."""
+        offset = 0
         while tensor in self.views:
-            tensor = self.views[tensor]
-        return tensor
+            tensor, start = self.views[tensor]
+            offset += start
+        return tensor, offset
+
+    def root(self, tensor: str) -> str:
+        """Tensor that owns the bytes of `tensor`: itself unless it is a view."""
+        return self.place(tensor)[0]
 
     def program(self, alignment: int, io_in_arena: bool) -> Program:
         """The memory planner's view of the model; tensors in caller buffers are left out of it."""
@@ -87,5 +96,5 @@ class LoweredModel:
             ),
             inputs=inside([t.name for t in self.inputs]),
             outputs=inside([t.name for t in self.outputs]),
-            aliases={name: (self.root(name), 0) for name in names if name in self.views},
+            aliases={name: self.place(name) for name in names if name in self.views},
         )

@@ -8,8 +8,9 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.output import write_whole
@@ -25,8 +26,10 @@ METADATA = "metadata.json"
 WARNING_FLAGS = "-std=c99 -Wall -Wextra -Wshadow"
 
 
-def project_files(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, str]:
-    """Contents of the project by path relative to its folder."""
+def project_files(
+    model: LoweredModel, plan: MemoryPlan, config: TargetConfig, history: Sequence[Mapping[str, Any]] = ()
+) -> dict[str, str]:
+    """Contents of the project by path relative to its folder; `history` is for metadata.json."""
     functions = [print_function(function) for function in model.functions.values()]
     name = model.name
     return {
@@ -37,7 +40,7 @@ def project_files(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -
         f"include/{sources.RUNTIME_HEADER}": (
             data_dir("runtime_c") / "include" / sources.RUNTIME_HEADER
         ).read_text(),
-        METADATA: json.dumps(metadata(model, plan, config), indent=1) + "\n",
+        METADATA: json.dumps(metadata(model, plan, config, history), indent=1) + "\n",
         "CMakeLists.txt": _cmake(model),
         "Makefile": _makefile(model, config),
     }

@@ -185,14 +185,15 @@ def _places(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict
     places = {}
     for name, info in model.tensors.items():
         kind = c_type(info.spec.dtype)
-        root = model.root(name)
+        root, offset = model.place(name)
         if root not in external:
             places[name] = f"({kind} *)(base + {plan.offsets[name]})"
         elif root == name:
             places[name] = external[root]
         else:
-            qualifier = "const " if root in inputs else ""
-            places[name] = f"({qualifier}{kind} *){external[root]}"
+            const = "const " if root in inputs else ""
+            start = f"(({const}uint8_t *){external[root]} + {offset})" if offset else external[root]
+            places[name] = f"({const}{kind} *){start}"
     # Scratch is untyped memory: each function's own pointer type says what it holds.
     for name, offset in plan.scratch_offsets.items():
         places[name] = f"(void *)(base + {offset})"

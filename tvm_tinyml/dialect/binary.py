@@ -112,5 +112,6 @@ for _name, _reference, _compute in (
             reference=_reference,
             compute=_compute,
             bounds=broadcast_bounds,
+            adds_zero_point=True,
         )
     )

@@ -71,6 +71,13 @@ def _bounds(inputs: Sequence[TensorSpec], attrs: Attrs) -> tuple[InputBounds, ..
     )
 
 
+def _parts(inputs: Sequence[TensorSpec], attrs: Attrs) -> tuple[int, ...] | None:
+    axis = attrs["axis"]
+    if any(extent > 1 for extent in inputs[0].shape[:axis]):
+        return None
+    return tuple([0, *accumulate(spec.elements for spec in inputs[:-1])])
+
+
 register(
     Operator(
         name="concat",
@@ -79,5 +86,6 @@ register(
         reference=_reference,
         compute=_compute,
         bounds=_bounds,
+        parts=_parts,
     )
 )

@@ -195,6 +195,7 @@ register(
         bounds=_bounds_conv2d,
         macs=_macs_conv2d,
         border=_border,
+        adds_zero_point=True,
     )
 )
 register(
@@ -207,5 +208,6 @@ register(
         bounds=_bounds_depthwise,
         macs=_macs_depthwise,
         border=_border,
+        adds_zero_point=True,
     )
 )

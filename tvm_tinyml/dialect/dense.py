@@ -99,5 +99,6 @@ register(
         compute=_compute,
         bounds=_bounds,
         macs=_macs,
+        adds_zero_point=True,
     )
 )

@@ -10,10 +10,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from .bounds import InputBounds
 from .relax_api import Array, Attrs, TensorSpec, call_name, make_call, register_relax_operator
 
 PREFIX = "tinyml."
+IN_PLACE = "in_place"
+"""Attribute of a call whose bytes are left where they lie: set by a pass, asked for by whoever places tensors."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,9 @@ class Operator:
     macs: multiply-accumulate operations of one call; 0 where the notion does not apply.
     border: value of the first input that equals its padding, None when no value does or nothing is padded.
     is_view: the output is the input's bytes under another shape; no code is generated.
+    window: elements before the output in the first input, when it is a run of that input's elements; else None.
+    adds_zero_point: the output is clip(f(inputs) + zero_point, clamp_min, clamp_max), where f knows none of the three.
+    parts: elements before each input in the output, when that is the inputs one after the other; else None.
     """
 
     name: str
@@ -40,11 +47,25 @@ class Operator:
     macs: Callable[[Sequence[TensorSpec], Attrs], int] = lambda _inputs, _attrs: 0
     border: Callable[[Attrs], int | None] = lambda _attrs: None
     is_view: bool = False
+    adds_zero_point: bool = False
+    window: Callable[[Sequence[TensorSpec], Attrs], int | None] = lambda _inputs, _attrs: None
+    parts: Callable[[Sequence[TensorSpec], Attrs], tuple[int, ...] | None] = lambda _inputs, _attrs: None
 
     @property
     def relax_name(self) -> str:
         """Name of the operator in Relax."""
         return PREFIX + self.name
+
+    def view_offset(self, inputs: Sequence[TensorSpec], attrs: Attrs) -> int | None:
+        """Byte of the first input at which the output of a call lies when it is a view; None when it is made."""
+        elements = 0 if self.is_view else self.window(inputs, attrs) if attrs.get(IN_PLACE) else None
+        return None if elements is None else elements * np.dtype(inputs[0].dtype).itemsize
+
+    def part_offsets(self, inputs: Sequence[TensorSpec], attrs: Attrs) -> tuple[int, ...] | None:
+        """Byte of the output at which each input lies when their producers write there; None when it is made."""
+        elements = self.parts(inputs, attrs) if attrs.get(IN_PLACE) else None
+        size = np.dtype(inputs[0].dtype).itemsize if inputs else 1
+        return None if elements is None else tuple(start * size for start in elements)
 
 
 _OPERATORS: dict[str, Operator] = {}

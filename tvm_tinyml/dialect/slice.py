@@ -64,6 +64,20 @@ def _bounds(_inputs: Sequence[TensorSpec], attrs: Attrs) -> tuple[InputBounds, .
     return (InputBounds(tuple(axes)),)
 
 
+def _window(inputs: Sequence[TensorSpec], attrs: Attrs) -> int | None:
+    """Elements lie in a run when behind the outermost axis that has several, every axis is taken whole."""
+    extents, whole = inputs[0].shape, True
+    first, size = 0, 1
+    for axis in reversed(range(len(extents))):
+        begin, stride, count = (attrs[key][axis] for key in ("begin", "strides", "shape"))
+        if count > 1 and (stride != 1 or not whole):
+            return None
+        whole = whole and count == extents[axis]
+        first += begin * size
+        size *= extents[axis]
+    return first
+
+
 register(
     Operator(
         name="slice",
@@ -72,5 +86,6 @@ register(
         reference=_reference,
         compute=_compute,
         bounds=_bounds,
+        window=_window,
     )
 )

@@ -11,9 +11,13 @@ from .fold_constant_channels import FoldConstantChannels
 from .fold_constants import FoldConstants
 from .fold_input_zero_point import FoldInputZeroPoint
 from .fold_pad import FoldPad
+from .footprint import Footprint
+from .join_unary import JoinUnary
 from .materialize_outputs import MaterializeOutputs
 from .merge_clamps import MergeClamps
+from .merge_equal_calls import MergeEqualCalls
 from .schedule_for_memory import ScheduleForMemory
+from .share_buffers import ShareBuffers
 
 __all__ = [
     "ApplyRounding",
@@ -23,7 +27,11 @@ __all__ = [
     "FoldConstants",
     "FoldInputZeroPoint",
     "FoldPad",
+    "Footprint",
+    "JoinUnary",
     "MaterializeOutputs",
     "MergeClamps",
+    "MergeEqualCalls",
     "ScheduleForMemory",
+    "ShareBuffers",
 ]

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from tvm import ir, relax
 
-from ..dialect import Operator, call, operator_of
+from ..dialect import Operator, call, operator, operator_of
 from ..dialect.relax_api import Array, TensorSpec, attributes, constant, constant_value, spec_of
 
 SIGNATURE_ATTR = "tinyml.signature"
@@ -188,6 +188,14 @@ class Graph:
             self.calls.remove(value)
             for source in value.inputs:
                 self.remove_unused(source)
+
+    def copy_of(self, value: Value, wanted: str) -> Call:
+        """A call that copies `value`, under a fresh name like `wanted`; where it goes is up to the caller."""
+        scale, zero_point = (value.quantization if not isinstance(value, Constant) else None) or (0.0, 0)
+        name = self.fresh("name", wanted)
+        tensor = self.fresh("tensor", name)
+        attrs = {"name": name, "tensor": tensor, "scale": scale, "zero_point": zero_point}
+        return Call(operator("copy"), [value], attrs)
 
     def fresh(self, key: str, wanted: str) -> str:
         """A value of attribute `key` ("name" or "tensor") that no call has: `wanted`, with a number if need be."""

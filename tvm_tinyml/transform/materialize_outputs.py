@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..dialect import operator
-from .dataflow import Call, Graph, Parameter, Value, graph_pass
+from .dataflow import Call, Graph, Value, graph_pass
+from .storage import Storage
 
 
 def MaterializeOutputs() -> Any:  # noqa: N802
@@ -18,34 +18,17 @@ def MaterializeOutputs() -> Any:  # noqa: N802
 
 def _materialize(graph: Graph) -> int:
     changes = 0
+    storage = Storage(graph)
     written: set[Value] = set()
     for position, value in enumerate(graph.outputs):
-        root = _root(value)
+        root = storage.root(value)
         if isinstance(root, Call) and root not in written:
             written.add(root)
             continue
-        copy = _copy(graph, position)
+        copy = graph.copy_of(value, f"copy_output_{position}")
+        if isinstance(value, Call) and graph.outputs.count(value) == 1:
+            copy.attrs["tensor"], value.attrs["tensor"] = value.attrs["tensor"], copy.attrs["tensor"]
         graph.calls.append(copy)
         graph.outputs[position] = copy
         changes += 1
     return changes
-
-
-def _root(value: Value) -> Value:
-    """The value whose bytes `value` shows."""
-    while isinstance(value, Call) and value.operator.is_view:
-        value = value.inputs[0]
-    return value
-
-
-def _copy(graph: Graph, position: int) -> Call:
-    value, name = graph.outputs[position], graph.fresh("name", f"copy_output_{position}")
-    tensor, quantization = graph.fresh("tensor", name), (0.0, 0)
-    if isinstance(value, Call):
-        quantization = value.quantization
-        if graph.outputs.count(value) == 1:
-            tensor, value.attrs["tensor"] = value.attrs["tensor"], tensor
-    elif isinstance(value, Parameter) and value.quantization is not None:
-        quantization = value.quantization
-    attrs = {"name": name, "tensor": tensor, "scale": quantization[0], "zero_point": quantization[1]}
-    return Call(operator("copy"), [value], attrs)

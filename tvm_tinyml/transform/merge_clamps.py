@@ -13,7 +13,8 @@ from .dataflow import Call, Graph, graph_pass
 def MergeClamps() -> Any:  # noqa: N802
     """Needs nothing; guarantees that no call only clamps what its producer, read by nothing else, could clamp.
 
-    Only a clamp under an unchanged quantisation is merged. The producer takes over the name of the clamped tensor.
+    The scale must stay; a clamp may move the zero point where the producer adds that itself. The producer takes over
+    the name of the clamped tensor.
     """
     return graph_pass("MergeClamps", _merge)
 
@@ -34,17 +35,18 @@ def _merge(graph: Graph) -> int:
 
 
 def _merged_limits(producer: Call, clamp: Call) -> tuple[int, int] | None:
-    """Clamp of `producer` that has the effect of both; None when there is none."""
-    if "clamp_min" not in producer.attrs or producer.quantization != clamp.quantization:
-        return None
-    if producer.spec != clamp.spec:
-        return None
+    """Clamp of `producer` that has the effect of both under the quantisation of `clamp`; None when there is none."""
     entries = unary.table(clamp)
-    if entries is None:
+    if entries is None or "clamp_min" not in producer.attrs or producer.spec != clamp.spec:
         return None
+    offset = 0
+    if producer.quantization != clamp.quantization:
+        if not producer.operator.adds_zero_point or producer.attrs["scale"] != clamp.attrs["scale"]:
+            return None
+        offset = clamp.attrs["zero_point"] - producer.attrs["zero_point"]
     values = unary.domain(producer.spec.dtype)
     reached = (values >= producer.attrs["clamp_min"]) & (values <= producer.attrs["clamp_max"])
-    inputs, outputs = values[reached], entries[reached]
+    inputs, outputs = values[reached].astype(int) + offset, entries[reached]
     if not inputs.size or (outputs != np.clip(inputs, outputs[0], outputs[-1])).any():
         return None
     return int(outputs[0]), int(outputs[-1])
