@@ -90,12 +90,21 @@ def schedule_conv2d_dsp(problem: Problem) -> Candidate | None:
         (_cost(geometry, blocks, channels), index, blocks)
         for index, blocks in enumerate(_divisions(geometry, products))
     ]
-    epilogue = dsp.epilogue_of(problem, 0) if options else None
-    if epilogue is None:
+    common = dsp.epilogue_of(problem, 0) if options else None
+    if common is None:
         return None
-    # The cheapest product and division into blocks that fit.
-    estimate, _, blocks = min(options)
-    value = problem.attrs["input_zero_point"]
+    # The cheapest product and division into blocks that fit, whose biases fit into the table, too.
+    for estimate, _, blocks in sorted(options):
+        epilogue = _epilogue(problem.constants["weight"], blocks, common)
+        if epilogue is not None:
+            return _candidate(problem, geometry, blocks, epilogue, estimate)
+    return None
+
+
+def _candidate(
+    problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp.Epilogue, estimate: float
+) -> Candidate:
+    channels, value = problem.output_shape[-1], problem.attrs["input_zero_point"]
 
     def micro_kernels() -> tuple[MicroKernel, ...]:
         used = _intrinsics(geometry, blocks, channels, epilogue, value)
@@ -110,17 +119,21 @@ def schedule_conv2d_dsp(problem: Problem) -> Candidate | None:
     )
 
 
+def _epilogue(weight: Array, blocks: _Blocks, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
+    """The epilogue with the product's biases; None when one becomes too large for the table."""
+    if blocks.product != SCALED_TILES:
+        return epilogue
+    ordered = dsp.window_weights(weight, blocks.windows.run)
+    return epilogue.with_bias(dsp.scaled_bias(epilogue.table[:, 0], ordered))
+
+
 def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp.Epilogue) -> Kernel:
     # Step 1. Weights in the order that the product reads them.
     channels = problem.output_shape[-1]
     first, windows = _pair_starts(channels), blocks.windows
-    ordered = dsp.window_weights(problem.constants["weight"], windows.run)
-    weights = _pair_weights(ordered, first)
+    weights = _pair_weights(dsp.window_weights(problem.constants["weight"], windows.run), first)
     if blocks.product == SCALED_TILES:
         weights = dsp.pack_scaled(weights)
-        table = epilogue.table.copy()
-        table[:, 0] = dsp.scaled_bias(table[:, 0], ordered)
-        epilogue = replace(epilogue, table=table)
     # Step 2. Loops over blocks and channel pairs around the micro-kernels.
     value = problem.attrs["input_zero_point"]
     sch = dsp.schedule(_function(geometry, blocks, channels, epilogue, value))
@@ -284,7 +297,7 @@ def _function(
     output_width, pixels = geometry.output[1], geometry.output[0] * geometry.output[1]
     groups, pairs, last_channel = windows.groups, -(-channels // 2), channels - 2
     pixel_pairs, room = dsp.pixel_pairs(windows.pixels, groups), dsp.weight_groups(groups)
-    strides, padding, padded, value = geometry.strides, geometry.padding, geometry.padded, epilogue.value
+    strides, padding, padded = geometry.strides, geometry.padding, geometry.padded
     extent, strips = (rows.copied, columns.copied * depth), blocks.product == STRIPS
     form = (groups, blocks.product == SCALED_TILES)
 
@@ -310,7 +323,7 @@ def _function(
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (height, width * depth), "int8")
         weights = T.match_buffer(w, (pairs, groups, 2, 4), "int8")
-        requantization = T.match_buffer(r, (pairs, 6), "int32")
+        requantization = T.match_buffer(r, (pairs, 4), "int32")
         output = T.match_buffer(o, (pixels, channels), "int8")
         packed = T.sblock_alloc_buffer((pixel_pairs, groups, 2, 4), "int16")
         sums = T.sblock_alloc_buffer((windows.pixels if strips else 2, 2), "int32")
@@ -353,7 +366,7 @@ def _function(
                             windows.pixels,
                             groups,
                             (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
-                            value,
+                            epilogue,
                         )
                 else:
                     for p in T.serial(windows.pixels // 2):
@@ -367,7 +380,7 @@ def _function(
                                 output,
                                 form,
                                 (vp, vn, pixel(vy, vx) + vp * 2, T.min(vn * 2, last_channel)),
-                                value,
+                                epilogue,
                             )
 
     return main

@@ -5,7 +5,6 @@ The vector becomes int16 in scratch; then four weight rows at a time run along i
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,13 +29,24 @@ def schedule_dense_dsp(problem: Problem) -> Candidate | None:
     epilogue = dsp.epilogue_of(problem, 0)
     if epilogue is None:
         return None
-    # The scaled form where no sum can overflow.
+    scaled = _scaled(problem, weight, epilogue)
+    return _candidate(weight, scaled or epilogue, scaled is not None)
+
+
+def _scaled(problem: Problem, weight: Array, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
+    """The epilogue of the scaled form where no sum can overflow and the biases fit into the table."""
     limits = accumulator_limits(weight, problem.constants["bias"], problem.attrs["input_zero_point"], 0)
-    scaled = bool((limits <= dsp.MAX_SUM).all() and (weight > -128).all())
+    if (limits > dsp.MAX_SUM).any() or (weight == -128).any():
+        return None
+    return epilogue.with_bias(dsp.scaled_bias(epilogue.table[:, 0], weight))
+
+
+def _candidate(weight: Array, epilogue: dsp.Epilogue, scaled: bool) -> Candidate:
+    channels, depth = weight.shape
     groups, rows = -(-depth // 4), min(dsp.ROWS, channels)
     vector, product = dsp.pack_vector(depth, scaled), dsp.dense_rows(groups, rows, epilogue, scaled)
     step = rows * (3 if scaled else 4) + (1.5 if scaled else 2)
-    per_block = dsp.DENSE_CALL_INSTRUCTIONS + groups * step + rows * (3 + epilogue.instructions)
+    per_block = dsp.DENSE_CALL_INSTRUCTIONS + groups * step + rows * (5 + epilogue.instructions)
     return Candidate(
         rule="dsp scaled dense" if scaled else "dsp dense",
         instructions=dsp.vector_instructions(depth, scaled) + -(-channels // rows) * per_block,
@@ -58,9 +68,7 @@ def _build(
     packed = padded = np.pad(weight, ((0, 0), (0, -depth % 4)))
     first = [min(start, channels - rows) for start in range(0, channels, rows)]
     if scaled:
-        table = epilogue.table.copy()
-        table[:, 0] = dsp.scaled_bias(table[:, 0], padded)
-        epilogue, packed = replace(epilogue, table=table), dsp.pack_scaled(padded)
+        packed = dsp.pack_scaled(padded)
     # Step 2. Loop over blocks of rows around the micro-kernels.
     sch = dsp.schedule(_function(depth, channels, form, epilogue))
     sch.tensorize(sch.get_sblock("vector"), vector.register())
@@ -72,7 +80,7 @@ def _build(
             .reshape(len(first), rows, groups, 4)
             .transpose(0, 2, 1, 3)
             .copy(),
-            "requantization": _blocks(epilogue.table, first, rows).transpose(0, 2, 1).copy(),
+            "requantization": _blocks(epilogue.rows, first, rows).transpose(0, 2, 1).copy(),
         },
         micro_kernels=(vector.micro_kernel, product.micro_kernel),
     )
@@ -96,18 +104,13 @@ def _blocks(array: Array, first: list[int], rows: int) -> Array:
 
 def _function(depth: int, channels: int, form: tuple[int, int, bool], epilogue: dsp.Epilogue) -> Any:
     groups, rows, scaled = form
-    blocks, last, room, value = (
-        -(-channels // rows),
-        channels - rows,
-        dsp.vector_groups(depth),
-        epilogue.value,
-    )
+    blocks, last, room = -(-channels // rows), channels - rows, dsp.vector_groups(depth)
 
     @T.prim_func(s_tir=True)
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (depth,), "int8")
         weights = T.match_buffer(w, (blocks, groups, rows, 4), "int8")
-        requantization = T.match_buffer(r, (blocks, 3, rows), "int32")
+        requantization = T.match_buffer(r, (blocks, 2, rows), "int32")
         output = T.match_buffer(o, (channels,), "int8")
         vector = T.sblock_alloc_buffer((room, 4), "int16")
         sums = T.sblock_alloc_buffer((rows,), "int32")
@@ -124,7 +127,7 @@ def _function(depth: int, channels: int, form: tuple[int, int, bool], epilogue: 
                     output,
                     form,
                     (vn, T.min(vn * rows, last)),
-                    value,
+                    epilogue,
                 )
 
     return main

@@ -112,7 +112,7 @@ def _build(
         function=sch.mod["main"],
         constants={
             "weights": _pack(problem.constants["weight"], geometry),
-            "requantization": epilogue.table,
+            "requantization": epilogue.rows,
         },
         micro_kernels=tuple(intrinsic.micro_kernel for intrinsic in used.values()),
     )
@@ -200,7 +200,7 @@ def _function(
     height, width, inputs = geometry.image
     rows, columns = geometry.output
     channels, multiplier, shape = window.channels, geometry.multiplier, bands.planes
-    lanes, slack, value = shape.lanes, bands.slack, epilogue.value
+    lanes, slack = shape.lanes, bands.slack
     groups, last_group = -(-inputs // lanes), inputs - lanes
     kernel_rows, kernel_columns = geometry.kernel[0], 4 * window.row_words
     stride, top, left = geometry.strides[0], geometry.padding[0], bands.left
@@ -221,7 +221,7 @@ def _function(
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (height, width, inputs), "int8")
         weights = T.match_buffer(w, (channels, kernel_rows, kernel_columns), "int8")
-        requantization = T.match_buffer(r, (channels, 3), "int32")
+        requantization = T.match_buffer(r, (channels, 2), "int32")
         output = T.match_buffer(o, (rows, columns, channels), "int8")
         planes = T.sblock_alloc_buffer((shape.rows, lanes, shape.pitch), "int16")
         sums = T.sblock_alloc_buffer((bands.rows, columns), "int32")
@@ -265,7 +265,7 @@ def _function(
                                 0:kernel_rows,
                                 0:kernel_columns,
                             ],
-                            requantization[(T.min(vg * lanes, last_group) + vl) * multiplier + vm, 0:3],
+                            requantization[(T.min(vg * lanes, last_group) + vl) * multiplier + vm, 0:2],
                         )
                         T.writes(
                             sums[0 : bands.rows, 0:columns],
@@ -289,7 +289,7 @@ def _function(
                                 T.min(vb * bands.rows, last_row),
                                 (T.min(vg * lanes, last_group) + vl) * multiplier + vm,
                             ),
-                            value,
+                            epilogue,
                         )
 
     return main

@@ -21,7 +21,7 @@ form, which spends an instruction or two more on the sign:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,14 @@ from tvm_tinyml.dialect.fixed_point import requantize
 
 from .kernel import Array
 
-# How far the bias may be moved, and the multiplier be changed, in search of a fit.
+# How far the bias may be moved, and how many times the multiplier be changed to either side, in search of a fit.
 BIAS_SEARCH = 40_000
-MULTIPLIER_SEARCH = (0, 1, -1, 2, -2, 3, -3)
+MULTIPLIER_SEARCH = 40
+# A change of the multiplier is 1 / PARTS of an accumulator at the line's far end; 255 steps leave about 1 / 128 free.
+PARTS = 512
 # Candidates per multiplier that are put to the proof.
 TRIALS = 4
+LARGEST_SHIFT = 24
 
 
 @dataclass(frozen=True)
@@ -81,45 +84,80 @@ def accumulator_limits(weight: Array, bias: Array, input_zero_point: int, channe
     return sums
 
 
+@dataclass(frozen=True)
+class Shared:
+    """What all channels of a layer have in common where immediate operands and short tables want it.
+
+    shifts: right shifts in the order of preference; those that the factors do not allow are skipped.
+    addend_bits: the addends lie less than 2**addend_bits above `first_addend`.
+    """
+
+    shifts: Sequence[int]
+    addend_bits: int
+
+
+def first_addend(zero_point: int, shift: int, bits: int) -> int:
+    """The least of a layer's addends in a range of 2**bits around zero point and rounding."""
+    return ((2 * zero_point + 1) << shift >> 1) - (1 << (bits - 1))
+
+
 def fit(
     constants: Mapping[str, Array],
     attrs: Mapping[str, Any],
     limits: Array,
     form: HighMultiply,
     *,
-    uniform_shift: bool,
+    shared: Shared | None = None,
 ) -> FittedRequantization | None:
     """Fit all channels of a layer to the cheap form, or return None when one of them has no fit.
 
     constants: "bias", "multiplier" and "shift" of the layer, int32[channels].
     attrs: "rounding", "zero_point", "clamp_min" and "clamp_max" of the layer.
     limits: largest magnitude of each channel's accumulator (`accumulator_limits`).
-    uniform_shift: all channels share one shift, as an immediate operand wants it.
+    shared: what channels must have in common.
     """
     multiplier, shift = constants["multiplier"].astype(np.int64), constants["shift"].astype(np.int64)
     # The real factor is multiplier * 2**(shift - 31) = m * 2**-(radix + right) with m below 2**31.
-    right = 31 - form.radix - shift
-    if uniform_shift:
-        right = np.full_like(right, right.min())
-    if (right < 0).any() or (right > 24).any() or (multiplier <= 0).any() or (limits >= 2**30).any():
+    largest = 31 - form.radix - shift
+    if (
+        (largest < 0).any()
+        or (largest > LARGEST_SHIFT).any()
+        or (multiplier <= 0).any()
+        or (limits >= 2**30).any()
+    ):
         return None
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
     thresholds = thresholds_of(multiplier, shift, attrs, limits, steps)
-    real = multiplier * 2.0 ** (shift - 31 + form.radix + right)
-    found = []
-    for c in range(len(multiplier)):
-        row = _fit_channel(real[c], thresholds[c], steps, int(limits[c]), int(right[c]), form)
-        if row is None:
-            return None
-        found.append(row)
-    moved, factors, addends = np.array(found, np.int64).T
-    return FittedRequantization(
-        bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
-        multiplier=factors.astype(np.int32),
-        addend=addends.astype(np.int32),
-        shift=right.astype(np.int32),
-        form=form,
-    )
+    choices = [largest]
+    if shared is not None:
+        choices = [np.full_like(largest, right) for right in shared.shifts if right <= largest.min()]
+    for right in choices:
+        real = multiplier * 2.0 ** (shift - 31 + form.radix + right)
+        rows = []
+        for c in range(len(multiplier)):
+            span = _addends(attrs["zero_point"], int(right[c]), shared)
+            row = _fit_channel(real[c], thresholds[c], steps, int(limits[c]), int(right[c]), form, span)
+            if row is None:
+                break
+            rows.append(row)
+        else:
+            moved, factors, addends = np.array(rows, np.int64).T
+            return FittedRequantization(
+                bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
+                multiplier=factors.astype(np.int32),
+                addend=addends.astype(np.int32),
+                shift=right.astype(np.int32),
+                form=form,
+            )
+    return None
+
+
+def _addends(zero_point: int, shift: int, shared: Shared | None) -> range | None:
+    """Where addends may lie, if that is restricted."""
+    if shared is None:
+        return None
+    first = first_addend(zero_point, shift, shared.addend_bits)
+    return range(first, first + (1 << shared.addend_bits))
 
 
 @dataclass(frozen=True)
@@ -172,13 +210,22 @@ def thresholds_of(
 
 
 def _fit_channel(
-    real: float, thresholds: Array, steps: Array, limit: int, right: int, form: HighMultiply
+    real: float,
+    thresholds: Array,
+    steps: Array,
+    limit: int,
+    right: int,
+    form: HighMultiply,
+    span: range | None,
 ) -> tuple[int, int, int] | None:
-    """(c, m, h) of one channel, or None."""
+    """(c, m, h) of one channel, or None; `span`: where h must lie."""
     targets = steps << (form.radix + right)
     reachable, avoidable = thresholds > -limit, thresholds <= limit
-    for change in MULTIPLIER_SEARCH:
-        factor = round(real) + change
+    # A change of the factor by this much moves the line at its far end by a part of what the steps leave free.
+    furthest = int(np.abs(thresholds[reachable & avoidable]).max(initial=1))
+    unit = max(1, round(real / (PARTS * furthest)))
+    for change in _by_magnitude(MULTIPLIER_SEARCH):
+        factor = round(real) + int(change) * unit
         if not 0 < factor < 2**31:
             continue
         # First accumulator of a step must reach it, the one before must not.
@@ -188,19 +235,27 @@ def _fit_channel(
         highest = int(below.min()) if below.size else lowest + 1
         if lowest >= highest:
             continue
-        for answer in itertools.islice(_near(factor, lowest, highest, limit, form), TRIALS):
+        for answer in itertools.islice(_near(factor, lowest, highest, limit, form, span), TRIALS):
             if _proven(answer, thresholds, steps, limit, right, form):
                 return answer
     return None
 
 
 def _near(
-    factor: int, lowest: int, highest: int, limit: int, form: HighMultiply
+    factor: int, lowest: int, highest: int, limit: int, form: HighMultiply, span: range | None
 ) -> Iterator[tuple[int, int, int]]:
     """(c, m, h) with c * m + h * 2**radix between the bounds, the smallest moves of the bias first."""
-    for shifts in (_NEAREST, _OTHERS):
+    farthest = BIAS_SEARCH
+    if span is not None:
+        # Larger moves would take h out of the span.
+        farthest = min(farthest, (len(span) << form.radix) // (2 * factor) + 1)
+    for shifts in (_NEAREST, _OTHERS[: max(0, 2 * farthest - len(_NEAREST))]):
         addends = -((shifts * factor - lowest) >> form.radix)
+        if span is not None:
+            addends = np.maximum(addends, span.start)
         fits = (shifts * factor + (addends << form.radix) < highest) & (np.abs(addends) < 2**31 - limit)
+        if span is not None:
+            fits &= addends < span.stop
         for best in np.flatnonzero(fits):
             yield int(shifts[best]), factor, int(addends[best])
 

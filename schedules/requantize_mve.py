@@ -94,7 +94,7 @@ def epilogue_of(problem: Problem) -> Epilogue | None:
         rows = [constants["bias"] - moved, constants["multiplier"], -right]
     else:
         limits = accumulator_limits(weight, constants["bias"], attrs["input_zero_point"], channel_axis)
-        fitted = fit(constants, attrs, limits, VQRDMULH, uniform_shift=False)
+        fitted = fit(constants, attrs, limits, VQRDMULH)
         if fitted is None:
             return None
         kind = "fit"

@@ -74,7 +74,7 @@ def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization |
     bias, multiplier, shift, limits = (np.frombuffer(content, np.int64) for content in channels)
     constants = {"bias": bias, "multiplier": multiplier, "shift": shift}
     attrs = dict(zip(ATTRIBUTES, values, strict=True))
-    fitted = fit(constants, attrs, limits, MULH, uniform_shift=False)
+    fitted = fit(constants, attrs, limits, MULH)
     if fitted is not None:
         return ScalarRequantization(fitted.bias, fitted.multiplier, fitted.addend, fitted.shift, 0)
     return _signed(constants, attrs, limits)

@@ -11,12 +11,13 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, add_end, naked_function, repeat
+from .assembly import MAX_UNROLLED, Intrinsic, Unrolled, add_end, naked_function, repeat
 from .epilogue import Epilogue
 from .scratch import MIN_SCRATCH
 
 # Rows per call.
 ROWS = 4
+_AT_END = ["ldr r12, [sp, #8]", "cmp r0, r12"]
 # Instructions of a call beside reduction and requantisation, with those of the caller.
 DENSE_CALL_INSTRUCTIONS = 40
 
@@ -129,23 +130,23 @@ def dense_stages(
     output: Any,
     form: Any,
     offsets: Any,
-    value: Any,
+    epilogue: Any,
 ) -> None:
     """Some outputs of a dense layer.
 
-    vector[groups, 4], weights[blocks, groups, rows, 4], requantization[blocks, 3, rows], sums[rows], output[channel].
+    vector[groups, 4], weights[blocks, groups, rows, 4], requantization[blocks, 2, rows], sums[rows], output[channel].
     form: groups, rows and whether vector and weights are scaled. offsets: block and first channel.
     """
     T.reads(
         vector[0 : vector_groups(form[0] * 4), 0:4],
         weights[offsets[0], 0 : form[0], 0 : form[1], 0:4],
-        requantization[offsets[0], 0:3, 0 : form[1]],
+        requantization[offsets[0], 0:2, 0 : form[1]],
     )
     T.writes(sums[0 : form[1]], output[offsets[1] : offsets[1] + form[1]])
     for c in T.serial(form[1]):
         with T.sblock("bias"):
             vc = T.axis.spatial(form[1], c)
-            sums[vc] = requantization[offsets[0], 0, vc]
+            sums[vc] = epilogue.bias(requantization[offsets[0], 0, vc]) * (256 if form[2] else 1)
     if form[2]:
         for c, k, i in T.grid(form[1], form[0], 2):
             with T.sblock("products"):
@@ -161,40 +162,41 @@ def dense_stages(
     for c in T.serial(form[1]):
         with T.sblock("requantize"):
             vc = T.axis.spatial(form[1], c)
-            output[offsets[1] + vc] = value(
+            output[offsets[1] + vc] = epilogue.value(
                 T.shift_right(sums[vc], 8 if form[2] else 0),
+                requantization[offsets[0], 0, vc],
                 requantization[offsets[0], 1, vc],
-                requantization[offsets[0], 2, vc],
             )
 
 
 def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool) -> Intrinsic:
     """Up to four outputs; see `dense_stages`."""
-    form, value, room = (groups, rows, scaled), epilogue.value, vector_groups(groups * 4)
-    micro_kernel = _dense_function(groups, rows, epilogue, scaled)
+    form, room, origin = (groups, rows, scaled), vector_groups(groups * 4), epilogue.origin
+    micro_kernel = _dense_function(rows, epilogue, scaled)
     function = micro_kernel.name
+    reduction = _reduction(groups, rows, scaled)
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
         def description(v: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             vector = T.match_buffer(v, (room, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, rows, 4), "int8", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 3, rows), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 2, rows), "int32", offset_factor=1)
             sums = T.match_buffer(s, (rows,), "int32", offset_factor=1)
             output = T.match_buffer(o, (rows,), "int8", offset_factor=1)
             with T.sblock("root"):
-                dense_stages(vector, weights, requantization, sums, output, form, (0, 0), value)
+                dense_stages(vector, weights, requantization, sums, output, form, (0, 0), epilogue)
 
         @T.prim_func(s_tir=True)
         def implementation(v: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             vector = T.match_buffer(v, (room, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, rows, 4), "int8", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 3, rows), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 2, rows), "int32", offset_factor=1)
             sums = T.match_buffer(s, (rows,), "int32", offset_factor=1)
             output = T.match_buffer(o, (rows,), "int8", offset_factor=1)
             with T.sblock("root"):
                 T.reads(
-                    vector[0:room, 0:4], weights[0, 0:groups, 0:rows, 0:4], requantization[0, 0:3, 0:rows]
+                    vector[0:room, 0:4], weights[0, 0:groups, 0:rows, 0:4], requantization[0, 0:2, 0:rows]
                 )
                 T.writes(sums[0:rows], output[0:rows])
                 T.evaluate(
@@ -205,18 +207,22 @@ def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool) -> Intr
                         weights.access_ptr("r"),
                         requantization.access_ptr("r"),
                         output.access_ptr("w"),
+                        reduction,
+                        origin,
                     )
                 )
 
         return description, implementation
 
-    return Intrinsic(function, micro_kernel, build)
+    return Intrinsic(f"{function}_{groups}_{origin}", micro_kernel, build)
 
 
 def _group(rows: int, scaled: bool, values: tuple[str, str]) -> list[str]:
     """One group of all rows; accumulators from r2, words of weights from r6."""
     weights = [f"r{6 + row}" for row in range(rows)]
-    lines = [f"ldmia r1!, {{{', '.join(weights)}}}"] if rows > 1 else ["ldr r6, [r1], #4"]
+    # Four bytes each, where the other way to load two words takes two.
+    load = {1: "ldr r6, [r1], #4", 2: "ldrd r6, r7, [r1], #8"}
+    lines = [load.get(rows, f"ldmia r1!, {{{', '.join(weights)}}}")]
     for row, word in enumerate(weights):
         total = f"r{2 + row}"
         if scaled:
@@ -231,29 +237,53 @@ def _group(rows: int, scaled: bool, values: tuple[str, str]) -> list[str]:
     return lines
 
 
-def _dense_function(groups: int, rows: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
-    """r0 walks over the vector, r1 over weights; on the stack: end of the vector, requantisation, output."""
-    lines = ["push {r4-r11, lr}", *add_end("r12", "r0", 8 * groups), "push {r2, r3, r12}"]
-    lines += [f"ldmia r2, {{r2-r{1 + rows}}}" if rows > 1 else "ldr r2, [r2]"]
-    until = ["ldr r12, [sp, #8]", "cmp r0, r12"]
-    single = ["ldrd r10, r11, [r0], #8", *_group(rows, scaled, ("r10", "r11"))]
+def _loop(rows: int, scaled: bool) -> Unrolled:
+    """The reduction; the scaled form takes two groups of the vector at once."""
     if scaled:
-        # Two groups of the vector at once.
-        double = ["ldmia r0!, {r10-r12, lr}", *_group(rows, scaled, ("r10", "r11"))]
-        double += _group(rows, scaled, ("r12", "lr"))
-        lines += single if groups % 2 else []
-        lines += repeat(groups // 2, lambda: double, 1, lambda: until) if groups > 1 else []
+        step = ["ldmia r0!, {r10-r12, lr}", *_group(rows, scaled, ("r10", "r11"))]
+        step += _group(rows, scaled, ("r12", "lr"))
     else:
-        lines += repeat(groups, lambda: single, 1, lambda: until)
-    lines += ["pop {r0, r1, r12}"]
+        step = ["ldrd r10, r11, [r0], #8", *_group(rows, scaled, ("r10", "r11"))]
+    return Unrolled(step, MAX_UNROLLED // len(step))
+
+
+def _reduction(groups: int, rows: int, scaled: bool) -> int:
+    """The argument that says where the vector ends, in bytes, and above that where the loop is entered.
+
+    The steps of the scaled form are pairs of groups; an odd one is done before.
+    """
+    loop, steps = _loop(rows, scaled), groups // 2 if scaled else groups
+    return groups * 8 + (loop.entry(steps) << 16)
+
+
+def _dense_function(rows: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
+    """r0 walks over the vector, r1 over weights; on the stack: end of the vector, requantisation, output."""
+    lines = [
+        "push {r4-r11, lr}",
+        "ldr r10, [sp, #36]",
+        "uxth r12, r10",
+        "add r12, r0",
+        "push {r2, r3, r12}",
+        f"ldmia r2, {{r2-r{1 + rows}}}" if rows > 1 else "ldr r2, [r2]",
+    ]
+    for row in range(rows):
+        lines += [f"asr r{2 + row}, r{2 + row}, #{epilogue.bits}"]
+        lines += [f"lsl r{2 + row}, r{2 + row}, #8"] if scaled else []
+    if scaled:
+        single = ["ldrd r10, r11, [r0], #8", *_group(rows, scaled, ("r10", "r11"))]
+        lines += ["tst r10, #8", "beq 2f", *single, *_AT_END, "beq 3f", "2:"]
+    lines += ["ldr r12, [sp, #48]", "adr lr, 1f", "add lr, lr, r12, lsr #16", "bx lr"]
+    lines += [*_loop(rows, scaled).body(1, _AT_END), "3:", "pop {r0, r1, r12}", "ldr r11, [sp, #40]"]
     lines += [f"asr r{2 + row}, r{2 + row}, #8" for row in range(rows) if scaled]
     for row in range(rows):
-        lines += [f"ldr r6, [r0, #{4 * (rows + row)}]", f"ldr r7, [r0, #{4 * (2 * rows + row)}]"]
-        if epilogue.has_shifts:
-            lines += ["mov r8, r7", *epilogue.addend("r7", "r8")]
-        lines += epilogue.requantize(f"r{2 + row}", "r6", "r7", "r8", free=("r9", "r10"))
+        lines += [f"ldr r6, [r0, #{4 * (rows + row)}]", f"ldr r7, [r0, #{4 * row}]"]
+        lines += epilogue.unpack("r7", "r7", "r11", "r8")
+        lines += epilogue.requantize(f"r{2 + row}", "r6", "r7", "r8", ("r9", "r10"))
         lines += [f"strb r{2 + row}, [r1, #{row}]"]
     lines += ["pop {r4-r11, pc}"]
-    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_dense_{groups}_{rows}_{epilogue.key}"
-    parameters = "const int16_t *vector, const int8_t *weights, const int32_t *requantization, int8_t *output"
+    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_dense_{rows}_{epilogue.key}"
+    parameters = (
+        "const int16_t *vector, const int8_t *weights, const int32_t *requantization, int8_t *output,"
+        " int32_t reduction, int32_t origin"
+    )
     return naked_function(name, parameters, lines)

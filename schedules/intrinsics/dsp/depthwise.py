@@ -185,18 +185,18 @@ def plane_stages(
     output: Any,
     window: Any,
     offsets: Any,
-    value: Any,
+    epilogue: Any,
 ) -> None:
     """Outputs of one channel for some rows.
 
-    planes[row, lane, column], weights[channel, kernel rows, padded kernel columns], requantization[channel, 3],
+    planes[row, lane, column], weights[channel, kernel rows, padded kernel columns], requantization[channel, 2],
     sums[rows, columns], output[row, column, channel].
     offsets: first row of the planes, lane, first output row, channel.
     """
     for y, x in T.grid(window.rows, window.columns):
         with T.sblock("bias"):
             vy, vx = T.axis.remap("SS", [y, x])
-            sums[vy, vx] = requantization[offsets[3], 0]
+            sums[vy, vx] = epilogue.bias(requantization[offsets[3], 0])
     for y, x, i, j in T.grid(window.rows, window.columns, window.kernel[0], window.kernel[1]):
         with T.sblock("products"):
             vy, vx, vi, vj = T.axis.remap("SSRR", [y, x, i, j])
@@ -211,14 +211,14 @@ def plane_stages(
     for y, x in T.grid(window.rows, window.columns):
         with T.sblock("requantize"):
             vy, vx = T.axis.remap("SS", [y, x])
-            output[offsets[2] + vy, vx, offsets[3]] = value(
-                sums[vy, vx], requantization[offsets[3], 1], requantization[offsets[3], 2]
+            output[offsets[2] + vy, vx, offsets[3]] = epilogue.value(
+                sums[vy, vx], requantization[offsets[3], 0], requantization[offsets[3], 1]
             )
 
 
 def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrinsic:
     """One channel; see `plane_stages`. The planes' pitch bounds what is read of a row."""
-    value, lanes, pitch = epilogue.value, shape.lanes, shape.pitch
+    lanes, pitch, origin = shape.lanes, shape.pitch, epilogue.origin
     micro_kernel = _plane_function(window, shape, epilogue)
     function, rows, columns, span = micro_kernel.name, window.rows, window.columns, window.span
     kernel_rows, kernel_columns = window.kernel[0], 4 * window.row_words
@@ -230,30 +230,30 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
         def description(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
             weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 3), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 2), "int32", offset_factor=1)
             sums = T.match_buffer(s, (rows, columns), "int32", offset_factor=1)
             output = T.match_buffer(o, (rows, columns, 1), "int8", offset_factor=1, strides=output_steps)
             with T.sblock("root"):
                 T.reads(
                     planes[0:span, 0, 0:pitch],
                     weights[0, 0:kernel_rows, 0:kernel_columns],
-                    requantization[0, 0:3],
+                    requantization[0, 0:2],
                 )
                 T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
-                plane_stages(planes, weights, requantization, sums, output, window, (0, 0, 0, 0), value)
+                plane_stages(planes, weights, requantization, sums, output, window, (0, 0, 0, 0), epilogue)
 
         @T.prim_func(s_tir=True)
         def implementation(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
             weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 3), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 2), "int32", offset_factor=1)
             sums = T.match_buffer(s, (rows, columns), "int32", offset_factor=1)
             output = T.match_buffer(o, (rows, columns, 1), "int8", offset_factor=1, strides=output_steps)
             with T.sblock("root"):
                 T.reads(
                     planes[0:span, 0, 0:pitch],
                     weights[0, 0:kernel_rows, 0:kernel_columns],
-                    requantization[0, 0:3],
+                    requantization[0, 0:2],
                 )
                 T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
                 T.evaluate(
@@ -265,12 +265,13 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
                         requantization.access_ptr("r"),
                         output.access_ptr("w"),
                         rows,
+                        origin,
                     )
                 )
 
         return description, implementation
 
-    return Intrinsic(f"{function}_{rows}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}_{origin}", micro_kernel, build)
 
 
 @dataclass(frozen=True)
@@ -400,13 +401,12 @@ def _tile(
                     lines.append(f"smla{side}{half} {sums[x]}, {operand}, {weights[index]}, {addend}")
     multiplier, last, shift, output = free[:4]
     lines.append(f"ldrd {multiplier}, {last}, [sp, #{frame.multiplier}]")
-    right = shift if epilogue.shift is None else ""
-    if right:
+    if epilogue.has_shifts:
         lines.append(f"ldrd {shift}, {output}, [sp, #{frame.shift}]")
     else:
         lines.append(f"ldr {output}, [sp, #{frame.output}]")
     for x, register in enumerate(sums):
-        lines += epilogue.requantize(register, multiplier, last, right, free=(free[-2], free[-1]))
+        lines += epilogue.requantize(register, multiplier, last, shift, (free[-2], free[-1]))
         lines.append(f"strb {register}, [{output}, #{x * window.channels}]")
     return [
         *lines,
@@ -433,9 +433,12 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
     step, row = window.strides[1], window.strides[0] * shape.row_bytes
     lines = [
         "push {r4-r11, lr}",
-        "ldr r12, [sp, #36]",
+        "ldrd r12, lr, [sp, #36]",
         f"sub sp, #{frame.nbytes}",
-        "ldmia r2, {r4, r5, r6}",
+        "ldrd r4, r5, [r2]",
+        *epilogue.unpack("r4", "r6", "lr", "r7"),
+        *([f"str r7, [sp, #{frame.shift}]"] if epilogue.has_shifts else []),
+        f"asr r4, r4, #{epilogue.bits}",
         *add_immediate("r0", window.first_column // 2 * 4),
         f"movw r7, #{row}",
         "mla r7, r12, r7, r0",
@@ -443,9 +446,6 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         f"str r3, [sp, #{frame.output}]",
         f"str r4, [sp, #{frame.bias}]",
     ]
-    if epilogue.has_shifts:
-        lines += [f"str r6, [sp, #{frame.shift}]"] if epilogue.shift is None else []
-        lines += [*epilogue.addend("r7", "r6"), "mov r6, r7"]
     lines += [f"strd r5, r6, [sp, #{frame.multiplier}]"]
     tiles = tiling(window, epilogue)
     looped = tiles.count * tiles.width * step * 2
@@ -476,6 +476,6 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
     name = f"tinyml_dsp_plane_{'_'.join(str(number) for number in (*geometry, *place))}_{epilogue.key}"
     parameters = (
         "const int16_t *plane, const int8_t *weights, const int32_t *requantization, int8_t *output,"
-        " int32_t rows"
+        " int32_t rows, int32_t origin"
     )
     return naked_function(name, parameters, lines)

@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,48 +26,46 @@ FITTED, DOUBLE, SINGLE, AWAY = "fit", "double", "single", "away"
 _HIGH_BITS = 32
 # Zero point and rounding, shifted left by so much, and the high half of a product add up within 32 bits.
 MAX_SHIFT = 22
+# Bits beside the bias in a word of the table: for the right shift, and for what a fitted addend has to itself.
+SHIFT_BITS, ADDEND_BITS = 5, 11
+# Right shifts of the fitted form: the same for as many layers as possible, because it is a part of the instructions.
+SHIFTS = (4, 5, 3, 6, 2, 7, 8, 9, 10, 1, 0)
 
 
 @dataclass(frozen=True)
 class Epilogue:
     """How a layer's accumulators become int8.
 
-    form: FITTED, DOUBLE, SINGLE or AWAY. shift: right shift that all channels share, or None when it comes from the
-        table (never for the fitted form).
-    table: int32[channels, 3]: bias, multiplier and addend (fitted) or right shift. The bias makes up for an
-        input zero point that the accumulation did not subtract.
+    form: FITTED, DOUBLE, SINGLE or AWAY. shift: right shift of the fitted form; the others have one per channel.
+    table: int32[channels, 3]: bias, multiplier and right shift, or the addend beyond `origin` (fitted). The
+        bias makes up for an input zero point that the accumulation did not subtract.
     """
 
     form: str
-    shift: int | None
+    shift: int
     zero_point: int
     clamp_min: int
     clamp_max: int
     table: Array
 
     @property
-    def factor(self) -> int:
-        """Twice the zero point and one: the right shift turns it into the addend of the forms that have shifts."""
-        return 2 * self.zero_point + 1
+    def origin(self) -> int:
+        """An argument of every function: the part of the addend that all channels share.
 
-    @property
-    def code(self) -> str:
-        """Part of the name of a function that takes `factor` as an argument and right shifts from the table."""
-        shift = f"_{self.shift}" if self.form == FITTED else ""
-        return f"{self.form}{shift}{self._clamp}".replace("-", "m")
+        Forms with shifts take twice the zero point and one, which the right shift turns into the addend.
+        """
+        if self.has_shifts:
+            return 2 * self.zero_point + 1
+        return requantize.first_addend(self.zero_point, self.shift, ADDEND_BITS)
 
     @property
     def key(self) -> str:
         """Part of a function's name that tells this epilogue's instructions from others."""
-        point = "" if self.form == FITTED else f"{self.zero_point}"
-        shift = "" if self.shift is None else f"_{self.shift}"
-        return f"{self.form}{point}{shift}{self._clamp}".replace("-", "m")
-
-    @property
-    def _clamp(self) -> str:
-        return (
+        shift = "" if self.has_shifts else f"_{self.shift}"
+        clamp = (
             "" if (self.clamp_min, self.clamp_max) == (-128, 127) else f"_{self.clamp_min}_{self.clamp_max}"
         )
+        return f"{self.form}{shift}{clamp}".replace("-", "m")
 
     @property
     def has_shifts(self) -> bool:
@@ -75,19 +73,46 @@ class Epilogue:
         return self.form != FITTED
 
     @property
+    def bits(self) -> int:
+        """Bits beside the bias in a word."""
+        return SHIFT_BITS if self.has_shifts else ADDEND_BITS
+
+    @property
     def instructions(self) -> int:
         """Instructions per output, its store included."""
         arithmetic = {FITTED: 3, DOUBLE: 6, SINGLE: 5, AWAY: 7}[self.form]
         return arithmetic + 3 * (self.clamp_min > -128) + 3 * (self.clamp_max < 127)
 
-    def pairs(self, first_channels: Sequence[int]) -> Array:
-        """Table rows of channels (c, c + 1), one after the other: int32[pairs, 6] as bias, bias, multiplier, ..."""
-        first = np.asarray(first_channels)
-        rows: Array = np.stack([self.table[first], self.table[first + 1]], axis=-1)
-        return np.ascontiguousarray(rows.reshape(len(first), 6))
+    def with_bias(self, bias: Array) -> Epilogue | None:
+        """The same with other biases, int64[channels]; None when they do not fit beside shifts or addends."""
+        limit = 1 << (31 - self.bits)
+        if (bias < -limit).any() or (bias >= limit).any():
+            return None
+        return replace(
+            self, table=np.concatenate([bias[:, None], self.table[:, 1:]], axis=1).astype(np.int32)
+        )
 
-    def value(self, accumulator: Any, multiplier: Any, last: Any) -> Any:
-        """TensorIR expression of the int8 output; `last` is the table's third column."""
+    @property
+    def rows(self) -> Array:
+        """The table as functions read it, int32[channels, 2]: the bias above what it shares a word with, multiplier."""
+        words: Array = np.stack(
+            [(self.table[:, 0] << self.bits) + self.table[:, 2], self.table[:, 1]], axis=-1
+        )
+        return words
+
+    def pairs(self, first_channels: Sequence[int]) -> Array:
+        """Rows of channels (c, c + 1), one after the other: int32[pairs, 4] as word, word, multiplier, multiplier."""
+        first, rows = np.asarray(first_channels), self.rows
+        pairs: Array = np.stack([rows[first], rows[first + 1]], axis=-1)
+        return np.ascontiguousarray(pairs.reshape(len(first), 4))
+
+    def bias(self, word: Any) -> Any:
+        """TensorIR expression of the bias in a word of the table."""
+        return T.shift_right(word, self.bits)
+
+    def value(self, accumulator: Any, word: Any, multiplier: Any) -> Any:
+        """TensorIR expression of the int8 output for a row of the table."""
+        last = T.bitwise_and(word, (1 << self.bits) - 1)
         wide, factor = T.Cast("int64", accumulator), T.Cast("int64", multiplier)
         product = wide * factor
         if self.form == FITTED:
@@ -99,10 +124,10 @@ class Epilogue:
             product = product + (wide >> T.int64(63))
         high = T.Cast("int32", product >> T.int64(32))
         if self.form == FITTED:
-            shifted = (high + last) >> T.int32(self.shift)
+            shifted = (high + last + self.origin) >> T.int32(self.shift)
         else:
             sign = high >> 31 if self.form == DOUBLE else 0
-            shifted = (high + sign + (T.int32(2 * self.zero_point + 1) << (last - 1))) >> last
+            shifted = (high + sign + (T.int32(self.origin) << (last - 1))) >> last
         return T.Cast("int8", T.max(T.min(shifted, self.clamp_max), self.clamp_min))
 
     def saturate(self, register: str, shift: int) -> list[str]:
@@ -115,17 +140,30 @@ class Epilogue:
             lines += [f"cmp {register}, #{self.clamp_min}", "it lt", f"movlt {register}, #{self.clamp_min}"]
         return lines
 
+    def addend(self, last: str, origin: str, shift: str) -> list[str]:
+        """Instructions that make the addend, from the part of it in `last` (fitted) or from a right shift.
+
+        origin: register of the argument of that name.
+        """
+        if not self.has_shifts:
+            return [f"add {last}, {origin}"]
+        # (2 z + 1) << (shift - 1), with the shift by one less done on an even factor.
+        return [f"lsl {last}, {origin}, {shift}", f"asr {last}, {last}, #1"]
+
+    def unpack(self, word: str, last: str, origin: str, shift: str) -> list[str]:
+        """Instructions that make addend and right shift from a word of the table."""
+        target = shift if self.has_shifts else last
+        return [f"ubfx {target}, {word}, #0, #{self.bits}", *self.addend(last, origin, shift)]
+
     def requantize(
-        self, register: str, multiplier: str, last: str, shift: str = "", free: tuple[str, str] | None = None
+        self, register: str, multiplier: str, last: str, shift: str, free: tuple[str, str]
     ) -> list[str]:
         """Instructions that turn an accumulator into its output in place.
 
-        last: register of the addend. shift: register of the right shift, unless it is common to all channels and an
-            immediate, as always in the fitted form.
+        last, shift: registers of the addend and, unless the form is fitted, of the right shift.
         free: two registers that the form AWAY needs.
         """
         if self.form == FITTED:
-            assert self.shift is not None
             high = f"smmlar {register}, {register}, {multiplier}, {last}"
             return [high, *self.saturate(register, self.shift)]
         if self.form == DOUBLE:
@@ -137,7 +175,6 @@ class Epilogue:
         elif self.form == SINGLE:
             lines = [f"smmla {register}, {register}, {multiplier}, {last}"]
         else:
-            assert free is not None
             low, high = free
             lines = [
                 f"asr {low}, {register}, #31",
@@ -145,24 +182,7 @@ class Epilogue:
                 f"smlal {low}, {high}, {register}, {multiplier}",
                 f"add {register}, {high}, {last}",
             ]
-        if not shift:
-            assert self.shift is not None
-            return [*lines, *self.saturate(register, self.shift)]
         return [*lines, f"asr {register}, {register}, {shift}", *self.saturate(register, 0)]
-
-    def addend(self, register: str, shift: str) -> list[str]:
-        """Instructions that make the addend from the right shift in a register; `shift` survives."""
-        # (2 z + 1) << (shift - 1), with the shift by one less done on an even factor.
-        return [
-            f"movw {register}, #{self.factor & 0xFFFF}",
-            *([f"movt {register}, #65535"] if self.factor < 0 else []),
-            *self.shifted_factor(register, register, shift),
-        ]
-
-    @staticmethod
-    def shifted_factor(register: str, factor: str, shift: str) -> list[str]:
-        """Instructions that make the addend from the factor in a register."""
-        return [f"lsl {register}, {factor}, {shift}", f"asr {register}, {register}, #1"]
 
 
 def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
@@ -176,20 +196,26 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
     others = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
     moved = weight.astype(np.int64).sum(axis=others) * zero_point
     edges = attrs["zero_point"], attrs["clamp_min"], attrs["clamp_max"]
-    fitted = requantize.fit(constants, attrs, limits, requantize.SMMLAR, uniform_shift=True)
+    fitted = requantize.fit(
+        constants, attrs, limits, requantize.SMMLAR, shared=requantize.Shared(SHIFTS, ADDEND_BITS)
+    )
     if fitted is not None:
-        table = np.stack([fitted.bias - moved, fitted.multiplier, fitted.addend], axis=-1)
-        return Epilogue(FITTED, int(fitted.shift[0]), *edges, table.astype(np.int32))
-    multiplier, shift = constants["multiplier"].astype(np.int64), -constants["shift"].astype(np.int64)
+        shift = int(fitted.shift[0])
+        beyond = fitted.addend - requantize.first_addend(attrs["zero_point"], shift, ADDEND_BITS)
+        table = np.stack([np.zeros_like(fitted.bias), fitted.multiplier, beyond], axis=-1)
+        epilogue = Epilogue(FITTED, shift, *edges, table).with_bias(fitted.bias - moved)
+        if epilogue is not None:
+            return epilogue
+    multiplier, shifts = constants["multiplier"].astype(np.int64), -constants["shift"].astype(np.int64)
     form = {"double": DOUBLE, "single": SINGLE, "away": AWAY}[attrs["rounding"]]
     if form == DOUBLE:
         multiplier = 2 * multiplier - 2**32
     else:
-        shift = shift + 31 - _HIGH_BITS
-    if (shift < 1).any() or (shift > MAX_SHIFT).any() or (multiplier < -(2**31)).any():
+        shifts = shifts + 31 - _HIGH_BITS
+    if (shifts < 1).any() or (shifts > MAX_SHIFT).any() or (multiplier < -(2**31)).any():
         return None
-    table = np.stack([constants["bias"] - moved, multiplier, shift], axis=-1).astype(np.int32)
-    return Epilogue(form, int(shift[0]) if (shift == shift[0]).all() else None, *edges, table)
+    table = np.stack([np.zeros_like(multiplier), multiplier, shifts], axis=-1)
+    return Epilogue(form, 0, *edges, table).with_bias(constants["bias"] - moved)
 
 
 def _without_odd_constants(problem: Problem, channel_axis: int) -> dict[str, Array]:

@@ -48,17 +48,17 @@ def strip_stages(
     pixels: Any,
     groups: Any,
     offsets: Any,
-    value: Any,
+    epilogue: Any,
 ) -> None:
     """Outputs of a channel pair for a strip of pixels.
 
-    packed[ceil(pixels / 2), groups, 2, 4], expanded[groups, 2, 4], requantization[pairs, 6], sums[pixels, 2],
-    output[pixel, channel]. offsets: pair, first output pixel and channel. value: meaning of the epilogue.
+    packed[ceil(pixels / 2), groups, 2, 4], expanded[groups, 2, 4], requantization[pairs, 4], sums[pixels, 2],
+    output[pixel, channel]. offsets: pair, first output pixel and channel.
     """
     T.reads(
         packed[0 : pixel_pairs(pixels, groups), 0:groups, 0:2, 0:4],
         expanded[0 : weight_groups(groups), 0:2, 0:4],
-        requantization[offsets[0], 0:6],
+        requantization[offsets[0], 0:4],
     )
     T.writes(
         sums[0:pixels, 0:2],
@@ -67,7 +67,7 @@ def strip_stages(
     for p, c in T.grid(pixels, 2):
         with T.sblock("bias"):
             vp, vc = T.axis.remap("SS", [p, c])
-            sums[vp, vc] = requantization[offsets[0], vc]
+            sums[vp, vc] = epilogue.bias(requantization[offsets[0], vc])
     for p, c, k, i in T.grid(pixels, 2, groups, 4):
         with T.sblock("products"):
             vp, vc, vk, vi = T.axis.remap("SSRR", [p, c, k, i])
@@ -77,39 +77,41 @@ def strip_stages(
     for p, c in T.grid(pixels, 2):
         with T.sblock("requantize"):
             vp, vc = T.axis.remap("SS", [p, c])
-            output[offsets[1] + vp, offsets[2] + vc] = value(
-                sums[vp, vc], requantization[offsets[0], vc + 2], requantization[offsets[0], vc + 4]
+            output[offsets[1] + vp, offsets[2] + vc] = epilogue.value(
+                sums[vp, vc], requantization[offsets[0], vc], requantization[offsets[0], vc + 2]
             )
 
 
 def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) -> Intrinsic:
     """A strip of pixels, `channels` values from one output pixel to the next; see `strip_stages`."""
-    pairs, room, value = pixel_pairs(pixels, groups), weight_groups(groups), epilogue.value
+    pairs, room = pixel_pairs(pixels, groups), weight_groups(groups)
     micro_kernel = _strip_function(epilogue)
     function, block = micro_kernel.name, pixels + (channels << 16)
-    reduction, factor = groups * 16 + (_LOOP.entry(groups) << 16), epilogue.factor
+    reduction, origin = groups * 16 + (_LOOP.entry(groups) << 16), epilogue.origin
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
         def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
             expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 4), "int32", offset_factor=1)
             sums = T.match_buffer(s, (pixels, 2), "int32", offset_factor=1)
             output = T.match_buffer(o, (pixels, 2), "int8", offset_factor=1, strides=[channels, 1])
             with T.sblock("root"):
-                strip_stages(packed, expanded, requantization, sums, output, pixels, groups, (0, 0, 0), value)
+                strip_stages(
+                    packed, expanded, requantization, sums, output, pixels, groups, (0, 0, 0), epilogue
+                )
 
         @T.prim_func(s_tir=True)
         def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
             expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 4), "int32", offset_factor=1)
             sums = T.match_buffer(s, (pixels, 2), "int32", offset_factor=1)
             output = T.match_buffer(o, (pixels, 2), "int8", offset_factor=1, strides=[channels, 1])
             with T.sblock("root"):
                 T.reads(
-                    packed[0:pairs, 0:groups, 0:2, 0:4], expanded[0:room, 0:2, 0:4], requantization[0, 0:6]
+                    packed[0:pairs, 0:groups, 0:2, 0:4], expanded[0:room, 0:2, 0:4], requantization[0, 0:4]
                 )
                 T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
                 T.evaluate(
@@ -122,13 +124,13 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) ->
                         output.access_ptr("w"),
                         block,
                         reduction,
-                        factor,
+                        origin,
                     )
                 )
 
         return description, implementation
 
-    name = f"{function}_{pixels}_{groups}_{channels}_{factor}"
+    name = f"{function}_{pixels}_{groups}_{channels}_{origin}"
     return Intrinsic(name, micro_kernel, build)
 
 
@@ -141,7 +143,9 @@ def _strip_function(epilogue: Epilogue) -> MicroKernel:
     lines = [
         "push {r4-r11, lr}",
         "ldrd r10, r11, [sp, #36]",
-        "ldmia r2, {r4-r9}",
+        "ldmia r2, {r4-r7}",
+        *(f"ubfx r{number + 4}, r{number}, #0, #{epilogue.bits}" for number in (4, 5)),
+        *(f"asr r{number}, r{number}, #{epilogue.bits}" for number in (4, 5)),
         "uxth r2, r11",
         "adr lr, 2f",
         "add lr, lr, r11, lsr #16",
@@ -159,12 +163,13 @@ def _strip_function(epilogue: Epilogue) -> MicroKernel:
         words, last, shift, out, end, channels = 8, ("r10", "r11"), ("r8", "r9"), "r12", "lr", "r6"
         saved = "{r6-r12, lr}"
         lines += ["mov lr, r11", "mov r12, r3", "ldr r2, [sp, #80]"]
-        lines += [*epilogue.shifted_factor("r10", "r2", "r8"), *epilogue.shifted_factor("r11", "r2", "r9")]
+        lines += [*epilogue.addend("r10", "r2", "r8"), *epilogue.addend("r11", "r2", "r9")]
         channels_slot = words + 7
     else:
         words, last, shift, out, end, channels = 7, ("r8", "r9"), ("", ""), "r10", "r11", "r12"
         saved = "{r6-r12}"
-        lines += ["mov r12, r10", "mov r10, r3"]
+        lines += ["mov r12, r10", "mov r10, r3", "ldr r2, [sp, #80]"]
+        lines += [*epilogue.addend("r8", "r2", ""), *epilogue.addend("r9", "r2", "")]
         channels_slot = words - 1
     out_slot, end_slot = (6, 7) if epilogue.has_shifts else (4, 5)
     lines += [f"push {saved}", "1:", f"add r1, sp, #{4 * words}", "ldmia r1, {r1-r5, pc}"]
@@ -172,7 +177,7 @@ def _strip_function(epilogue: Epilogue) -> MicroKernel:
     lines += [f"ldmia sp, {saved}"]
     for number in (2, 3, 4, 5):
         side = number % 2
-        lines += epilogue.requantize(f"r{number}", f"r{6 + side}", last[side], shift[side], free=("r1", end))
+        lines += epilogue.requantize(f"r{number}", f"r{6 + side}", last[side], shift[side], ("r1", end))
     lines += [f"ldr {end}, [sp, #{4 * end_slot}]"] if epilogue.form == AWAY else []
     lines += [f"ldr {channels}, [sp, #{4 * channels_slot}]"] if epilogue.has_shifts else []
     lines += [
@@ -203,6 +208,6 @@ def _strip_function(epilogue: Epilogue) -> MicroKernel:
     ]
     parameters = (
         "const int16_t *pixels, const int16_t *weights, const int32_t *requantization, int8_t *output,"
-        " int32_t block, int32_t reduction, int32_t factor"
+        " int32_t block, int32_t reduction, int32_t origin"
     )
-    return naked_function(f"tinyml_dsp_strip_{epilogue.code}", parameters, lines)
+    return naked_function(f"tinyml_dsp_strip_{epilogue.key}", parameters, lines)

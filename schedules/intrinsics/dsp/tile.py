@@ -73,10 +73,11 @@ def pack_scaled(weight: Array) -> Array:
 
 
 def scaled_bias(bias: Array, weight: Array) -> Array:
-    """First value of the scaled sums, int32[channels], for weights int8[channels, n]."""
+    """Biases of the scaled sums in units of 256, int64[channels], for weights int8[channels, n]."""
     even = weight[:, ::2].astype(np.int64).sum(axis=1)
-    wide: Array = bias.astype(np.int64) * 256 - 127 * even
-    return wide.astype(np.int32)
+    # What is left of the constant is below a unit, where sums have nothing.
+    biases: Array = bias.astype(np.int64) - (127 * even >> 8)
+    return biases
 
 
 def _product(packed: Any, weights: Any, pairs: Any, group: Any, pixel: Any, channel: Any, index: Any) -> Any:
@@ -97,24 +98,24 @@ def tile_stages(
     output: Any,
     form: Any,
     offsets: Any,
-    value: Any,
+    epilogue: Any,
 ) -> None:
     """Outputs of two pixels and two channels.
 
     packed[pixel pairs, groups, 2, 4] (scaled if the form is), weights[channel pairs, groups, 2, 4],
-    requantization[channel pairs, 6], sums[2, 2], output[pixel, channel]. form: groups, and whether it is scaled.
+    requantization[channel pairs, 4], sums[2, 2], output[pixel, channel]. form: groups, and whether it is scaled.
     offsets: pixel pair, channel pair, first output pixel and channel.
     """
     T.reads(
         packed[offsets[0], 0 : form[0], 0:2, 0:4],
         weights[offsets[1], 0 : form[0], 0:2, 0:4],
-        requantization[offsets[1], 0:6],
+        requantization[offsets[1], 0:4],
     )
     T.writes(sums[0:2, 0:2], output[offsets[2] : offsets[2] + 2, offsets[3] : offsets[3] + 2])
     for p, c in T.grid(2, 2):
         with T.sblock("bias"):
             vp, vc = T.axis.remap("SS", [p, c])
-            sums[vp, vc] = requantization[offsets[1], vc]
+            sums[vp, vc] = epilogue.bias(requantization[offsets[1], vc]) * (256 if form[1] else 1)
     if form[1]:
         for p, c, k, i in T.grid(2, 2, form[0], 2):
             with T.sblock("products"):
@@ -132,18 +133,18 @@ def tile_stages(
     for p, c in T.grid(2, 2):
         with T.sblock("requantize"):
             vp, vc = T.axis.remap("SS", [p, c])
-            output[offsets[2] + vp, offsets[3] + vc] = value(
+            output[offsets[2] + vp, offsets[3] + vc] = epilogue.value(
                 T.shift_right(sums[vp, vc], 8 if form[1] else 0),
+                requantization[offsets[1], vc],
                 requantization[offsets[1], vc + 2],
-                requantization[offsets[1], vc + 4],
             )
 
 
 def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) -> Intrinsic:
     """Two pixels by two channels, `channels` values from one output pixel to the next; see `tile_stages`."""
-    form, value = (groups, scaled), epilogue.value
+    form = (groups, scaled)
     micro_kernel = _tile_function(epilogue, scaled)
-    function, factor = micro_kernel.name, epilogue.factor
+    function, origin = micro_kernel.name, epilogue.origin
     reduction = groups * 8 + (_LOOPS[scaled].entry(groups) << 16)
 
     def build() -> tuple[Any, Any]:
@@ -151,21 +152,21 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) ->
         def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (1, groups, 2, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, 2, 4), "int8", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 4), "int32", offset_factor=1)
             sums = T.match_buffer(s, (2, 2), "int32", offset_factor=1)
             output = T.match_buffer(o, (2, 2), "int8", offset_factor=1, strides=[channels, 1])
             with T.sblock("root"):
-                tile_stages(packed, weights, requantization, sums, output, form, (0, 0, 0, 0), value)
+                tile_stages(packed, weights, requantization, sums, output, form, (0, 0, 0, 0), epilogue)
 
         @T.prim_func(s_tir=True)
         def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (1, groups, 2, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, 2, 4), "int8", offset_factor=1)
-            requantization = T.match_buffer(r, (1, 6), "int32", offset_factor=1)
+            requantization = T.match_buffer(r, (1, 4), "int32", offset_factor=1)
             sums = T.match_buffer(s, (2, 2), "int32", offset_factor=1)
             output = T.match_buffer(o, (2, 2), "int8", offset_factor=1, strides=[channels, 1])
             with T.sblock("root"):
-                T.reads(packed[0, 0:groups, 0:2, 0:4], weights[0, 0:groups, 0:2, 0:4], requantization[0, 0:6])
+                T.reads(packed[0, 0:groups, 0:2, 0:4], weights[0, 0:groups, 0:2, 0:4], requantization[0, 0:4])
                 T.writes(sums[0:2, 0:2], output[0:2, 0:2])
                 T.evaluate(
                     T.call_extern(
@@ -177,13 +178,13 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) ->
                         output.access_ptr("w"),
                         reduction,
                         channels,
-                        factor,
+                        origin,
                     )
                 )
 
         return description, implementation
 
-    return Intrinsic(f"{function}_{groups}_{channels}_{factor}", micro_kernel, build)
+    return Intrinsic(f"{function}_{groups}_{channels}_{origin}", micro_kernel, build)
 
 
 def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
@@ -195,6 +196,8 @@ def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
         "add r4, r1",
         "push {r2, r3, r4}",
         "ldrd r2, r3, [r2]",
+        *(f"asr {word}, {word}, #{epilogue.bits}" for word in ("r2", "r3")),
+        *(f"lsl {word}, {word}, #8" for word in ("r2", "r3") if scaled),
         "mov r4, r2",
         "mov r5, r3",
         "adr lr, 1f",
@@ -202,18 +205,17 @@ def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
         "bx lr",
         *_LOOPS[scaled].body(1, ["ldr r6, [sp, #8]", "cmp r1, r6"]),
         "pop {r0, r1, r12}",
-        # r6, r7: biases, which are not needed any more; then multipliers and addends or shifts.
-        "ldmia r0, {r6-r11}",
+        "ldmia r0, {r6-r9}",
+        "ldr lr, [sp, #44]",
         *(f"asr r{number}, r{number}, #8" for number in (2, 3, 4, 5) if scaled),
+        *epilogue.unpack("r6", "r10", "lr", "r12"),
+        *epilogue.unpack("r7", "r11", "lr", "r0"),
     ]
-    last, shift = ("r10", "r11"), ("", "")
-    if epilogue.has_shifts:
-        lines += ["ldr lr, [sp, #44]"]
-        lines += [*epilogue.shifted_factor("r12", "lr", "r10"), *epilogue.shifted_factor("lr", "lr", "r11")]
-        last, shift = ("r12", "lr"), ("r10", "r11")
     for number in (2, 3, 4, 5):
         side = number % 2
-        lines += epilogue.requantize(f"r{number}", f"r{8 + side}", last[side], shift[side], free=("r6", "r7"))
+        lines += epilogue.requantize(
+            f"r{number}", f"r{8 + side}", f"r{10 + side}", ("r12", "r0")[side], ("r6", "r7")
+        )
     lines += [
         "ldr r0, [sp, #40]",
         "strb r2, [r1]",
@@ -225,7 +227,7 @@ def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
     ]
     parameters = (
         "const int16_t *pixels, const int8_t *weights, const int32_t *requantization, int8_t *output,"
-        " int32_t reduction, int32_t channels, int32_t factor"
+        " int32_t reduction, int32_t channels, int32_t origin"
     )
-    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_tile_{epilogue.code}"
+    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_tile_{epilogue.key}"
     return naked_function(name, parameters, lines)
