@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from . import (
     add,
+    add_dsp,
     add_mve,
     add_rvv,
     add_thumb1,
@@ -58,6 +59,7 @@ RULES: tuple[Rule, ...] = (
     conv2d_dsp.schedule_conv2d_dsp,
     depthwise_dsp.schedule_depthwise_dsp,
     dense_dsp.schedule_dense_dsp,
+    add_dsp.schedule_add_dsp,
     pairs_thumb1.schedule_pairs,
     depthwise_thumb1.schedule_depthwise_pairs,
     add_thumb1.schedule_add_loop,

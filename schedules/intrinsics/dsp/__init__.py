@@ -19,6 +19,7 @@ from .dense import (
     vector_stage,
 )
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
+from .elementwise import SUM_CALL_INSTRUCTIONS, SUM_INSTRUCTIONS, sum_stage, sum_vectors
 from .epilogue import Epilogue, epilogue_of
 from .matrix import matrix_strip, strip_instructions, strip_stages
 from .planes import (
@@ -55,6 +56,8 @@ __all__ = [
     "MAX_SUM",
     "MIN_BAND_BYTES",
     "ROWS",
+    "SUM_CALL_INSTRUCTIONS",
+    "SUM_INSTRUCTIONS",
     "Epilogue",
     "Intrinsic",
     "Planes",
@@ -90,6 +93,8 @@ __all__ = [
     "split_stage",
     "strip_instructions",
     "strip_stages",
+    "sum_stage",
+    "sum_vectors",
     "tile_instructions",
     "tile_stages",
     "vector_groups",
