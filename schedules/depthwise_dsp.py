@@ -85,7 +85,7 @@ def schedule_depthwise_dsp(problem: Problem) -> Candidate | None:
     used = {"fill": fill} if _is_padded(problem) else {}
     used |= {"split": split, "plane": plane}
     groups = -(-geometry.image[2] // bands.planes.lanes)
-    per_group = 12 + dsp.split_instructions(bands.copied, geometry.image[1], bands.planes.lanes)
+    per_group: float = 12 + dsp.split_instructions(bands.copied, geometry.image[1], bands.planes.lanes)
     per_group += bands.planes.lanes * geometry.multiplier * (12 + dsp.plane_instructions(window, epilogue))
     return Candidate(
         rule="dsp depthwise",

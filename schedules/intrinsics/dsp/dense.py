@@ -244,7 +244,7 @@ def _loop(rows: int, scaled: bool) -> Unrolled:
         step += _group(rows, scaled, ("r12", "lr"))
     else:
         step = ["ldrd r10, r11, [r0], #8", *_group(rows, scaled, ("r10", "r11"))]
-    return Unrolled(step, MAX_UNROLLED // len(step))
+    return Unrolled(step, MAX_UNROLLED // (2 * len(step)))
 
 
 def _reduction(groups: int, rows: int, scaled: bool) -> int:

@@ -15,8 +15,8 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import MicroKernel
-from .assembly import MAX_ADDEND, Intrinsic, add_immediate, naked_function
-from .epilogue import AWAY, Epilogue
+from .assembly import Intrinsic, add_immediate, naked_function
+from .epilogue import AWAY, FITTED, Epilogue
 from .planes import MAX_PAIR_OFFSET, Planes
 
 _REGISTERS = [*(f"r{number}" for number in range(1, 13)), "lr"]
@@ -119,10 +119,9 @@ class Tiling:
 def max_width(window: Window, epilogue: Epilogue) -> int:
     """Outputs of a tile: one accumulator each beside the weights, two words of data and the plane's pointer."""
     words = max(len(segment.words) for segment in _segments(window))
-    # The epilogue's four operands, and two more registers, lie where weights and data were.
-    words = max(words, 4 if epilogue.form == AWAY else 2)
-    reach = 1 + MAX_ADDEND // window.channels
-    return max(1, min(len(_REGISTERS) - words - 2, reach))
+    # The epilogue's operands (four or, with a shift, five) and two more registers lie where weights and data were.
+    words = max(words, {FITTED: 2, AWAY: 5}.get(epilogue.form, 3))
+    return max(1, len(_REGISTERS) - words - 2)
 
 
 def tile_instructions(window: Window, width: int, start: int) -> int:
@@ -142,7 +141,7 @@ def tiling(window: Window, epilogue: Epilogue) -> Tiling:
         count, rest = divmod(window.columns, width)
         if count > 1 and width * window.strides[1] % 2:
             continue
-        cost = count * (tile_instructions(window, width, 0) + 10)
+        cost = count * (tile_instructions(window, width, 0) + 10 + width / 2)
         cost += tile_instructions(window, rest, count * width) + 7 if rest else 0
         # Two kinds of tiles are twice the code.
         options.append((cost * (1.04 if rest else 1.0), width, count, rest))
@@ -150,13 +149,13 @@ def tiling(window: Window, epilogue: Epilogue) -> Tiling:
     return Tiling(width, count, rest)
 
 
-def plane_instructions(window: Window, epilogue: Epilogue) -> int:
+def plane_instructions(window: Window, epilogue: Epilogue) -> float:
     """Instructions of one call of the generated function."""
     tiles = tiling(window, epilogue)
-    row = tiles.count * (tile_instructions(window, tiles.width, 0) + (10 if tiles.count > 1 else 6))
+    row: float = tiles.count * (tile_instructions(window, tiles.width, 0) + (10 if tiles.count > 1 else 6))
     if tiles.rest:
         row += tile_instructions(window, tiles.rest, tiles.count * tiles.width) + 6
-    row += window.columns * epilogue.instructions + 8
+    row += window.columns * (epilogue.instructions + 0.5) + 8
     return window.rows * row + 20 + 8 * len(_segments(window))
 
 
@@ -219,6 +218,7 @@ def plane_stages(
 def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrinsic:
     """One channel; see `plane_stages`. The planes' pitch bounds what is read of a row."""
     lanes, pitch, origin = shape.lanes, shape.pitch, epilogue.origin
+    extent = window.rows + (window.channels << 16)
     micro_kernel = _plane_function(window, shape, epilogue)
     function, rows, columns, span = micro_kernel.name, window.rows, window.columns, window.span
     kernel_rows, kernel_columns = window.kernel[0], 4 * window.row_words
@@ -264,14 +264,14 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
                         weights.access_ptr("r"),
                         requantization.access_ptr("r"),
                         output.access_ptr("w"),
-                        rows,
+                        extent,
                         origin,
                     )
                 )
 
         return description, implementation
 
-    return Intrinsic(f"{function}_{rows}_{origin}", micro_kernel, build)
+    return Intrinsic(f"{function}_{extent}_{origin}", micro_kernel, build)
 
 
 @dataclass(frozen=True)
@@ -282,18 +282,13 @@ class _Frame:
 
     @property
     def multiplier(self) -> int:
-        """Multiplier, then the addend, so that one instruction loads both; then right shift and output pointer."""
+        """Multiplier, then the addend, so that one instruction loads both."""
         return self.weights
 
     @property
-    def shift(self) -> int:
-        """Right shift of the channel; the output pointer follows."""
-        return self.weights + 8
-
-    @property
     def output(self) -> int:
-        """Where the next output goes."""
-        return self.weights + 12
+        """Where the next output goes, then the distance from one to the next."""
+        return self.weights + 8
 
     @property
     def bias(self) -> int:
@@ -311,9 +306,14 @@ class _Frame:
         return self.weights + 24
 
     @property
+    def shift(self) -> int:
+        """Right shift of the channel."""
+        return self.weights + 28
+
+    @property
     def nbytes(self) -> int:
         """Size of the frame."""
-        return self.weights + 28
+        return self.weights + 32
 
 
 def _expand(window: Window, segments: Sequence[_Segment]) -> list[str]:
@@ -399,18 +399,20 @@ def _tile(
                 else:
                     index, half = _single(segment, pair[0])
                     lines.append(f"smla{side}{half} {sums[x]}, {operand}, {weights[index]}, {addend}")
-    multiplier, last, shift, output = free[:4]
+    multiplier, last, output, step = free[:4]
+    shift = free[4] if epilogue.has_shifts else ""
     lines.append(f"ldrd {multiplier}, {last}, [sp, #{frame.multiplier}]")
+    lines.append(f"ldrd {output}, {step}, [sp, #{frame.output}]")
     if epilogue.has_shifts:
-        lines.append(f"ldrd {shift}, {output}, [sp, #{frame.shift}]")
-    else:
-        lines.append(f"ldr {output}, [sp, #{frame.output}]")
+        lines.append(f"ldr {shift}, [sp, #{frame.shift}]")
     for x, register in enumerate(sums):
         lines += epilogue.requantize(register, multiplier, last, shift, (free[-2], free[-1]))
-        lines.append(f"strb {register}, [{output}, #{x * window.channels}]")
+        lines.append(f"strb {register}, [{output}{f', {step}' if x % 2 else ''}]")
+        if x % 2:
+            lines.append(f"add {output}, {output}, {step}, lsl #1")
     return [
         *lines,
-        *add_immediate(output, width * window.channels),
+        *([f"add {output}, {step}"] if width % 2 else []),
         f"str {output}, [sp, #{frame.output}]",
         *add_immediate("r0", advance - position),
     ]
@@ -435,6 +437,8 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         "push {r4-r11, lr}",
         "ldrd r12, lr, [sp, #36]",
         f"sub sp, #{frame.nbytes}",
+        "lsr r8, r12, #16",
+        "uxth r12, r12",
         "ldrd r4, r5, [r2]",
         *epilogue.unpack("r4", "r6", "lr", "r7"),
         *([f"str r7, [sp, #{frame.shift}]"] if epilogue.has_shifts else []),
@@ -443,7 +447,7 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         f"movw r7, #{row}",
         "mla r7, r12, r7, r0",
         f"str r7, [sp, #{frame.end}]",
-        f"str r3, [sp, #{frame.output}]",
+        f"strd r3, r8, [sp, #{frame.output}]",
         f"str r4, [sp, #{frame.bias}]",
     ]
     lines += [f"strd r5, r6, [sp, #{frame.multiplier}]"]
@@ -471,11 +475,11 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
         lines += add_immediate("r0", row - consumed)
     lines += [f"ldr r1, [sp, #{frame.end}]", "cmp r0, r1", "bne 2b", f"add sp, #{frame.nbytes}"]
     lines += ["pop {r4-r11, pc}"]
-    geometry = (window.columns, window.channels, *window.kernel, window.row_step, *window.strides)
+    geometry = (window.columns, *window.kernel, window.row_step, *window.strides)
     place = (window.first_column, shape.lanes, shape.pitch)
     name = f"tinyml_dsp_plane_{'_'.join(str(number) for number in (*geometry, *place))}_{epilogue.key}"
     parameters = (
         "const int16_t *plane, const int8_t *weights, const int32_t *requantization, int8_t *output,"
-        " int32_t rows, int32_t origin"
+        " int32_t extent, int32_t origin"
     )
     return naked_function(name, parameters, lines)

@@ -147,12 +147,14 @@ def split_rows(rows: int, columns: int, channels: int, shape: Planes) -> Intrins
                 T.reads(data[0:rows, 0:columns, 0:lanes])
                 T.writes(planes[0:rows, 0:lanes, 0:columns])
                 T.evaluate(
-                    T.call_extern("int32", function, data.access_ptr("r"), planes.access_ptr("w"), rows)
+                    T.call_extern(
+                        "int32", function, data.access_ptr("r"), planes.access_ptr("w"), rows, channels
+                    )
                 )
 
         return description, implementation
 
-    return Intrinsic(f"{function}_{rows}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}_{channels}", micro_kernel, build)
 
 
 def split_instructions(rows: int, columns: int, lanes: int) -> int:
@@ -162,7 +164,7 @@ def split_instructions(rows: int, columns: int, lanes: int) -> int:
     if lanes == 2:
         return 6 + rows * (6 + 4 * columns)
     whole, rest = columns // 4, columns % 4
-    return 6 + rows * (5 + 21 * whole + (2 * whole if whole > MAX_QUADS else 0) + (0, 9, 13, 22)[rest])
+    return 6 + rows * (5 + 23 * whole + (2 * whole if whole > MAX_QUADS else 0) + (0, 10, 14, 24)[rest])
 
 
 def reachable(shape: Planes) -> bool:
@@ -177,9 +179,13 @@ MAX_QUADS = 3
 
 
 def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
-    """r0 walks over the image, r1 over the planes, r2 counts rows."""
-    name = f"tinyml_dsp_split_{columns}_{channels}_{shape.lanes}_{shape.pitch}"
-    parameters = "const int8_t *data, int16_t *planes, int32_t rows"
+    """r0 walks over the image, r1 over the planes, r2 counts rows.
+
+    Few lanes come with few channels, so only four have a function for any number of channels, which is on the stack.
+    """
+    name = f"tinyml_dsp_split_{columns}_{shape.lanes}_{shape.pitch}"
+    name += "" if shape.lanes == 4 else f"_{channels}"
+    parameters = "const int8_t *data, int16_t *planes, int32_t rows, int32_t channels"
     if shape.lanes == 1:
         step = [f"ldrsb r3, [r0], #{channels}", "strh r3, [r1], #2"]
         lines = ["push {r4, lr}", "1:", f"add r4, r1, #{2 * columns}"]
@@ -210,10 +216,11 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
         return lines
 
     pack = "pkhbt {0}, {1}, {2}, lsl #16", "pkhtb {0}, {2}, {1}, asr #16"
+    two = ["ldr {0}, [r0]", "ldr {1}, [r0, r11]", "add r0, r0, r11, lsl #1"]
     quad = [
-        "ldr r4, [r0]",
-        *(f"ldr r{4 + pixel}, [r0, #{pixel * channels}]" for pixel in (1, 2, 3)),
-        f"add r0, #{4 * channels}",
+        "ldr r11, [sp]",
+        *(line.format("r4", "r5") for line in two),
+        *(line.format("r6", "r7") for line in two),
         pack[0].format("r8", "r4", "r5"),
         pack[0].format("r9", "r6", "r7"),
         pack[1].format("r3", "r4", "r5"),
@@ -221,16 +228,16 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
         *halves("strd", "r8 r9", "r3 r12"),
     ]
     pair = [
-        "ldr r4, [r0]",
-        f"ldr r5, [r0, #{channels}]",
-        f"add r0, #{2 * channels}",
+        "ldr r11, [sp]",
+        *(line.format("r4", "r5") for line in two),
         pack[0].format("r8", "r4", "r5"),
         pack[1].format("r3", "r4", "r5"),
         *halves("str", "r8 r8", "r3 r3"),
     ]
     single = [
+        "ldr r11, [sp]",
         "ldr r4, [r0]",
-        f"add r0, #{channels}",
+        "add r0, r11",
         "sxtb16 r5, r4",
         "sxtb16 r6, r4, ror #8",
         f"strh r6, [r1, #{lane}]",
@@ -240,7 +247,7 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
         "asr r5, r5, #16",
         f"strh r5, [r1, #{2 * lane}]",
     ]
-    lines = ["push {r4-r11, lr}", "1:"]
+    lines = ["push {r3-r11, lr}", "1:"]
     if whole > MAX_QUADS:
         lines += [f"add lr, r1, #{8 * whole}", "2:", *quad, "cmp r1, lr", "bne 2b"]
     else:
@@ -248,7 +255,7 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
     lines += (pair if rest >= 2 else []) + (single if rest % 2 else [])
     advance = shape.row_bytes - 8 * whole - (4 if rest >= 2 else 0)
     return naked_function(
-        name, parameters, [*lines, f"add r1, #{advance}", "subs r2, #1", "bne 1b", "pop {r4-r11, pc}"]
+        name, parameters, [*lines, f"add r1, #{advance}", "subs r2, #1", "bne 1b", "pop {r3-r11, pc}"]
     )
 
 
