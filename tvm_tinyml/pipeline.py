@@ -16,6 +16,9 @@ from .errors import PlanError, TargetError
 from .lower import lower
 from .memory import MemoryPlan, explain, plan, verify
 from .memory.program import Program
+from .patch.footprint import PlanFigures, Settings
+from .patch.network import Network
+from .patch.search import MAX_FACTOR, pareto_front
 from .target import TargetConfig
 from .transform import (
     ApplyRounding,
@@ -33,6 +36,8 @@ from .transform import (
     ScheduleForMemory,
     ShareBuffers,
 )
+from .transform.dataflow import Graph
+from .transform.patch_network import network_of
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,28 @@ def _transformed(module: Any, config: TargetConfig) -> tuple[Any, tuple[Stage, .
         module = one(module)
         stages.append(stage(one.info.name))
     return module, tuple(stages)
+
+
+def patch_front(
+    module: Any, config: TargetConfig, *, fetch_inputs: bool = False, max_factor: float = MAX_FACTOR
+) -> tuple[Network, list[PlanFigures]]:
+    """Run the passes and search for patch plans: those between the least work and the smallest arena.
+
+    fetch_inputs: the model's inputs are fetched row by row instead of lying in memory.
+    max_factor: bound on the work, as a multiple of the plain model's.
+    Returns the network the plans speak of, and the plans. Scratch of kernels is not known yet and not counted.
+    """
+    for one in passes(config):
+        # Tensors inside other tensors have no rows of their own to stream.
+        if one.info.name != "ShareBuffers":
+            module = one(module)
+    network = network_of(Graph.read(module["main"]))
+    settings = Settings(
+        alignment=config.alignment,
+        io_in_arena=config.io == "arena",
+        pulled=frozenset(network.inputs) if fetch_inputs else frozenset(),
+    )
+    return network, pareto_front(network, settings, max_factor=max_factor)
 
 
 def _check_budgets(compiled: Compiled, config: TargetConfig) -> None:

@@ -72,3 +72,31 @@ def test_planner_option_reaches_the_plan() -> None:
     document = succeed("plan", DIGITS, "--target", f"{M4} -planner=exact", "--json").document
     assert document["method"] == "exact"
     assert document["optimal"] is True
+
+
+def test_front_is_a_table_with_words() -> None:
+    text = succeed("plan", DIGITS, "--target", M4, "--pareto").stdout
+    assert "peak set by" in text
+    assert "Plan 0: " in text
+    assert "sets the peak" in text
+
+
+def test_front_as_data_falls_in_memory_and_rises_in_work() -> None:
+    held = succeed("plan", DIGITS, "--target", M4, "--pareto", "--json").document
+    rows = succeed("plan", DIGITS, "--target", M4, "--pareto", "--input", "rows", "--json").document
+    assert set(held) == {"model", "target", "input", "plain_macs", "points"}
+    assert (held["input"], rows["input"]) == ("held", "rows")
+    for points in (held["points"], rows["points"]):
+        arenas = [point["arena_bytes"] for point in points]
+        assert arenas == sorted(set(arenas), reverse=True)
+        assert [point["macs"] for point in points] == sorted(point["macs"] for point in points)
+        assert [point["next"] is None for point in points] == [False] * (len(points) - 1) + [True]
+    assert rows["points"][-1]["arena_bytes"] <= held["points"][-1]["arena_bytes"]
+    region = rows["points"][-1]["regions"][0]
+    assert set(region) == {"operators", "strip", "rows"}
+    assert region["operators"] == list(region["rows"])
+
+
+def test_front_and_picture_exclude_each_other(tmp_path: Path) -> None:
+    message = refuse("plan", DIGITS, "--target", M4, "--pareto", "--svg", tmp_path / "plan.svg")
+    assert "leave one of them out" in message

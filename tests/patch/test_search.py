@@ -14,12 +14,12 @@ from tests.transform.building import ModuleBuilder
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.memory import verify
 from tvm_tinyml.patch import PatchPlan, Region
-from tvm_tinyml.patch.footprint import Footprint, Settings, footprint
+from tvm_tinyml.patch.footprint import PlanFigures, Settings, footprint
 from tvm_tinyml.patch.network import Network
 from tvm_tinyml.patch.search import pareto_front
 
 
-def every_plan(net: Network, configuration: Settings) -> Iterator[Footprint]:
+def every_plan(net: Network, configuration: Settings) -> Iterator[PlanFigures]:
     """All ways to cut the order into regions, with all strips, that can run."""
     names = tuple(node.name for node in net.nodes)
 

@@ -20,6 +20,7 @@ from .common import (
     target_option,
     terminal_width,
 )
+from .front import show_front
 
 WIDEST_MAP = 140
 
@@ -28,13 +29,32 @@ WIDEST_MAP = 140
 @model_argument
 @target_option
 @click.option("--svg", type=click.Path(path_type=Path), help="Draw the map into this file as well.")
+@click.option("--pareto", is_flag=True, help="List plans between least work and least memory instead.")
+@click.option(
+    "--input",
+    "input_mode",
+    type=click.Choice(["held", "rows"]),
+    default="held",
+    show_default=True,
+    help="With --pareto: whether inputs lie in memory or are fetched row by row.",
+)
 @force_option
 @json_option
-def plan_command(model: Path, target: str, svg: Path | None, force: bool, as_json: bool) -> None:
+def plan_command(
+    model: Path, target: str, svg: Path | None, pareto: bool, input_mode: str, force: bool, as_json: bool
+) -> None:
     """Show where the tensors of MODEL lie in memory, and when."""
     from tvm_tinyml.target import parse_target
 
+    if pareto and svg is not None:
+        raise click.UsageError("--svg draws one plan and --pareto lists many; leave one of them out")
     config = parse_target(target)
+    if pareto:
+        imported = import_model(model)
+        header = {"model": imported.signature["name"], "target": str(config), "input": input_mode}
+        with progress(f"Searching plans of {model.name} for {config}"):
+            show_front(header, imported, config, input_mode == "rows", as_json)
+        return
     if svg is not None:
         refuse_existing(svg, force)
     imported = import_model(model)

@@ -35,7 +35,7 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Footprint:
+class PlanFigures:
     """A plan with its figures.
 
     macs: multiply-accumulate operations, repeated ones and those outside of the image included; plain_macs: those
@@ -70,7 +70,7 @@ EFFORT = 20_000
 
 def footprint(
     network: Network, patch_plan: PatchPlan, settings: Settings, known: dict[Region, Block] | None = None
-) -> Footprint:
+) -> PlanFigures:
     """Figures of a plan, from the memory planner.
 
     known: regions met in other plans of the same network and settings; new ones are added.
@@ -100,7 +100,7 @@ def footprint(
         macs += region_macs(network, region, workspace)
         calls += workspace.strips * sum(not event.fills for event in workspace.stream.events)
     program = names.program(steps, patch_plan)
-    return Footprint(patch_plan, program, plan(program, effort=EFFORT), macs, sum(network.macs), calls)
+    return PlanFigures(patch_plan, program, plan(program, effort=EFFORT), macs, sum(network.macs), calls)
 
 
 def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:

@@ -16,13 +16,16 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from ..memory.problem import round_up
-from .footprint import Block, Footprint, Settings, footprint, overwritable
+from .footprint import Block, PlanFigures, Settings, footprint, overwritable
 from .geometry import Columns, Operation, full_columns, strip_columns
 from .network import Network
 from .plan import PatchPlan, Region
 from .region import operation_of, pixel_bytes
 from .rows import stream_rows
 from .workspace import buffer_spans, overwrite_distance, pulling, rows_done, staging_bytes, window_bytes
+
+MAX_FACTOR = 1.6
+"""Work that plans may do, as a multiple of the plain network's; beyond it memory hardly falls."""
 
 FRONT = 400
 """Paths kept per cut."""
@@ -52,14 +55,16 @@ class Path(NamedTuple):
     before: Path | None
 
 
-def pareto_front(network: Network, settings: Settings, *, max_factor: float = 2.0) -> list[Footprint]:
+def pareto_front(
+    network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR
+) -> list[PlanFigures]:
     """Plans that no other plan found beats in both arena and work, the least work first.
 
     max_factor: bound on the work as a multiple of the plain network's.
     Raises PlanError when no plan keeps the settings.
     """
     paths = _search(network, settings, max_factor)
-    front: list[Footprint] = []
+    front: list[PlanFigures] = []
     known: dict[Region, Block] = {}
     for path in paths:
         found = footprint(network, _plan_of(network, path), settings, known)
