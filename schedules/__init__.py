@@ -40,6 +40,7 @@ from . import (
     quantize,
     quantize_rvv,
 )
+from .dead_channels import with_ordinary_constants
 from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule
 
 RULES: tuple[Rule, ...] = (
@@ -81,6 +82,7 @@ def candidates(problem: Problem) -> list[Candidate]:
     if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
         # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
         return [plain.schedule_plain(problem)]
+    problem = with_ordinary_constants(problem)
     offers = [candidate for rule in RULES for candidate in _offers(rule(problem))]
     return sorted(offers, key=lambda offer: offer.instructions) or [plain.schedule_plain(problem)]
 

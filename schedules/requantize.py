@@ -231,8 +231,9 @@ def _fit_channel(
         # First accumulator of a step must reach it, the one before must not.
         at_least = (targets - thresholds * factor - form.rounding)[avoidable]
         below = (targets - (thresholds - 1) * factor - form.rounding)[reachable]
-        lowest = int(at_least.max()) if at_least.size else int(below.min()) - 1
-        highest = int(below.min()) if below.size else lowest + 1
+        # A side that no accumulator can cross is open: one step of the addend there is room enough.
+        lowest = int(at_least.max()) if at_least.size else int(below.min()) - (1 << form.radix)
+        highest = int(below.min()) if below.size else lowest + (1 << form.radix)
         if lowest >= highest:
             continue
         for answer in itertools.islice(_near(factor, lowest, highest, limit, form, span), TRIALS):

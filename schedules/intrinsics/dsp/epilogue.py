@@ -16,8 +16,6 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
-from tvm_tinyml.dialect.fixed_point import requantize as requantized
-
 from ... import requantize
 from ...kernel import Array, Problem
 
@@ -190,7 +188,7 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
 
     Padding, if any, must have been accumulated with the zero point as its value. None for factors that are too large.
     """
-    attrs, constants = problem.attrs, _without_odd_constants(problem, channel_axis)
+    attrs, constants = problem.attrs, problem.constants
     weight, zero_point = constants["weight"], attrs["input_zero_point"]
     limits = requantize.accumulator_limits(weight, constants["bias"], zero_point, channel_axis)
     others = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
@@ -216,22 +214,3 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
         return None
     table = np.stack([np.zeros_like(multiplier), multiplier, shifts], axis=-1)
     return Epilogue(form, 0, *edges, table).with_bias(constants["bias"] - moved)
-
-
-def _without_odd_constants(problem: Problem, channel_axis: int) -> dict[str, Array]:
-    """The layer's constants, with ordinary ones for channels that are constant because all their weights are zero.
-
-    Such channels come with factors of any size, and one of them would keep the whole layer from every form.
-    """
-    constants, attrs = dict(problem.constants), problem.attrs
-    others = tuple(axis for axis in range(constants["weight"].ndim) if axis != channel_axis)
-    dead = ~constants["weight"].any(axis=others)
-    bias, multiplier, shift = (constants[role].astype(np.int64) for role in ("bias", "multiplier", "shift"))
-    outputs = requantized(bias, multiplier, shift, attrs["rounding"])
-    low, high = (attrs[edge] - attrs["zero_point"] for edge in ("clamp_min", "clamp_max"))
-    # With a factor of 2^(ordinary - 1), sums that are its multiples are scaled without rounding.
-    ordinary = int(np.clip(shift[~dead].max(initial=-MAX_SHIFT), -16, -2))
-    constants["bias"] = np.where(dead, np.clip(outputs, low, high) << (1 - ordinary), bias).astype(np.int32)
-    constants["multiplier"] = np.where(dead, 2**30, multiplier).astype(np.int32)
-    constants["shift"] = np.where(dead, ordinary, shift).astype(np.int32)
-    return constants
