@@ -231,9 +231,11 @@ def _fit_channel(
         # First accumulator of a step must reach it, the one before must not.
         at_least = (targets - thresholds * factor - form.rounding)[avoidable]
         below = (targets - (thresholds - 1) * factor - form.rounding)[reachable]
-        # A side that no accumulator can cross is open: one step of the addend there is room enough.
-        lowest = int(at_least.max()) if at_least.size else int(below.min()) - (1 << form.radix)
-        highest = int(below.min()) if below.size else lowest + (1 << form.radix)
+        # A side that no accumulator can cross is open: there one step of the addend, or its span, is room enough.
+        step = 1 << form.radix
+        start, stop = (span.start * step, span.stop * step) if span else (0, 0)
+        lowest = int(at_least.max()) if at_least.size else min(int(below.min()) - step, start)
+        highest = int(below.min()) if below.size else max(lowest + step, stop)
         if lowest >= highest:
             continue
         for answer in itertools.islice(_near(factor, lowest, highest, limit, form, span), TRIALS):
