@@ -7,6 +7,7 @@ import pytest
 
 from tests.schedules.layers_dsp import dense, extreme
 from tests.support.layers import assert_layers_exact, build_layers
+from tests.support.rules import ask_only
 
 TARGET = "tinyml -mcpu=cortex-m55"
 
@@ -30,7 +31,8 @@ def test_random_dense_layers_are_exact(rounding: str) -> None:
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])
-def test_ends_of_rows_and_of_channels_are_exact(compiler: str) -> None:
+def test_ends_of_rows_and_of_channels_are_exact(compiler: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_only(monkeypatch, "mve")
     generator = np.random.default_rng(4)
     cases = [
         dense(generator, 1, depth, channels, "away")

@@ -14,14 +14,12 @@ from tests.schedules.test_add_rvv import all_pairs, attributes, without_lines
 from tests.schedules.test_dense_rvv import dense
 from tests.schedules.test_quantize_rvv import numbers
 from tests.support.layers import LayerCase, assert_layers_exact
-from tvm_tinyml.schedules import RULES
+from tests.support.rules import ask_only
 
 
 def test_layers_of_descriptions_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     without_lines(monkeypatch)
-    monkeypatch.setattr(
-        "tvm_tinyml.schedules.RULES", tuple(rule for rule in RULES if "rvv" in rule.__module__)
-    )
+    ask_only(monkeypatch, "rvv")
     monkeypatch.setattr(Schedule, "tensorize", lambda *_arguments, **_options: None)
     generator = np.random.default_rng(8)
     a, b = all_pairs()
