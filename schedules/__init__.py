@@ -1,4 +1,4 @@
-"""TensorIR schedules: one rule per file; of the rules that apply, the cheapest is taken.
+"""TensorIR schedules: one rule per file, of whose candidates one is selected.
 
 Loops, tiles, packing and fusion are decided here; what happens inside one register tile belongs to `intrinsics/`.
 The plain schedule always applies.
@@ -42,6 +42,7 @@ from . import (
 )
 from .dead_channels import with_ordinary_constants
 from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule
+from .selection import Choice, code_bytes, select
 
 RULES: tuple[Rule, ...] = (
     conv2d_mve.schedule_conv2d_mve,
@@ -93,4 +94,15 @@ def _offers(answer: Answer) -> Sequence[Candidate]:
     return answer or []
 
 
-__all__ = ["RULES", "Candidate", "Kernel", "MicroKernel", "Problem", "Rule", "candidates"]
+__all__ = [
+    "RULES",
+    "Candidate",
+    "Choice",
+    "Kernel",
+    "MicroKernel",
+    "Problem",
+    "Rule",
+    "candidates",
+    "code_bytes",
+    "select",
+]

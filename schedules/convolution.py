@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import s_tir
 
+from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
 
@@ -27,6 +28,7 @@ def schedule_convolution(problem: Problem) -> Candidate | None:
         rule="scalar convolution",
         instructions=per_product * products + per_output * problem.outputs,
         build=lambda: _build(problem),
+        loop_bytes=C_LOOP_BYTES,
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tvm import s_tir
 
+from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import accumulators, extent_of, inline_injective, largest_divisor
 
@@ -21,6 +22,7 @@ def schedule_dense(problem: Problem) -> Candidate | None:
         rule="scalar dense",
         instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
         build=lambda: _build(problem),
+        loop_bytes=C_LOOP_BYTES,
     )
 
 

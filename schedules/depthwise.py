@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 from tvm import s_tir
 
+from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
 
@@ -26,6 +27,7 @@ def schedule_depthwise(problem: Problem) -> Candidate | None:
         rule="scalar depthwise",
         instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
         build=lambda: _build(problem),
+        loop_bytes=C_LOOP_BYTES,
     )
 
 

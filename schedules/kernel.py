@@ -14,6 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from .code_size import LOOP_BYTES
+
 Array: TypeAlias = npt.NDArray[Any]
 
 
@@ -27,6 +29,7 @@ class Problem:
     attrs: the call's attributes.
     output_shape: static shape of the result.
     features: what the core can do ("dsp", "mve", "rvv", "thumb1", ...).
+    objective: what to choose for: "balanced", "size" (less unrolling, fewer tile shapes) or "speed".
     compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output.
     """
 
@@ -37,6 +40,7 @@ class Problem:
     output_shape: tuple[int, ...]
     features: frozenset[str]
     compute: Callable[[], Any]
+    objective: str = "balanced"
 
     @property
     def activations(self) -> list[str]:
@@ -81,6 +85,7 @@ class Candidate:
     build: makes the kernel; called for the candidate that is taken only.
     micro_kernels: makes the functions that the kernel will call, or more.
     scratch: bytes of the buffers that the kernel will allocate in the arena, estimated.
+    loop_bytes: bytes of code around the micro-kernels, estimated.
     """
 
     rule: str
@@ -88,6 +93,7 @@ class Candidate:
     build: Callable[[], Kernel]
     micro_kernels: Callable[[], tuple[MicroKernel, ...]] = tuple
     scratch: int = 0
+    loop_bytes: int = LOOP_BYTES
 
 
 Answer: TypeAlias = "Candidate | Sequence[Candidate] | None"

@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm import s_tir
 
+from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import CLAMP_WINDOW, blocks, inline_injective, is_reduction
 
@@ -19,7 +20,7 @@ WORST = float("inf")
 
 def schedule_plain(problem: Problem) -> Candidate:
     """Schedule any function made from a dialect operator."""
-    return Candidate(rule="plain", instructions=WORST, build=lambda: _build(problem))
+    return Candidate(rule="plain", instructions=WORST, build=lambda: _build(problem), loop_bytes=C_LOOP_BYTES)
 
 
 def _build(problem: Problem) -> Kernel:

@@ -1,7 +1,8 @@
 """Relax calls to scheduled TensorIR functions: the step from the graph to loops.
 
-Each dialect call becomes one layer: its TE compute is made into a TensorIR function, a schedule rule is asked,
-and functions that come out equal are shared. Views (reshapes, and slices and concatenations in place) become
+Each dialect call becomes one layer. First all schedule rules are asked about all layers; when candidates have been
+selected for the whole network they are built, and functions that come out equal are shared. Views (reshapes, and slices
+and concatenations in place) become
 aliases and produce no code. Constants go to a pool in which equal contents are stored once.
 """
 
@@ -9,65 +10,78 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
 from typing import Any
 
 from tvm import relax, te
 from tvm_ffi.structural import StructuralKey
 
-from .codegen.model import Layer, LoweredModel, TensorInfo
+from .codegen.model import Alternative, Layer, LoweredModel, TensorInfo
 from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
 from .dialect.relax_api import Array, attributes, constant_value, spec_of
-from .schedules import Kernel, Problem, candidates
+from .schedules import Candidate, Choice, Kernel, Problem, candidates, code_bytes
 from .target import TargetConfig
 
 SIGNATURE_ATTR = "tinyml.signature"
 
 
-def lower(module: Any, config: TargetConfig) -> LoweredModel:
-    """Lower the Relax function "main" of a cleaned-up dialect module.
+@dataclass(frozen=True)
+class _Call:
+    """A layer before its candidate is built: arguments by role, and what the rules offer."""
+
+    arguments: Mapping[str, Any]
+    candidates: Sequence[Candidate]
+
+
+class Lowering:
+    """The Relax function "main" of a cleaned-up dialect module on its way to loops.
 
     Needs: one dataflow block of calls to dialect operators; outputs that are not views of inputs
     (transform.MaterializeOutputs). Guarantees: layers in the order of the bindings.
+
+    outline: the model with layers that have no functions and no scratch yet: what memory the tensors need.
+    constant_bytes: of all layers, before schedules pack them.
     """
-    function = module["main"]
-    signature = json.loads(function.attrs[SIGNATURE_ATTR])
-    lowering = _Lowering(LoweredModel(signature["name"]), config)
-    for parameter, described in zip(function.params, signature["inputs"], strict=True):
-        info = TensorInfo(described["name"], spec_of(parameter), described["scale"], described["zero_point"])
-        lowering.define(parameter, info)
-        lowering.model.inputs.append(info)
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            lowering.bind(binding)
-    result = function.body.body
-    returned = list(result.fields) if isinstance(result, relax.Tuple) else [result]
-    lowering.model.outputs = [lowering.model.tensors[lowering.names[value]] for value in returned]
-    return lowering.model
 
-
-class _Lowering:
-    """State of one walk over the bindings."""
-
-    def __init__(self, model: LoweredModel, config: TargetConfig) -> None:
-        self.model = model
+    def __init__(self, module: Any, config: TargetConfig) -> None:
+        function = module["main"]
+        signature = json.loads(function.attrs[SIGNATURE_ATTR])
         self.config = config
-        self.names: dict[Any, str] = {}
-        self._target = config.tvm_target()
-        self._shared: dict[Any, str] = {}
-        self._pooled: dict[bytes, str] = {}
+        self.outline = LoweredModel(signature["name"])
+        self._names: dict[Any, str] = {}
+        self._calls: list[_Call] = []
+        self.constant_bytes = 0
+        for parameter, described in zip(function.params, signature["inputs"], strict=True):
+            info = TensorInfo(
+                described["name"], spec_of(parameter), described["scale"], described["zero_point"]
+            )
+            self._define(parameter, info)
+            self.outline.inputs.append(info)
+        for block in function.body.blocks:
+            for binding in block.bindings:
+                self._bind(binding)
+        result = function.body.body
+        returned = list(result.fields) if isinstance(result, relax.Tuple) else [result]
+        self.outline.outputs = [self.outline.tensors[self._names[value]] for value in returned]
 
-    def define(self, variable: Any, info: TensorInfo) -> None:
+    @property
+    def candidates(self) -> list[Sequence[Candidate]]:
+        """What the rules offer for each layer."""
+        return [call.candidates for call in self._calls]
+
+    def _define(self, variable: Any, info: TensorInfo) -> None:
         """Record that a Relax variable is the activation `info`."""
-        self.names[variable] = info.name
-        self.model.tensors[info.name] = info
+        self._names[variable] = info.name
+        self.outline.tensors[info.name] = info
 
-    def bind(self, binding: Any) -> None:
-        """Lower one binding: a view, a layer, or another name for a variable."""
+    def _bind(self, binding: Any) -> None:
+        """Record one binding: a view, a layer, or another name for a variable."""
         value = binding.value
         if isinstance(value, relax.Var):
-            self.names[binding.var] = self.names[value]
+            self._names[binding.var] = self._names[value]
             return
         if isinstance(value, relax.Tuple):
             return
@@ -76,33 +90,24 @@ class _Lowering:
             raise ValueError(f"lower: {value} is not a call to a dialect operator")
         attrs = attributes(value)
         info = TensorInfo(attrs["tensor"], spec_of(binding.var), attrs["scale"], attrs["zero_point"])
-        self.define(binding.var, info)
+        self._define(binding.var, info)
         if self._lies_in_another(operator, attrs, value.args, info.name):
             return
         roles = _roles(operator.inputs, len(value.args))
         arguments = dict(zip(roles, value.args, strict=True))
         problem = self._problem(operator, attrs, arguments, info.spec.shape)
-        taken = candidates(problem)[0]
-        kernel = taken.build()
-        function = self._function(kernel, attrs["name"])
-        *parameters, _output = [str(parameter.name) for parameter in kernel.function.params]
-        self.model.layers.append(
+        self._calls.append(_Call(arguments, candidates(problem)))
+        self.constant_bytes += sum(value.nbytes for value in problem.constants.values())
+        self.outline.layers.append(
             Layer(
-                index=len(self.model.layers),
+                index=len(self.outline.layers),
                 name=attrs["name"],
                 operator=operator.name,
-                function=function.symbol,
-                schedule=taken.rule,
-                arguments=tuple(
-                    self._constant(attrs["name"], role, kernel.constants[role])
-                    if role in kernel.constants
-                    else self.names[arguments[role]]
-                    for role in parameters
-                ),
+                function="",
+                schedule="",
+                arguments=tuple(self._names[arguments[role]] for role in problem.activations),
                 output=info.name,
-                scratch=tuple(
-                    Scratch(f"{attrs['name']}.{buffer.name}", buffer.nbytes) for buffer in function.scratch
-                ),
+                scratch=(),
                 macs=operator.macs([spec_of(argument) for argument in value.args], attrs),
                 attributes=attrs,
             )
@@ -115,13 +120,13 @@ class _Lowering:
         specs = [spec_of(argument) for argument in arguments]
         offset = operator.view_offset(specs, attrs)
         if offset is not None:
-            self.model.views[output] = (self.names[arguments[0]], offset)
+            self.outline.views[output] = (self._names[arguments[0]], offset)
             return True
         parts = operator.part_offsets(specs, attrs)
         if parts is None:
             return False
         for argument, start in zip(arguments, parts, strict=True):
-            self.model.views[self.model.root(self.names[argument])] = (output, start)
+            self.outline.views[self.outline.root(self._names[argument])] = (output, start)
         return True
 
     def _problem(
@@ -146,22 +151,76 @@ class _Lowering:
             output_shape=shape,
             features=self.config.core.features,
             compute=compute,
+            objective=self.config.opt,
+        )
+
+    def build(self, choices: Sequence[Choice]) -> LoweredModel:
+        """The model with the candidate chosen for each layer."""
+        outline = self.outline
+        model = replace(outline, layers=[], constants={}, functions={}, micro_kernels={})
+        builder = _Builder(model, self.config.tvm_target())
+        for layer, call, choice in zip(outline.layers, self._calls, choices, strict=True):
+            names = {role: self._names.get(argument, "") for role, argument in call.arguments.items()}
+            model.layers.append(builder.layer(layer, choice, names))
+        return model
+
+
+class _Builder:
+    """Makes the functions and the constants of a model's layers."""
+
+    def __init__(self, model: LoweredModel, target: Any) -> None:
+        self._model = model
+        self._target = target
+        self._shared: dict[Any, str] = {}
+        self._pooled: dict[bytes, str] = {}
+
+    def layer(self, outline: Layer, choice: Choice, names: Mapping[str, str]) -> Layer:
+        """The layer with its function; names: of its activations, by role."""
+        kernel = choice.candidate.build()
+        function = self._function(kernel, outline.name)
+        *parameters, _output = [str(parameter.name) for parameter in kernel.function.params]
+        return replace(
+            outline,
+            function=function.symbol,
+            schedule=choice.candidate.rule,
+            arguments=tuple(
+                self._constant(outline.name, role, kernel.constants[role])
+                if role in kernel.constants
+                else names[role]
+                for role in parameters
+            ),
+            scratch=tuple(
+                Scratch(f"{outline.name}.{buffer.name}", buffer.nbytes) for buffer in function.scratch
+            ),
+            alternatives=tuple(
+                Alternative(
+                    schedule=candidate.rule,
+                    instructions=round(candidate.instructions) if isfinite(candidate.instructions) else None,
+                    code_bytes=code_bytes(candidate),
+                    scratch_bytes=candidate.scratch,
+                    taken=index == choice.taken,
+                    reason=reason,
+                )
+                for index, (candidate, reason) in enumerate(
+                    zip(choice.candidates, choice.reasons, strict=True)
+                )
+            ),
         )
 
     def _constant(self, layer: str, role: str, value: Array) -> str:
         key = hashlib.sha256(str((value.dtype, value.shape)).encode() + value.tobytes()).digest()
-        name = self._pooled.setdefault(key, f"{self.model.name}_{layer}_{role}")
-        self.model.constants[name] = value
+        name = self._pooled.setdefault(key, f"{self._model.name}_{layer}_{role}")
+        self._model.constants[name] = value
         return name
 
     def _function(self, kernel: Kernel, layer: str) -> LoweredFunction:
         """The lowered function of a kernel, shared by all layers whose loops come out equal."""
-        symbol = self._shared.setdefault(StructuralKey(kernel.function), f"{self.model.name}_{layer}")
-        if symbol not in self.model.functions:
+        symbol = self._shared.setdefault(StructuralKey(kernel.function), f"{self._model.name}_{layer}")
+        if symbol not in self._model.functions:
             lowered = lower_function(symbol, kernel.function, self._target)
-            self.model.functions[symbol] = lowered
-            self.model.micro_kernels |= {micro.name: micro.source for micro in kernel.micro_kernels}
-        return self.model.functions[symbol]
+            self._model.functions[symbol] = lowered
+            self._model.micro_kernels |= {micro.name: micro.source for micro in kernel.micro_kernels}
+        return self._model.functions[symbol]
 
 
 def _roles(inputs: tuple[str, ...], count: int) -> list[str]:

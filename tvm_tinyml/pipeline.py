@@ -1,7 +1,7 @@
 """The whole story on one page: from an imported module to a planned, printable model.
 
 Import gives a Relax module of integer operators with the source model's structure. The passes below rewrite
-it without changing a bit of any tensor that remains, `lower` turns each operator into a scheduled TensorIR function,
+it without changing a bit of any tensor that remains, `choose` and `lower` turn each operator into a scheduled TensorIR function,
 and the planner gives every tensor its place in one arena.
 """
 
@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from .choose import lower_and_plan
 from .codegen import LoweredModel
 from .errors import PlanError, TargetError
-from .lower import lower
-from .memory import MemoryPlan, explain, plan, verify
+from .memory import MemoryPlan, explain, verify
 from .memory.program import Program
 from .patch.footprint import PlanFigures, Settings
 from .patch.network import Network
@@ -146,9 +146,7 @@ def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False)
     measured when it is linked.
     """
     module, stages = _transformed(module, config)
-    model = lower(module, config)
-    program = model.program(config.alignment, io_in_arena=config.io == "arena")
-    memory_plan = plan(program, method=config.planner, keep_all=keep_all)
+    model, program, memory_plan = lower_and_plan(module, config, keep_all=keep_all)
     verify(program, memory_plan)
     compiled = Compiled(model, program, memory_plan, stages)
     if not keep_all:

@@ -71,6 +71,15 @@ def test_passes_are_shown_with_what_they_bring(tmp_path: Path) -> None:
     assert "FoldInputZeroPoint" not in outcome.stdout
 
 
+def test_opt_replaces_the_objective_of_the_target(tmp_path: Path) -> None:
+    target = f"{M4} -opt=speed"
+    document = succeed(
+        "compile", DIGITS, "--target", target, "--opt", "size", "--output", tmp_path / "digits", "--json"
+    ).document
+    assert document["target"] == f"{M4} -opt=size"
+    assert "-Os" in (tmp_path / "digits" / "Makefile").read_text()
+
+
 @pytest.mark.parametrize("name", ["digits", "digits.tar"])
 def test_existing_output_is_replaced_only_with_force(tmp_path: Path, name: str) -> None:
     output = tmp_path / name

@@ -215,6 +215,7 @@ def target_options(draw: st.DrawFn) -> dict[str, Any]:
         "rounding": ["litert", "tflm"],
         "io": ["arena", "caller"],
         "planner": ["auto", "greedy", "exact"],
+        "opt": ["balanced", "size", "speed"],
         "without": ["FoldPad", "FoldPad,DropIdentity"],
     }
     for option, values in choices.items():
@@ -265,6 +266,7 @@ def test_config_is_frozen_and_refuses_fields_that_contradict_each_other() -> Non
         {"rounding": "up"},
         {"io": "stack"},
         {"planner": "best"},
+        {"opt": "fast"},
         {"ram_bytes": 0},
         {"ram_bytes": 1 << 20},
         {"ram_bytes": None},
@@ -302,6 +304,7 @@ def test_configs_of_different_options_differ() -> None:
         "tinyml -mcpu=cortex-m4 -rounding=tflm",
         "tinyml -mcpu=cortex-m4 -io=caller",
         "tinyml -mcpu=cortex-m4 -planner=greedy",
+        "tinyml -mcpu=cortex-m4 -opt=size",
     ]
     configs: set[TargetConfig] = {parse_target(spec) for spec in specs}
     assert len(configs) == len(specs)

@@ -13,7 +13,16 @@ import click
 from tvm_tinyml.errors import BuildError, PlanError, RunError, TinyMLError
 from tvm_tinyml.output import refuse_existing, write_text
 
-from .common import Model, force_option, import_model, json_option, print_json, print_table
+from .common import (
+    Model,
+    force_option,
+    import_model,
+    json_option,
+    opt_option,
+    print_json,
+    print_table,
+    target_config,
+)
 from .compare import Extras, extra_options
 from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TERMINAL_COLUMNS, csv_text, markdown_text
 from .run import CHECK_FAILED
@@ -35,6 +44,7 @@ if TYPE_CHECKING:
     metavar="TARGET",
     help="Repeat for several targets.",
 )
+@opt_option
 @click.option(
     "--inputs",
     "count",
@@ -52,6 +62,7 @@ if TYPE_CHECKING:
 def bench_command(
     models: Sequence[Path],
     targets: Sequence[str],
+    opt: str | None,
     count: int,
     output: Path | None,
     cycles: bool,
@@ -65,9 +76,7 @@ def bench_command(
     Instructions are those of one inference and exact, sizes are in bytes. A model that does not fit a target is a
     line with the reason. The exit code is 1 when an output differs from the reference or a program fails.
     """
-    from tvm_tinyml.target import parse_target
-
-    configs = [parse_target(target) for target in targets]
+    configs = [target_config(target, opt) for target in targets]
     extras = Extras.prepare(cycles, peers, plots, output, configs)
     if output is not None:
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 from rich import box
@@ -16,6 +16,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tvm_tinyml.errors import ModelError
+
+if TYPE_CHECKING:
+    from tvm_tinyml.target import TargetConfig
 
 # A pipe has no width of its own: wide enough that no table is cut.
 PIPE_WIDTH = 160
@@ -27,6 +30,11 @@ target_option = click.option(
     required=True,
     metavar="TARGET",
     help='For example "tinyml -mcpu=cortex-m55"; `tvm-tinyml targets` lists cores, boards and options.',
+)
+opt_option = click.option(
+    "--opt",
+    type=click.Choice(["balanced", "size", "speed"]),
+    help="What schedules are chosen for, instead of what the target says: few instructions, little code, or both.",
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 json_option = click.option(
@@ -44,6 +52,15 @@ class Model:
     path: Path
     module: Any
     signature: Mapping[str, Any]
+
+
+def target_config(target: str, opt: str | None) -> TargetConfig:
+    """The target with the objective of `--opt`, if one is given; TargetError for what is no target."""
+    from tvm_tinyml.target import parse_target
+    from tvm_tinyml.target.config import Objective
+
+    config = parse_target(target)
+    return config if opt is None else replace(config, opt=cast(Objective, opt))
 
 
 @contextmanager

@@ -15,11 +15,13 @@ from .common import (
     import_model,
     json_option,
     model_argument,
+    opt_option,
     print_facts,
     print_json,
     print_table,
     progress,
     shape_text,
+    target_config,
     target_option,
 )
 
@@ -30,6 +32,7 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @click.command("compile")
 @model_argument
 @target_option
+@opt_option
 @click.option(
     "--output",
     "-o",
@@ -39,11 +42,11 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 )
 @force_option
 @json_option
-def compile_command(model: Path, target: str, output: Path, force: bool, as_json: bool) -> None:
+def compile_command(
+    model: Path, target: str, opt: str | None, output: Path, force: bool, as_json: bool
+) -> None:
     """Compile MODEL to C with one static memory plan."""
-    from tvm_tinyml.target import parse_target
-
-    config = parse_target(target)
+    config = target_config(target, opt)
     is_archive = output.suffix == ARCHIVE
     refuse_existing(output, force, None if is_archive else "metadata.json")
     imported = import_model(model)

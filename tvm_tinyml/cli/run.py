@@ -21,10 +21,12 @@ from .common import (
     import_model,
     json_option,
     model_argument,
+    opt_option,
     print_facts,
     print_json,
     print_table,
     progress,
+    target_config,
     target_option,
 )
 from .estimator import NO_MODEL, require_estimator
@@ -42,6 +44,7 @@ REPORT = "report.json"
 @click.command("run")
 @model_argument
 @target_option
+@opt_option
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @click.option(
     "--input",
@@ -68,6 +71,7 @@ REPORT = "report.json"
 def run_command(
     model: Path,
     target: str,
+    opt: str | None,
     board: str | None,
     input_files: Sequence[Path],
     seed: int | None,
@@ -81,11 +85,9 @@ def run_command(
 
     Reports outputs, exact instructions in total and per layer, arena, stack and flash.
     """
-    from tvm_tinyml.target import parse_target
-
     if input_files and seed is not None:
         raise click.UsageError("--input and --random exclude each other")
-    config = parse_target(target)
+    config = target_config(target, opt)
     if output is not None:
         refuse_existing(output, force, REPORT)
     imported = import_model(model)

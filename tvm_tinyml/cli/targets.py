@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tvm_tinyml.target import OPTIONS, list_boards, list_cores
-from tvm_tinyml.target.config import INPUT_OUTPUT, PLANNER_METHODS, ROUNDINGS
+from tvm_tinyml.target.config import INPUT_OUTPUT, OBJECTIVES, PLANNER_METHODS, ROUNDINGS
 from tvm_tinyml.target.hardware import COMPILERS, describe_region
 
 from .common import json_option, print_facts, print_json, print_table
@@ -26,6 +26,7 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         INPUT_OUTPUT,
     ),
     "planner": (f"how the arena is planned; default {PLANNER_METHODS[0]}", PLANNER_METHODS),
+    "opt": (f"what schedules are chosen for; default {OBJECTIVES[0]}", OBJECTIVES),
     "without": ("graph passes to leave out, separated by commas: to see what one brings", ()),
 }
 

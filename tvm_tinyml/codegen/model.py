@@ -26,11 +26,28 @@ class TensorInfo:
 
 
 @dataclass(frozen=True)
+class Alternative:
+    """One of the schedules that a layer could have: estimates, whether it was taken, and why or why not.
+
+    instructions: of one call; None when the schedule has no estimate.
+    code_bytes: with all its micro-kernels, which other layers may share.
+    """
+
+    schedule: str
+    instructions: int | None
+    code_bytes: int
+    scratch_bytes: int
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True)
 class Layer:
     """One call in execution order.
 
     arguments: names of activations and of constants, in the order of the C function's parameters; the output and
         `scratch` follow them.
+    alternatives: the schedules that could be taken, the fastest first.
     scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
     """
 
@@ -44,6 +61,7 @@ class Layer:
     scratch: tuple[Scratch, ...]
     macs: int
     attributes: Mapping[str, Any]
+    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass

@@ -11,6 +11,7 @@ from tvm_tinyml.memory.liveness import Lifetime, lifetimes
 from tvm_tinyml.memory.memory_plan import MemoryPlan
 from tvm_tinyml.memory.planner import plan
 from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
+from tvm_tinyml.memory.room import scratch_room
 from tvm_tinyml.memory.svg_map import draw_svg
 from tvm_tinyml.memory.text_map import draw_text
 from tvm_tinyml.memory.verifier import verify
@@ -27,5 +28,6 @@ __all__ = [
     "explain",
     "lifetimes",
     "plan",
+    "scratch_room",
     "verify",
 ]

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 Rounding = Literal["litert", "tflm"]
 InputOutput = Literal["arena", "caller"]
 PlannerMethod = Literal["auto", "greedy", "exact"]
+Objective = Literal["balanced", "size", "speed"]
 
 # The first of each is the default.
 ROUNDINGS: tuple[Rounding, ...] = ("litert", "tflm")
 INPUT_OUTPUT: tuple[InputOutput, ...] = ("arena", "caller")
 PLANNER_METHODS: tuple[PlannerMethod, ...] = ("auto", "greedy", "exact")
+OBJECTIVES: tuple[Objective, ...] = ("balanced", "size", "speed")
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class TargetConfig:
     rounding: Rounding = ROUNDINGS[0]
     io: InputOutput = INPUT_OUTPUT[0]
     planner: PlannerMethod = PLANNER_METHODS[0]
+    opt: Objective = OBJECTIVES[0]
     without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -50,6 +53,7 @@ class TargetConfig:
         require_choice("rounding", self.rounding, ROUNDINGS)
         require_choice("io", self.io, INPUT_OUTPUT)
         require_choice("planner", self.planner, PLANNER_METHODS)
+        require_choice("opt", self.opt, OBJECTIVES)
         for option, budget in (("-ram", self.ram_bytes), ("-flash", self.flash_bytes)):
             if budget is not None:
                 check_size(budget, option)
@@ -76,7 +80,7 @@ class TargetConfig:
 
     def compiler_command(self) -> tuple[str, ...]:
         """Return the compiler program followed by all target and optimization flags."""
-        return toolchain.compiler_command(self.core, self.compiler)
+        return toolchain.compiler_command(self.core, self.compiler, small=self.opt == "size")
 
     def linker_command(self) -> tuple[str, ...]:
         """Return the linking program followed by the flags that select libgcc and the C library."""
@@ -101,6 +105,7 @@ class TargetConfig:
             ("rounding", self.rounding, ROUNDINGS[0]),
             ("io", self.io, INPUT_OUTPUT[0]),
             ("planner", self.planner, PLANNER_METHODS[0]),
+            ("opt", self.opt, OBJECTIVES[0]),
         ):
             if value != default:
                 words.append(f"-{option}={value}")
@@ -143,6 +148,7 @@ class TargetConfig:
             "rounding": self.rounding,
             "io": self.io,
             "planner": self.planner,
+            "opt": self.opt,
             "without": list(self.without),
         }
 

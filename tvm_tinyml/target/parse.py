@@ -17,9 +17,11 @@ from tvm_tinyml.target.catalogue import Catalogue, load_catalogue
 from tvm_tinyml.target.choices import require_choice
 from tvm_tinyml.target.config import (
     INPUT_OUTPUT,
+    OBJECTIVES,
     PLANNER_METHODS,
     ROUNDINGS,
     InputOutput,
+    Objective,
     PlannerMethod,
     Rounding,
     TargetConfig,
@@ -30,7 +32,7 @@ from tvm_tinyml.target.sizes import check_size, format_size, parse_size
 if TYPE_CHECKING:
     from tvm.target import Target
 
-OPTIONS = ("mcpu", "board", "compiler", "ram", "flash", "rounding", "io", "planner", "without")
+OPTIONS = ("mcpu", "board", "compiler", "ram", "flash", "rounding", "io", "planner", "opt", "without")
 """Options of a target string; a dict has the same names as keys."""
 
 _TAG_PREFIX = "tinyml/"
@@ -142,6 +144,7 @@ def _build(options: dict[str, Any], catalogue: Catalogue) -> TargetConfig:
         planner=cast(
             PlannerMethod, require_choice("planner", options.get("planner", "auto"), PLANNER_METHODS)
         ),
+        opt=cast(Objective, _choice("opt", options, OBJECTIVES)),
         without=tuple(sorted(set(filter(None, options.get("without", "").split(","))))),
     )
 

@@ -25,16 +25,22 @@ def clang_program() -> str:
     return next((name for name in _CLANG_NAMES if shutil.which(name)), "clang")
 
 
-def compiler_command(core: CoreConfig, compiler: str) -> tuple[str, ...]:
+# Both compilers' level for small code.
+_SMALL = ("-Os",)
+
+
+def compiler_command(core: CoreConfig, compiler: str, *, small: bool = False) -> tuple[str, ...]:
     """Return the program and every flag that says what to generate code for, optimization level included.
 
+    small: optimize for size instead of what the core's description asks for.
     TargetError when `compiler` cannot build for `core`. The program need not be installed.
     """
     support = core.support(compiler)
+    level = _SMALL if small else support.optimization
     if compiler == "gcc":
-        return (f"{core.gcc}gcc", *support.flags, *core.c_library, *support.optimization)
+        return (f"{core.gcc}gcc", *support.flags, *core.c_library, *level)
     triple = (f"--target={core.llvm_triple}",) if core.llvm_triple else ()
-    return (clang_program(), *triple, *support.flags, *support.optimization)
+    return (clang_program(), *triple, *support.flags, *level)
 
 
 def linker_command(core: CoreConfig, compiler: str) -> tuple[str, ...]:

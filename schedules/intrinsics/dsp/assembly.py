@@ -67,7 +67,9 @@ def naked_function(name: str, parameters: str, lines: Sequence[str]) -> MicroKer
         + f"\n        ::: {clobbers});\n"
         for part in parts
     )
-    source = f"__attribute__((naked, noinline)) static void {name}({parameters})\n{{\n{statements}}}\n"
+    # Addresses of labels are relative to words, and compilers that save space align functions to half words.
+    attributes = "__attribute__((naked, noinline, aligned(4)))"
+    source = f"{attributes} static void {name}({parameters})\n{{\n{statements}}}\n"
     return MicroKernel(name, source)
 
 
