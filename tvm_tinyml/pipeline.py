@@ -35,6 +35,7 @@ from .transform import (
     MergeEqualCalls,
     ScheduleForMemory,
     ShareBuffers,
+    SplitChannels,
 )
 from .transform.dataflow import Graph
 from .transform.patch_network import network_of
@@ -180,6 +181,8 @@ def patch_front(
         # Tensors inside other tensors have no rows of their own to stream.
         if one.info.name != "ShareBuffers":
             module = one(module)
+    # A plan may need less than the widest map behind the last convolution.
+    module = SplitChannels()(module)
     network = network_of(Graph.read(module["main"]))
     settings = Settings(
         alignment=config.alignment,

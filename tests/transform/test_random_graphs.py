@@ -25,6 +25,7 @@ from tvm_tinyml.transform import (
     MergeEqualCalls,
     ScheduleForMemory,
     ShareBuffers,
+    SplitChannels,
 )
 
 PASSES = {
@@ -40,6 +41,7 @@ PASSES = {
     "DeadCode": DeadCode(),
     "MaterializeOutputs": MaterializeOutputs(),
     "ScheduleForMemory": ScheduleForMemory(),
+    "SplitChannels": SplitChannels(),
     "ShareBuffers": ShareBuffers(4),
 }
 CLEAN_UP = tvm.transform.Sequential(list(PASSES.values()))

@@ -18,6 +18,7 @@ from .merge_clamps import MergeClamps
 from .merge_equal_calls import MergeEqualCalls
 from .schedule_for_memory import ScheduleForMemory
 from .share_buffers import ShareBuffers
+from .split_channels import SplitChannels
 
 __all__ = [
     "ApplyRounding",
@@ -34,4 +35,5 @@ __all__ = [
     "MergeEqualCalls",
     "ScheduleForMemory",
     "ShareBuffers",
+    "SplitChannels",
 ]
