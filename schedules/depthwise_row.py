@@ -48,7 +48,7 @@ def schedule_depthwise_row(problem: Problem) -> Candidate | None:
     form = choose(problem.constants, attrs, limits)
     if form is None:
         return None
-    layer = _Layer(problem, Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer))
+    layer = _Layer(problem, Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point))
     try:
         layer.micro_kernels()
     except OutOfRegistersError:
@@ -71,7 +71,8 @@ def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
         function=sch.mod["main"],
         constants={
             "weight": np.ascontiguousarray(weight.reshape(-1, outputs).T),
-            "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
+            "factors": form.factors,
+            "fine": form.fine,
         },
         micro_kernels=layer.micro_kernels(),
     )
@@ -172,7 +173,8 @@ class _Layer:
             T.func_name("main")
             data = T.arg("data", T.buffer((images * height, width * depth), "int8"))
             weight = T.arg("weight", T.buffer((channels, kernel_h * kernel_w), "int8"))
-            parameters = T.arg("parameters", T.buffer((channels, 4), "int32"))
+            factors = T.arg("factors", T.buffer((channels, 2), "int32"))
+            fine = T.arg("fine", T.buffer((channels,), self.epilogue.fine_type))
             output = T.arg("output", T.buffer((images * rows, columns * channels), "int8"))
             with T.sblock("root"), T.grid(images, channels) as (image, channel):
                 for band in self.bands():
@@ -186,12 +188,13 @@ class _Layer:
                             operands = StripOperands(
                                 data=data,
                                 weight=weight,
-                                parameters=parameters,
+                                factors=factors,
+                                fine=fine,
                                 sums=sums,
                                 output=output,
                                 data_at=(origin[0], origin[1] + vc // attrs["depth_multiplier"]),
                                 weight_at=(vc, band.top * kernel_w),
-                                parameters_at=vc,
+                                channel=vc,
                                 output_at=(vn * rows + vy, tile.first * channels + vc),
                             )
                             tile.row.block(operands, band.rows)

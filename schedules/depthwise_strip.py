@@ -56,7 +56,7 @@ def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
         pitch=channels,
         output_pitch=outputs,
         zero_point=attrs["input_zero_point"],
-        epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer),
+        epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point),
     )
     try:
         strip.micro_kernel()
@@ -88,7 +88,8 @@ def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
         function=sch.mod["main"],
         constants={
             "weight": np.ascontiguousarray(weight.reshape(-1, outputs).T),
-            "parameters": np.ascontiguousarray(form.table(np.zeros(outputs, np.int64)).T),
+            "factors": form.factors,
+            "fine": form.fine,
         },
         micro_kernels=layer.micro_kernels(),
     )
@@ -155,7 +156,8 @@ class _Layer:
             T.func_name("main")
             data = T.arg("data", T.buffer((self.images * self.height, strip.width * strip.pitch), "int8"))
             weight = T.arg("weight", T.buffer((channels, taps), "int8"))
-            parameters = T.arg("parameters", T.buffer((channels, 4), "int32"))
+            factors = T.arg("factors", T.buffer((channels, 2), "int32"))
+            fine = T.arg("fine", T.buffer((channels,), strip.epilogue.fine_type))
             output = T.arg("output", T.buffer((self.images * self.rows, strip.outputs * channels), "int8"))
             with T.sblock("root"):
                 padded = weight
@@ -181,12 +183,13 @@ class _Layer:
                             operands = StripOperands(
                                 data=data,
                                 weight=padded,
-                                parameters=parameters,
+                                factors=factors,
+                                fine=fine,
                                 sums=sums,
                                 output=output,
                                 data_at=(vn * self.height + first, vc // self.multiplier),
                                 weight_at=(0, place) if self.pads else (vc, 0),
-                                parameters_at=vc,
+                                channel=vc,
                                 output_at=(vn * self.rows + row, vc),
                             )
                             strip.block(operands, rows)

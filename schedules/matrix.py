@@ -1,13 +1,14 @@
 """What the scalar schedules of pointwise convolution, convolution and dense share: tiles, packing, constants.
 
 All three are a product of a matrix of activations with one of weights, done in register tiles of pixels x channels.
-What is left of an axis after its last whole tile gets a smaller tile of its own.
+Few shapes of tiles serve all products, because each is code of its own: what is left of an axis after its last whole
+tile is done one pixel or one channel at a time.
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,6 +17,7 @@ from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
+from .intrinsics.rv32_assembly import Epilogue
 from .intrinsics.scalar import MatrixTile, TileOperands
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_limits
@@ -70,13 +72,15 @@ class Band:
     count: int
 
 
-def bands(extent: int, size: int) -> list[Band]:
-    """Whole tiles of an axis, then the rest."""
-    whole, rest = divmod(extent, size)
-    return [
-        *([Band(0, size, whole)] if whole else []),
-        *([Band(extent - rest, rest, 1)] if rest else []),
-    ]
+def bands(extent: int, sizes: Sequence[int]) -> list[Band]:
+    """Whole tiles of the first size along an axis, then tiles of the next size, and so on."""
+    parts, first = [], 0
+    for size in sizes:
+        count = (extent - first) // size
+        if count:
+            parts.append(Band(first, size, count))
+            first += size * count
+    return parts
 
 
 def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization | None:
@@ -97,19 +101,18 @@ class Product:
     rows: int
     channels: int
     depth: int
-    limits: tuple[int, int]
-    finer: int
+    epilogue: Epilogue
     gather: Gather | None
 
     @property
     def row_bands(self) -> list[Band]:
         """Tiles along the rows."""
-        return bands(self.rows, 4)
+        return bands(self.rows, (4, 1))
 
     @property
     def channel_bands(self) -> list[Band]:
         """Tiles along the channels; a single row has registers for more of them."""
-        return bands(self.channels, 4 if self.rows > 2 else 8 if self.rows > 1 else 16)
+        return bands(self.channels, (4, 1) if self.rows > 3 else (16, 4, 1))
 
     def tile(self, rows: Band, channels: Band) -> MatrixTile:
         """Register tile where two bands meet."""
@@ -120,9 +123,7 @@ class Product:
             depth=self.depth,
             pitch=self.depth,
             output_pitch=self.channels,
-            clamp_min=self.limits[0],
-            clamp_max=self.limits[1],
-            finer=self.finer,
+            epilogue=self.epilogue,
         )
 
     def intrinsics(self) -> dict[str, Intrinsic]:
@@ -135,19 +136,13 @@ class Product:
                 named |= {f"{name}_{r}": intrinsic for name, intrinsic in self.gather.intrinsics.items()}
         return named
 
-    def constants(self, weight: Array, table: Array) -> dict[str, Array]:
-        """Weights and parameters in the order tiles read them, for each band of channels.
-
-        weight: int8[channels, depth]; table: int32[4, channels] of bias, multiplier, addend and shift.
-        Returns "weight_<band>" int8[tiles * depth, size] and "parameters_<band>" int32[tiles * 4, size].
-        """
+    def weights(self, weight: Array) -> dict[str, Array]:
+        """Weights int8[channels, depth] in the order tiles read them: "weight_<band>" int8[tiles * depth, size]."""
         packed: dict[str, Array] = {}
         for c, band in enumerate(self.channel_bands):
             span = slice(band.first, band.first + band.size * band.count)
             by_tile = weight[span].reshape(band.count, band.size, self.depth)
             packed[f"weight_{c}"] = by_tile.transpose(0, 2, 1).reshape(-1, band.size)
-            factors = table[:, span].reshape(4, band.count, band.size)
-            packed[f"parameters_{c}"] = factors.transpose(1, 0, 2).reshape(-1, band.size)
         return packed
 
     @property
@@ -195,9 +190,10 @@ class Product:
                                 operands = TileOperands(
                                     data=patches,
                                     weight=buffers[f"weight_{c}"],
-                                    parameters=buffers[f"parameters_{c}"],
-                                    sums=sums,
+                                    factors=buffers["factors"],
+                                    fine=buffers["fine"],
                                     output=output,
+                                    sums=sums,
                                     data_at=0 if self.gather else row,
                                     output_at=(row, channels.first),
                                 )
@@ -223,14 +219,17 @@ def matrix_candidate(
         rows=problem.outputs // channels,
         channels=channels,
         depth=depth,
-        limits=(attrs["clamp_min"], attrs["clamp_max"]),
-        finer=form.finer,
+        epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point),
         gather=gather,
     )
+    constants = product.weights(weight) | {
+        "factors": form.without(_zero_sums(problem, weight)),
+        "fine": form.fine,
+    }
     return Candidate(
         rule=rule,
         instructions=product.instructions(),
-        build=lambda: _build(product, weight, form.table(_zero_sums(problem, weight))),
+        build=lambda: _build(product, constants),
         micro_kernels=lambda: tuple(entry.micro_kernel() for entry in product.intrinsics().values()),
         scratch=product.scratch,
     )
@@ -242,8 +241,7 @@ def _zero_sums(problem: Problem, weight: Array) -> Array:
     return sums
 
 
-def _build(product: Product, weight: Array, table: Array) -> Kernel:
-    constants = product.constants(weight, table)
+def _build(product: Product, constants: Mapping[str, Array]) -> Kernel:
     function = drop_unit_loops(product.function(constants))
     # Simplification may have found that a way of gathering never happens.
     left = block_names(function)

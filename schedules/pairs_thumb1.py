@@ -136,7 +136,7 @@ class _Layer:
     @property
     def channel_bands(self) -> list[Band]:
         """Tiles along the channels."""
-        return bands(self.channels, self.lanes)
+        return bands(self.channels, range(self.lanes, 0, -1))
 
     def tile(self, group: Band, channels: Band) -> PairTile:
         """Tile of a group of pixels and some channels."""

@@ -49,9 +49,8 @@ class HighMultiply:
     rounding: int
 
 
-# Arm SMMLAR, RISC-V mulh (and Arm SMMUL), Arm MVE VQRDMULH (and RVV vsmul).
+# Arm SMMLAR, Arm MVE VQRDMULH (and RVV vsmul).
 SMMLAR = HighMultiply(32, 1 << 31)
-MULH = HighMultiply(32, 0)
 VQRDMULH = HighMultiply(31, 1 << 30)
 
 
@@ -224,7 +223,7 @@ def _fit_channel(
     # A change of the factor by this much moves the line at its far end by a part of what the steps leave free.
     furthest = int(np.abs(thresholds[reachable & avoidable]).max(initial=1))
     unit = max(1, round(real / (PARTS * furthest)))
-    for change in _by_magnitude(MULTIPLIER_SEARCH):
+    for change in by_magnitude(MULTIPLIER_SEARCH):
         factor = round(real) + int(change) * unit
         if not 0 < factor < 2**31:
             continue
@@ -252,7 +251,7 @@ def _near(
     if span is not None:
         # Larger moves would take h out of the span.
         farthest = min(farthest, (len(span) << form.radix) // (2 * factor) + 1)
-    for shifts in (_NEAREST, _OTHERS[: max(0, 2 * farthest - len(_NEAREST))]):
+    for shifts in (NEAR_MOVES, FAR_MOVES[: max(0, 2 * farthest - len(NEAR_MOVES))]):
         addends = -((shifts * factor - lowest) >> form.radix)
         if span is not None:
             addends = np.maximum(addends, span.start)
@@ -284,7 +283,7 @@ def _proven(
     return bool(before.all() and after.all())
 
 
-def _by_magnitude(limit: int) -> Array:
+def by_magnitude(limit: int) -> Array:
     """0, 1, -1, 2, -2, ... up to `limit`."""
     counts = np.arange(1, 2 * limit + 2, dtype=np.int64)
     order: Array = np.where(counts % 2 == 0, counts // 2, -(counts // 2))
@@ -292,4 +291,4 @@ def _by_magnitude(limit: int) -> Array:
 
 
 # Most channels fit with a small move, so the others are looked at only when that fails.
-_NEAREST, _OTHERS = np.split(_by_magnitude(BIAS_SEARCH), [512])
+NEAR_MOVES, FAR_MOVES = np.split(by_magnitude(BIAS_SEARCH), [512])

@@ -1,18 +1,21 @@
 """Choose the cheapest exact requantisation for cores with a high multiply and plain integer instructions.
 
-First choice is the one-multiply form of `requantize.fit`. Layers that round twice and have negative results do not
-fit it: there a tie moves by one unit of the doubled product for negative values only. The signed form adds that unit:
+First choice is the one-multiply form of `requantize`. Layers that round twice and have negative results do not fit it:
+there a tie moves by one unit of the doubled product for negative values only. The signed form adds that unit:
 
     x = high(acc << finer, multiplier);  q = clamp((x + ((x >> 31) << (finer - 1)) + addend) >> shift)
 
 The left shift lets `addend` count in fractions of the unit, so that the rounding constant of the first step fits in.
 Both sides are monotone in `acc`, so equality next to the 255 steps of the output, which is checked here for every
 channel, is equality everywhere.
+
+A channel takes nine or ten bytes: bias, a word whose lowest five bits are the shift while all of it is the multiplier,
+and what the addend has beside the shifted zero point. Multipliers that end in their shift are proven like any others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -20,36 +23,46 @@ from typing import Any
 import numpy as np
 
 from .kernel import Array
-from .requantize import MULH, fit, thresholds_of
+from .requantize import FAR_MOVES, NEAR_MOVES, by_magnitude, thresholds_of
 
-# How far the bias is moved in search of a signed form.
-BIAS_SEARCH = 64
-# More fractional bits than this do not make more channels fit.
-FINEST = 8
+# How far the bias is moved in search of a signed fit.
+SIGNED_BIAS_SEARCH = 64
+# Multipliers, 32 apart, that are tried on each side of the real one.
+MULTIPLIER_SEARCH = 8
+# Fractional bits of the signed form: few, because each is code of its own; more do not make more channels fit.
+FINER = (8, 4, 2)
+# Bits of the multiplier that are the shift.
+SHIFT_BITS = 5
+# The shifted zero point and the accumulator shifted left stay below 2**30.
+LARGEST_SHIFT = 22
+FAR = 2**60
 # What the form depends on beside the constants.
 ATTRIBUTES = ("rounding", "zero_point", "clamp_min", "clamp_max")
 
 
 @dataclass(frozen=True)
 class ScalarRequantization:
-    """One layer's requantisation: int32[channels] constants; `bias` replaces the layer's.
+    """One layer's requantisation.
 
+    factors: int32[channels, 2] of bias and multiplier, whose lowest five bits are the shift.
+    fine: what the addend has beside (point << shift) >> 1; int16[channels] in the one-multiply form, which needs larger
+        moves, else int8[channels]. point: twice the zero point and one.
     finer: 0 for the one-multiply form, else the left shift of the signed form.
     """
 
-    bias: Array
-    multiplier: Array
-    addend: Array
-    shift: Array
+    factors: Array
+    fine: Array
+    point: int
     finer: int
 
-    def table(self, input_zero_sums: Array) -> Array:
-        """int32[4, channels]: bias, multiplier, addend, shift; the bias takes in what a raw input adds.
+    def without(self, input_zero_sums: Array) -> Array:
+        """The factors with biases that take in what a raw input adds.
 
         input_zero_sums: input zero point times the sum of each channel's weights.
         """
-        bias = (self.bias.astype(np.int64) - input_zero_sums).astype(np.int32)
-        return np.stack([bias, self.multiplier, self.addend, self.shift]).astype(np.int32)
+        factors = self.factors.astype(np.int64)
+        factors[:, 0] -= input_zero_sums
+        return factors.astype(np.int32)
 
 
 def choose(
@@ -72,52 +85,89 @@ def choose(
 def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization | None:
     """`choose` for contents: several rules ask the same about a layer."""
     bias, multiplier, shift, limits = (np.frombuffer(content, np.int64) for content in channels)
-    constants = {"bias": bias, "multiplier": multiplier, "shift": shift}
     attrs = dict(zip(ATTRIBUTES, values, strict=True))
-    fitted = fit(constants, attrs, limits, MULH)
-    if fitted is not None:
-        return ScalarRequantization(fitted.bias, fitted.multiplier, fitted.addend, fitted.shift, 0)
-    return _signed(constants, attrs, limits)
-
-
-def _signed(
-    constants: Mapping[str, Array], attrs: Mapping[str, Any], limits: Array
-) -> ScalarRequantization | None:
-    multiplier, right = constants["multiplier"].astype(np.int64), -constants["shift"].astype(np.int64)
-    # The shifted accumulator and the addend, which is the zero point shifted, have to stay below 2**30.
-    finer = min(FINEST, 30 - int(limits.max() + BIAS_SEARCH).bit_length(), 23 - int(right.max()))
-    shift = right + finer - 1
-    if attrs["rounding"] != "double" or finer < 1 or (right < 1).any():
-        return None
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
-    thresholds = thresholds_of(multiplier, -right, attrs, limits, steps)
-    targets = steps << shift[:, None]
-    unreachable, always = thresholds > limits[:, None], thresholds <= -limits[:, None]
-    moved, addend = np.zeros_like(multiplier), np.zeros_like(multiplier)
-    left = np.ones(len(multiplier), bool)
-    for move in sorted(range(-BIAS_SEARCH, BIAS_SEARCH + 1), key=abs):
-        # The addend must lift a step's first accumulator to the step and must not lift the one before.
-        first = _signed_product(thresholds + move, multiplier, finer)
-        before = _signed_product(thresholds - 1 + move, multiplier, finer)
-        lowest = np.where(unreachable, -(2**40), targets - first).max(axis=1, initial=-(2**40))
-        below = np.where(always, 2**40, targets - before).min(axis=1, initial=2**40)
-        found = left & (lowest < below) & (np.abs(lowest) < 2**30)
-        moved[found], addend[found] = move, lowest[found]
-        left &= ~found
-        if not left.any():
-            break
-    if left.any():
+    if not steps.size or (multiplier < 2**30).any() or (limits >= 2**29).any():
         return None
-    return ScalarRequantization(
-        bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
-        multiplier=multiplier.astype(np.int32),
-        addend=addend.astype(np.int32),
-        shift=shift.astype(np.int32),
-        finer=finer,
-    )
+    thresholds = thresholds_of(multiplier, shift, attrs, limits, steps)
+    point = 2 * attrs["zero_point"] + 1
+    signed = attrs["rounding"] == "double"
+    for finer in (0, *(FINER if signed else ())):
+        right = finer - 1 - shift
+        if (right < 0).any() or (right > LARGEST_SHIFT).any() or limits.max() << finer >= 2**30:
+            continue
+        found = _search(thresholds, steps, limits, multiplier, right, (point << right) >> 1, finer)
+        if found is not None:
+            moved, factors, fine = found
+            words = np.stack([bias + moved, factors], axis=1).astype(np.int32)
+            return ScalarRequantization(words, fine.astype(np.int8 if finer else np.int16), point, finer)
+    return None
 
 
-def _signed_product(accumulators: Array, multiplier: Array, finer: int) -> Array:
-    high = ((accumulators << finer) * multiplier[:, None]) >> 32
-    product: Array = high + ((high >> 31) << (finer - 1))
-    return product
+def _search(
+    thresholds: Array,
+    steps: Array,
+    limits: Array,
+    multiplier: Array,
+    right: Array,
+    addend: Array,
+    finer: int,
+) -> tuple[Array, Array, Array] | None:
+    """(moves of the bias, multipliers, what the addends have beside `addend`) of all channels, or None."""
+    found = []
+    for c in range(len(multiplier)):
+        nearest = (int(multiplier[c]) >> SHIFT_BITS << SHIFT_BITS) + int(right[c])
+        channel = (thresholds[c], int(limits[c]), (steps << right[c]) - addend[c], finer)
+        row = next((answer for m in _multipliers(nearest) if (answer := _fit(m, *channel))), None)
+        if row is None:
+            return None
+        found.append(row)
+    moved, factors, fine = np.array(found, np.int64).T
+    return moved, factors, fine
+
+
+def _multipliers(nearest: int) -> list[int]:
+    """Multipliers of 31 bits that end as `nearest`, by distance."""
+    distances = sorted(range(-MULTIPLIER_SEARCH, MULTIPLIER_SEARCH + 1), key=abs)
+    tried = [nearest + (distance << SHIFT_BITS) for distance in distances]
+    return [factor for factor in tried if 0 < factor < 2**31]
+
+
+def _fit(
+    factor: int, thresholds: Array, limit: int, targets: Array, finer: int
+) -> tuple[int, int, int] | None:
+    """(move of the bias, multiplier, fine part of the addend) of one channel, proven on both sides of its steps.
+
+    targets: what high product and fine part must reach for each step.
+    """
+    reachable, avoidable = thresholds > -limit, thresholds <= limit
+    widest = 2**7 - 1 if finer else 2**15 - 1
+    for move in _SIGNED_MOVES if finer else _moves(factor, thresholds, targets, reachable, avoidable):
+        first, before = _high(thresholds + move, factor, finer), _high(thresholds - 1 + move, factor, finer)
+        least = int((targets - first)[avoidable].max(initial=-widest))
+        most = int((targets - before)[reachable].min(initial=widest + 1)) - 1
+        if least <= min(most, widest):
+            return int(move), factor, least
+    return None
+
+
+_SIGNED_MOVES = by_magnitude(SIGNED_BIAS_SEARCH)
+
+
+def _moves(
+    factor: int, thresholds: Array, targets: Array, reachable: Array, avoidable: Array
+) -> Iterator[int]:
+    """Moves of the bias with which an addend of the one-multiply form is between its bounds, small ones first."""
+    lowest = ((targets << 32) - thresholds * factor)[avoidable].max(initial=-FAR)
+    highest = ((targets << 32) - (thresholds - 1) * factor)[reachable].min(initial=FAR)
+    if lowest < highest:
+        for moves in (NEAR_MOVES, FAR_MOVES):
+            fine = -((moves * factor - lowest) >> 32)
+            yield from moves[moves * factor + (fine << 32) < highest]
+
+
+def _high(accumulators: Array, factor: int, finer: int) -> Array:
+    """The high part of the product, and its sign where the form has it."""
+    high = ((accumulators << finer) * factor) >> 32
+    result: Array = high + ((high >> 31) << (finer - 1)) if finer else high
+    return result

@@ -14,6 +14,8 @@ ARGUMENTS = tuple(f"a{number}" for number in range(8))
 TEMPORARIES = tuple(f"t{number}" for number in range(7))
 SAVED = ("ra", *(f"s{number}" for number in range(12)))
 WORD = 4
+# Stands for the size of the frame, which is known when all registers are.
+STACKED = "FRAME"
 
 
 class OutOfRegistersError(Exception):
@@ -22,11 +24,32 @@ class OutOfRegistersError(Exception):
 
 @dataclass(frozen=True)
 class Epilogue:
-    """How sums become outputs; see `requantize_scalar.ScalarRequantization` for `finer`."""
+    """How sums become outputs.
+
+    finer: see `requantize_scalar.ScalarRequantization`. point: its `point`, which functions take as an argument.
+    """
 
     clamp_min: int
     clamp_max: int
     finer: int
+    point: int
+
+    @property
+    def name(self) -> str:
+        """Part of a function's name that tells its instructions."""
+        limits = (self.clamp_min, self.clamp_max)
+        clamp = "" if limits == (-128, 127) else f"_{self.clamp_min}_{self.clamp_max}".replace("-", "m")
+        return f"f{self.finer}{clamp}"
+
+    @property
+    def fine_type(self) -> str:
+        """Type of the addend's fine part."""
+        return "int8" if self.finer else "int16"
+
+    @property
+    def fine_bytes(self) -> int:
+        """Bytes of the addend's fine part."""
+        return 1 if self.finer else 2
 
 
 class Assembly:
@@ -57,6 +80,10 @@ class Assembly:
         """Append instructions."""
         self._code += instructions
 
+    def load_argument(self, register: str, index: int) -> None:
+        """Load an argument from the ninth on (index 0), which the caller put on the stack."""
+        self.emit(f"lw {register}, {STACKED}+{WORD * index}(sp)")
+
     def label(self) -> int:
         """A new number for a local label."""
         self._labels += 1
@@ -69,21 +96,34 @@ class Assembly:
         elif value:
             self.emit(f"li {scratch}, {value}", f"add {register}, {register}, {scratch}")
 
-    def requantize(
-        self, x: str, factors: tuple[str, str, str], limits: tuple[str, str], scratch: str, epilogue: Epilogue
+    def load_factors(
+        self, factors: str, fine: str, channel: int, into: tuple[str, str], scratch: str, epilogue: Epilogue
     ) -> None:
-        """Turn the sum in x into a clamped output. factors: multiplier, addend, shift; limits: low, high."""
-        multiplier, addend, shift = factors
+        """Load multiplier and addend of a channel; the addend's register holds the point before.
+
+        factors, fine: registers with the addresses of the channels' words and fine parts.
+        """
+        multiplier, addend = into
+        load = "lb" if epilogue.finer else "lh"
+        self.emit(f"lw {multiplier}, {2 * WORD * channel + WORD}({factors})")
+        self.emit(f"sll {addend}, {addend}, {multiplier}", f"srai {addend}, {addend}, 1")
+        self.emit(f"{load} {scratch}, {epilogue.fine_bytes * channel}({fine})")
+        self.emit(f"add {addend}, {addend}, {scratch}")
+
+    def requantize(
+        self, x: str, factors: tuple[str, str], limits: tuple[str, str], scratch: str, epilogue: Epilogue
+    ) -> None:
+        """Turn the sum in x into a clamped output. factors: multiplier, addend; limits: low, high."""
+        multiplier, addend = factors
         low, high = limits
         if epilogue.finer:
             self.emit(f"slli {x}, {x}, {epilogue.finer}", f"mulh {x}, {x}, {multiplier}")
-            self.emit(f"srai {scratch}, {x}, 31")
-            if epilogue.finer > 1:
-                self.emit(f"slli {scratch}, {scratch}, {epilogue.finer - 1}")
+            self.emit(f"srai {scratch}, {x}, 31", f"slli {scratch}, {scratch}, {epilogue.finer - 1}")
             self.emit(f"add {x}, {x}, {scratch}")
         else:
             self.emit(f"mulh {x}, {x}, {multiplier}")
-        self.emit(f"add {x}, {x}, {addend}", f"sra {x}, {x}, {shift}")
+        # A shift takes the lowest five bits of the multiplier.
+        self.emit(f"add {x}, {x}, {addend}", f"sra {x}, {x}, {multiplier}")
         below, above = self.label(), self.label()
         self.emit(f"bge {x}, {low}, {below}f", f"mv {x}, {low}", f"{below}:")
         self.emit(f"bge {high}, {x}, {above}f", f"mv {x}, {high}", f"{above}:")
@@ -92,6 +132,7 @@ class Assembly:
         """The whole function."""
         words = self._slots + len(self._saved)
         frame = -(-WORD * words // 16) * 16
+        code = [line.replace(STACKED, str(frame)) for line in self._code]
         places = [
             f"{register}, {WORD * (self._slots + index)}(sp)" for index, register in enumerate(self._saved)
         ]
@@ -100,7 +141,7 @@ class Assembly:
         return [
             *enter,
             *(f"sw {place}" for place in places),
-            *self._code,
+            *code,
             *(f"lw {place}" for place in places),
             *leave,
             "ret",

@@ -26,7 +26,7 @@ class OutOfReachError(Exception):
 
 
 def depthwise_strip(strip: DepthwiseStrip) -> list[str]:
-    """Instructions of a strip; a0 data, a1 weight, a2 parameters, a3 output, a4 rows of output."""
+    """Instructions of a strip; a0 data, a1 weight, a2 factors, a3 fine, a4 output, a5 rows of output, a6 point."""
     return _Emitter(strip).lines()
 
 
@@ -34,7 +34,7 @@ class _Emitter:
     def __init__(self, strip: DepthwiseStrip) -> None:
         self.strip = strip
         self.corrected = strip.clipped if strip.zero_point else []
-        self.asm = Assembly(arguments=5, slots=len(self.corrected))
+        self.asm = Assembly(arguments=7, slots=len(self.corrected))
         self.lanes = -(-strip.kernel_w // strip.stride)
         self._plan()
 
@@ -67,11 +67,11 @@ class _Emitter:
         for ky, row in enumerate(self.weights):
             asm.emit(*(f"lb {w}, {ky * strip.kernel_w + kx}(a1)" for kx, w in enumerate(row)))
         asm.give_back("a1")
-        self.bias, *factors = (asm.take() for _ in range(4))
-        self.factors = (factors[0], factors[1], factors[2])
-        for index, register in enumerate((self.bias, *self.factors)):
-            asm.emit(f"lw {register}, {WORD * index}(a2)")
-        asm.give_back("a2")
+        self.bias, multiplier, scratch = (asm.take() for _ in range(3))
+        self.factors = (multiplier, "a6")
+        asm.emit(f"lw {self.bias}, 0(a2)")
+        asm.load_factors("a2", "a3", 0, self.factors, scratch, strip.epilogue)
+        asm.give_back("a2", "a3", scratch)
         self.limits = (asm.take(), asm.take())
         asm.emit(f"li {self.limits[0]}, {strip.clamp_min}", f"li {self.limits[1]}, {strip.clamp_max}")
         self.value, self.product = asm.take(), asm.take()
@@ -82,10 +82,10 @@ class _Emitter:
         again = asm.label()
         asm.emit(f"{again}:")
         self._row(counter)
-        asm.emit("addi a4, a4, -1")
+        asm.emit("addi a5, a5, -1")
         # The row may be longer than a conditional branch reaches.
         done = asm.label()
-        asm.emit(f"beqz a4, {done}f", f"j {again}b", f"{done}:")
+        asm.emit(f"beqz a5, {done}f", f"j {again}b", f"{done}:")
         return asm.lines()
 
     def _corrections(self) -> None:
@@ -150,8 +150,8 @@ class _Emitter:
         self.moved = column
 
     def _store_from(self, output: int) -> None:
-        """Let a3 point to an output."""
-        self.asm.add_constant("a3", (output - self.stored) * self.strip.output_pitch, self.product)
+        """Let a4 point to an output."""
+        self.asm.add_constant("a4", (output - self.stored) * self.strip.output_pitch, self.product)
         self.stored = output
 
     def _column(self, column: int) -> None:
@@ -184,4 +184,4 @@ class _Emitter:
         asm.requantize(sum_, self.factors, self.limits, self.product, strip.epilogue)
         if (output - self.stored) * strip.output_pitch > REACH:
             self._store_from(output)
-        asm.emit(f"sb {sum_}, {(output - self.stored) * strip.output_pitch}(a3)")
+        asm.emit(f"sb {sum_}, {(output - self.stored) * strip.output_pitch}(a4)")

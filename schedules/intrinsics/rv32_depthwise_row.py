@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .rv32_assembly import REACH, WORD, Assembly
+from .rv32_assembly import REACH, Assembly
 
 if TYPE_CHECKING:
     from .scalar_depthwise_row import DepthwiseRow
 
 
 def depthwise_row(row: DepthwiseRow) -> list[str]:
-    """Instructions of a row; a0 data, a1 weight, a2 parameters, a3 output, a4 rows of the window.
+    """Instructions of a row; a0 data, a1 weight, a2 factors, a3 fine, a4 output, a5 rows of the window, a6 point.
 
     Raises rv32_assembly.OutOfRegistersError.
     """
-    asm = Assembly(arguments=5)
+    asm = Assembly(arguments=7)
     sums = [asm.take() for _ in range(row.outputs)]
     weights = [asm.take() for _ in range(row.kernel_w)]
     value, product = asm.take(), asm.take()
@@ -41,18 +41,17 @@ def depthwise_row(row: DepthwiseRow) -> list[str]:
     asm.add_constant("a0", row.row_pitch - moved * row.pitch, value)
     # The body may be longer than a conditional branch reaches.
     done = asm.label()
-    asm.emit(f"addi a1, a1, {row.kernel_w}", "addi a4, a4, -1")
-    asm.emit(f"beqz a4, {done}f", f"j {again}b", f"{done}:")
-    asm.give_back("a0", "a1", "a4", *weights, value, product)
-    low, high, multiplier, addend, shift, scratch = (asm.take() for _ in range(6))
+    asm.emit(f"addi a1, a1, {row.kernel_w}", "addi a5, a5, -1")
+    asm.emit(f"beqz a5, {done}f", f"j {again}b", f"{done}:")
+    asm.give_back("a0", "a1", "a5", *weights, value, product)
+    low, high, multiplier, scratch = (asm.take() for _ in range(4))
     asm.emit(f"li {low}, {row.epilogue.clamp_min}", f"li {high}, {row.epilogue.clamp_max}")
-    for index, register in enumerate((multiplier, addend, shift), start=1):
-        asm.emit(f"lw {register}, {WORD * index}(a2)")
+    asm.load_factors("a2", "a3", 0, (multiplier, "a6"), scratch, row.epilogue)
     stored = 0
     for output, sum_ in enumerate(sums):
-        asm.requantize(sum_, (multiplier, addend, shift), (low, high), scratch, row.epilogue)
+        asm.requantize(sum_, (multiplier, "a6"), (low, high), scratch, row.epilogue)
         if (output - stored) * row.output_pitch > REACH:
-            asm.add_constant("a3", (output - stored) * row.output_pitch, scratch)
+            asm.add_constant("a4", (output - stored) * row.output_pitch, scratch)
             stored = output
-        asm.emit(f"sb {sum_}, {(output - stored) * row.output_pitch}(a3)")
+        asm.emit(f"sb {sum_}, {(output - stored) * row.output_pitch}(a4)")
     return asm.lines()

@@ -1,80 +1,89 @@
 """Assembly of the matrix tile for RV32IM: up to 16 sums, one row of weights and all addresses in registers.
 
-Loads reach 2 KB, so rows of activations that lie further apart get base registers of their own. What one group of
-channels does not need stays on the stack until the next.
+The reduction loop is unrolled and entered in the middle, so that one function serves products of any depth. What one
+group of channels does not need stays on the stack until the next.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
-from .rv32_assembly import REACH, WORD, Assembly
+from .rv32_assembly import WORD, Assembly
 
 if TYPE_CHECKING:
     from .scalar import MatrixTile
 
-# Products per output in one round of the reduction loop.
-UNROLL = 8
-# Stack slots: parameters, output, data, groups of channels left.
-PARAMETERS, OUTPUT, DATA, LEFT = 0, WORD, 2 * WORD, 3 * WORD
+# Products per output in one round of the reduction loop: of the tile that does most of the work, and of the others.
+UNROLL, UNROLL_OTHERS = 16, 4
+LARGE = 16
+# Stack slots.
+SLOTS = ("factors", "fine", "output", "groups", "pitch", "data", "end", "entry", "skipped", "weight")
 
 
 def matrix_tile(tile: MatrixTile) -> list[str]:
-    """Instructions of a tile; a0 data, a1 weight, a2 parameters, a3 output."""
+    """Instructions of a tile.
+
+    a0 data, a1 weight, a2 factors, a3 fine, a4 output, a5 groups, a6 depth, a7 pitch; on the stack: output pitch and
+    point.
+    """
     return _Emitter(tile).lines()
 
 
 class _Emitter:
     def __init__(self, tile: MatrixTile) -> None:
         self.tile = tile
-        self.asm = Assembly(arguments=4, slots=4 if tile.groups > 1 else 2)
+        self.asm = Assembly(arguments=8, slots=len(SLOTS))
+        self.unroll = UNROLL if tile.pixels * tile.lanes >= LARGE and tile.pixels > 1 else UNROLL_OTHERS
+
+    def slot(self, name: str) -> str:
+        return f"{WORD * SLOTS.index(name)}(sp)"
 
     def lines(self) -> list[str]:
         tile, asm = self.tile, self.asm
-        group = asm.label()
-        asm.emit(f"sw a2, {PARAMETERS}(sp)", f"sw a3, {OUTPUT}(sp)")
-        if tile.groups > 1:
-            asm.emit(f"sw a0, {DATA}(sp)", f"li a4, {tile.groups}", f"sw a4, {LEFT}(sp)", f"{group}:")
+        group, again, end_of_round = asm.label(), asm.label(), asm.label()
+        self._prepare(again, end_of_round)
+        asm.give_back(*(f"a{number}" for number in range(2, 8)))
         self.sums = [[asm.take() for _ in range(tile.lanes)] for _ in range(tile.pixels)]
-        for channel, first in enumerate(self.sums[0]):
-            asm.emit(f"lw {first}, {WORD * channel}(a2)")
-            asm.emit(*(f"mv {row[channel]}, {first}" for row in self.sums[1:]))
-        asm.give_back("a2", "a3")
         self.held = [asm.take() for _ in range(min(tile.pixels, tile.lanes))]
         self.streamed, self.product, end = asm.take(), asm.take(), asm.take()
-        bases = self._row_bases()
-        rounds, rest = divmod(tile.depth, UNROLL)
-        again = asm.label()
-        if rounds > 1:
-            asm.emit(f"li {end}, {rounds * UNROLL}", f"add {end}, {end}, a0", f"{again}:")
-        if rounds:
-            self._products(UNROLL, bases)
-        if rounds > 1:
-            asm.emit(f"bne a0, {end}, {again}b")
-        self._products(rest, bases)
-        others = {base for base, _ in bases} - {"a0"}
-        asm.give_back("a0", *self.held, self.streamed, self.product, end, *sorted(others))
+        bases = ["a0", *(asm.take() for _ in range(tile.pixels - 1))]
+        asm.emit(f"{group}:", f"lw {end}, {self.slot('factors')}")
+        for channel, first in enumerate(self.sums[0]):
+            asm.emit(f"lw {first}, {2 * WORD * channel}({end})")
+            asm.emit(*(f"mv {row[channel]}, {first}" for row in self.sums[1:]))
+        asm.emit(f"lw a0, {self.slot('data')}")
+        if len(bases) > 1:
+            asm.emit(f"lw {self.product}, {self.slot('pitch')}")
+        for base, next_base in itertools.pairwise(bases):
+            asm.emit(f"add {next_base}, {base}, {self.product}")
+        asm.emit(f"lw {end}, {self.slot('end')}", f"lw {self.product}, {self.slot('entry')}")
+        asm.emit(f"jr {self.product}", f"{again}:")
+        self._products(bases)
+        asm.emit(f"{end_of_round}:", f"addi a1, a1, {self.unroll * tile.lanes}")
+        asm.emit(*(f"addi {base}, {base}, {self.unroll}" for base in bases), f"bne a0, {end}, {again}b")
+        asm.give_back(*bases, *self.held, self.streamed, self.product, end)
         self._outputs(group)
         return asm.lines()
 
-    def _row_bases(self) -> list[tuple[str, int]]:
-        """(register, offset) of each row of activations."""
-        bases: list[tuple[str, int]] = []
-        base, origin = "a0", 0
-        for row in range(self.tile.pixels):
-            place = row * self.tile.pitch
-            if place - origin + UNROLL > REACH:
-                base, origin = self.asm.take(), place
-                self.asm.emit(f"li {base}, {place}", f"add {base}, {base}, a0")
-            bases.append((base, place - origin))
-        return bases
+    def _prepare(self, again: int, end_of_round: int) -> None:
+        """Keep the arguments; find where the first round, which may be shorter, begins."""
+        asm, mask = self.asm, self.unroll - 1
+        for register, name in zip(("a2", "a3", "a4", "a5", "a7"), SLOTS, strict=False):
+            asm.emit(f"sw {register}, {self.slot(name)}")
+        asm.emit("neg a2, a6", f"andi a2, a2, {mask}", "sub a0, a0, a2", f"sw a0, {self.slot('data')}")
+        asm.emit("add a6, a6, a2", "add a6, a6, a0", f"sw a6, {self.slot('end')}")
+        asm.emit(f"lla a3, {again}f", f"lla a4, {end_of_round}f", "sub a4, a4, a3")
+        asm.emit(f"srli a4, a4, {mask.bit_length()}", "mul a4, a4, a2", "add a3, a3, a4")
+        asm.emit(f"sw a3, {self.slot('entry')}", f"li a3, {self.tile.lanes}", "mul a2, a2, a3")
+        asm.emit(f"sw a2, {self.slot('skipped')}", "sub a1, a1, a2")
 
-    def _products(self, depth: int, bases: list[tuple[str, int]]) -> None:
-        """`depth` products of every sum; then move the addresses past them."""
+    def _products(self, bases: list[str]) -> None:
+        """One round of products of every sum."""
         tile, asm = self.tile, self.asm
         by_row = tile.pixels < tile.lanes
-        for k in range(depth):
-            rows = [f"{offset + k}({base})" for base, offset in bases]
+        for k in range(self.unroll):
+            rows = [f"{k}({base})" for base in bases]
             columns = [f"{k * tile.lanes + channel}(a1)" for channel in range(tile.lanes)]
             kept, passing = (rows, columns) if by_row else (columns, rows)
             asm.emit(*(f"lb {register}, {place}" for register, place in zip(self.held, kept, strict=True)))
@@ -84,35 +93,35 @@ class _Emitter:
                     sum_ = self.sums[inner][outer] if by_row else self.sums[outer][inner]
                     asm.emit(f"mul {self.product}, {register}, {self.streamed}")
                     asm.emit(f"add {sum_}, {sum_}, {self.product}")
-        if depth:
-            asm.emit(f"addi a1, a1, {depth * tile.lanes}")
-            asm.emit(*(f"addi {base}, {base}, {depth}" for base in dict.fromkeys(b for b, _ in bases)))
 
     def _outputs(self, group: int) -> None:
-        tile, asm = self.tile, self.asm
-        table, output = asm.take(), asm.take()
-        low, high, multiplier, addend, shift, scratch = (asm.take() for _ in range(6))
-        asm.emit(f"lw {table}, {PARAMETERS}(sp)", f"lw {output}, {OUTPUT}(sp)")
+        tile, asm, epilogue = self.tile, self.asm, self.tile.epilogue
+        asm.emit(f"sw a1, {self.slot('weight')}")
+        asm.give_back("a1")
+        factors, fine, multiplier, addend, scratch, low, high = (asm.take() for _ in range(7))
+        outputs = [asm.take() for _ in range(tile.pixels)]
+        for register, name in ((factors, "factors"), (fine, "fine"), (outputs[0], "output")):
+            asm.emit(f"lw {register}, {self.slot(name)}")
+        if tile.pixels > 1:
+            asm.load_argument(scratch, 0)
+        for pointer, next_pointer in itertools.pairwise(outputs):
+            asm.emit(f"add {next_pointer}, {pointer}, {scratch}")
         asm.emit(f"li {low}, {tile.clamp_min}", f"li {high}, {tile.clamp_max}")
-        places = [(output, row * tile.output_pitch) for row in range(tile.pixels)]
-        if places[-1][1] + tile.lanes > REACH:
-            for row in range(1, tile.pixels):
-                pointer = asm.take()
-                asm.emit(f"li {pointer}, {row * tile.output_pitch}", f"add {pointer}, {pointer}, {output}")
-                places[row] = (pointer, 0)
         for channel in range(tile.lanes):
-            for index, register in enumerate((multiplier, addend, shift), start=1):
-                asm.emit(f"lw {register}, {WORD * (index * tile.lanes + channel)}({table})")
-            for row, (pointer, offset) in enumerate(places):
+            asm.load_argument(addend, 1)
+            asm.load_factors(factors, fine, channel, (multiplier, addend), scratch, epilogue)
+            for row, pointer in enumerate(outputs):
                 x = self.sums[row][channel]
-                asm.requantize(x, (multiplier, addend, shift), (low, high), scratch, tile.epilogue)
-                asm.emit(f"sb {x}, {offset + channel}({pointer})")
-        if tile.groups > 1:
-            done = asm.label()
-            asm.emit(
-                f"lw {scratch}, {LEFT}(sp)", f"addi {scratch}, {scratch}, -1", f"beqz {scratch}, {done}f"
-            )
-            asm.emit(f"sw {scratch}, {LEFT}(sp)")
-            asm.emit(f"addi {output}, {output}, {tile.lanes}", f"sw {output}, {OUTPUT}(sp)")
-            asm.emit(f"addi a2, {table}, {4 * WORD * tile.lanes}", f"sw a2, {PARAMETERS}(sp)")
-            asm.emit(f"lw a0, {DATA}(sp)", f"j {group}b", f"{done}:")
+                asm.requantize(x, (multiplier, addend), (low, high), scratch, epilogue)
+                asm.emit(f"sb {x}, {channel}({pointer})")
+        done, left = asm.label(), scratch
+        asm.emit(f"lw {left}, {self.slot('groups')}", f"addi {left}, {left}, -1")
+        asm.emit(f"beqz {left}, {done}f", f"sw {left}, {self.slot('groups')}")
+        for register, name, step in (
+            (outputs[0], "output", tile.lanes),
+            (factors, "factors", 2 * WORD * tile.lanes),
+            (fine, "fine", epilogue.fine_bytes * tile.lanes),
+        ):
+            asm.emit(f"addi {register}, {register}, {step}", f"sw {register}, {self.slot(name)}")
+        asm.emit(f"lw a1, {self.slot('weight')}", f"lw a0, {self.slot('skipped')}", "sub a1, a1, a0")
+        asm.emit(f"j {group}b", f"{done}:")

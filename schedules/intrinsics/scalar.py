@@ -7,36 +7,32 @@ the preprocessor chooses, so the generated source compiles everywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tvm.s_tir import TensorIntrin
-from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
-from ..tensor_ir import drop_unit_loops
 from . import rv32_matrix, scalar_thumb2
 from .rv32_assembly import Epilogue
+from .tensor_intrinsic import Operand, register
 
 
 @dataclass(frozen=True)
 class TileOperands:
     """Where a tile finds its operands: matrices, and the first row (and column) of each that it touches.
 
-    data: int8[rows, depth]; weight: int8[groups * depth, lanes]; parameters: int32[groups * 4, lanes] of bias,
-    multiplier, addend and shift; sums: int32[pixels, channels]; output: int8[rows, output channels].
+    data: int8[rows, depth]; weight: int8[groups * depth, lanes]; factors: int32[channels, 2] and fine: [channels] of
+    `requantize_scalar.ScalarRequantization`; output: int8[rows, output channels]; sums: int32[pixels, channels].
     """
 
     data: Any
     weight: Any
-    parameters: Any
-    sums: Any
+    factors: Any
+    fine: Any
     output: Any
+    sums: Any
     data_at: Any = 0
-    weight_at: Any = 0
-    parameters_at: Any = 0
     output_at: tuple[Any, Any] = (0, 0)
 
 
@@ -49,8 +45,6 @@ class MatrixTile:
     depth: products per output.
     pitch: elements from one row of activations to the next.
     output_pitch: elements from one row of outputs to the next.
-    clamp_min, clamp_max: limits of the outputs.
-    finer: see `requantize_scalar.ScalarRequantization`.
     """
 
     pixels: int
@@ -59,9 +53,7 @@ class MatrixTile:
     depth: int
     pitch: int
     output_pitch: int
-    clamp_min: int
-    clamp_max: int
-    finer: int
+    epilogue: Epilogue
 
     @property
     def channels(self) -> int:
@@ -70,23 +62,33 @@ class MatrixTile:
 
     @property
     def name(self) -> str:
-        """Name of the C function; it holds every parameter."""
-        clamp = f"{self.clamp_min}_{self.clamp_max}".replace("-", "m")
-        return (
-            f"tinyml_tile_{self.pixels}x{self.lanes}x{self.groups}_k{self.depth}"
-            f"_a{self.pitch}_o{self.output_pitch}_{clamp}_f{self.finer}"
-        )
+        """Name of the C function, which is the same for products of all sizes."""
+        return f"tinyml_tile_{self.pixels}x{self.lanes}_{self.epilogue.name}"
 
     @property
-    def epilogue(self) -> Epilogue:
-        """How sums become outputs."""
-        return Epilogue(self.clamp_min, self.clamp_max, self.finer)
+    def clamp_min(self) -> int:
+        """Smallest output."""
+        return self.epilogue.clamp_min
+
+    @property
+    def clamp_max(self) -> int:
+        """Largest output."""
+        return self.epilogue.clamp_max
+
+    @property
+    def arguments(self) -> list[int]:
+        """Constants of a call after its pointers."""
+        return [self.groups, self.depth, self.pitch, self.output_pitch, self.epilogue.point]
 
     def micro_kernel(self) -> MicroKernel:
-        """The C function: (data, weight[groups][depth][lanes], parameters[groups][4][lanes], output)."""
+        """The C function: (data, weight[groups][depth][lanes], factors[channels][2], fine[channels], output, ...).
+
+        Its last parameters are `arguments`.
+        """
         signature = (
-            f"static void {self.name}(\n"
-            "    const int8_t *data, const int8_t *weight, const int32_t *parameters, int8_t *output)\n"
+            f"static void {self.name}(const int8_t *data, const int8_t *weight,\n"
+            f"    const int32_t *factors, const {self.epilogue.fine_type}_t *fine, int8_t *output,\n"
+            "    int32_t groups, int32_t depth, int32_t pitch, int32_t output_pitch, int32_t point)\n"
         )
         naked = f"__attribute__((naked, noinline)) {signature}"
         source = (
@@ -101,23 +103,25 @@ class MatrixTile:
         return MicroKernel(self.name, source)
 
     def _portable(self) -> str:
-        factors = [f"parameters[{index * self.lanes} + c]" for index in (1, 2, 3)]
-        scaled = "\n".join(f"                {line}" for line in requantized_c("sum", factors, self.epilogue))
+        scaled = "\n".join(f"                {line}" for line in requantized_c("sum", self.epilogue))
+        addend = addend_c("fine[c]")
         return f"""{{
     int32_t g, p, c, k;
-    for (g = 0; g < {self.groups}; ++g) {{
+    for (g = 0; g < groups; ++g) {{
         for (p = 0; p < {self.pixels}; ++p) {{
             for (c = 0; c < {self.lanes}; ++c) {{
-                int32_t sum = parameters[c];
-                for (k = 0; k < {self.depth}; ++k) {{
-                    sum += (int32_t)data[p * {self.pitch} + k] * weight[k * {self.lanes} + c];
+                const int32_t multiplier = factors[2 * c + 1], addend = {addend};
+                int32_t sum = factors[2 * c];
+                for (k = 0; k < depth; ++k) {{
+                    sum += (int32_t)data[p * pitch + k] * weight[k * {self.lanes} + c];
                 }}
 {scaled}
-                output[p * {self.output_pitch} + c] = (int8_t)sum;
+                output[p * output_pitch + c] = (int8_t)sum;
             }}
         }}
-        weight += {self.depth * self.lanes};
-        parameters += {4 * self.lanes};
+        weight += depth * {self.lanes};
+        factors += {2 * self.lanes};
+        fine += {self.lanes};
         output += {self.lanes};
     }}
 }}
@@ -125,63 +129,43 @@ class MatrixTile:
 
     def block(self, operands: TileOperands) -> None:
         """Emit what the tile computes as a TensorIR block's contents, in its plain meaning."""
-        data, weight, parameters = operands.data, operands.weight, operands.parameters
-        sums, output = operands.sums, operands.output
-        d0, k0, q0, (p, c) = operands.data_at, operands.weight_at, operands.parameters_at, operands.output_at
-        lanes = self.lanes
+        o = operands
+        d0, (p, c), lanes = o.data_at, o.output_at, self.lanes
         T.reads(
-            data[d0 : d0 + self.pixels, 0 : self.depth],
-            weight[k0 : k0 + self.groups * self.depth, 0:lanes],
-            parameters[q0 : q0 + self.groups * 4, 0:lanes],
+            o.data[d0 : d0 + self.pixels, 0 : self.depth],
+            o.weight[0 : self.groups * self.depth, 0:lanes],
+            o.factors[c : c + self.channels, 0:2],
+            o.fine[c : c + self.channels],
         )
-        T.writes(sums[0 : self.pixels, 0 : self.channels], output[p : p + self.pixels, c : c + self.channels])
-        with T.grid(self.groups, self.pixels, lanes) as (g, i, j), T.sblock("bias"):
-            vg, vi, vj = T.axis.remap("SSS", [g, i, j])
-            T.buffer_store(sums, parameters[q0 + vg * 4, vj], [vi, vg * lanes + vj])
+        T.writes(
+            o.output[p : p + self.pixels, c : c + self.channels], o.sums[0 : self.pixels, 0 : self.channels]
+        )
+        with T.grid(self.pixels, self.channels) as (i, j), T.sblock("bias"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            T.buffer_store(o.sums, o.factors[c + vj, 0], [vi, vj])
         with T.grid(self.groups, self.pixels, lanes, self.depth) as (g, i, j, k), T.sblock("accumulate"):
             vg, vi, vj, vk = T.axis.remap("SSSR", [g, i, j, k])
-            factor = T.Cast("int32", weight[k0 + vg * self.depth + vk, vj])
-            product = T.Cast("int32", data[d0 + vi, vk]) * factor
-            T.buffer_store(sums, sums[vi, vg * lanes + vj] + product, [vi, vg * lanes + vj])
-        with T.grid(self.groups, self.pixels, lanes) as (g, i, j), T.sblock("requantize"):
-            vg, vi, vj = T.axis.remap("SSS", [g, i, j])
-            factors = [parameters[q0 + vg * 4 + index, vj] for index in (1, 2, 3)]
-            value = requantized_expr(sums[vi, vg * lanes + vj], factors, self.epilogue)
-            T.buffer_store(output, value, [p + vi, c + vg * lanes + vj])
+            factor = T.Cast("int32", o.weight[vg * self.depth + vk, vj])
+            product = T.Cast("int32", o.data[d0 + vi, vk]) * factor
+            T.buffer_store(o.sums, o.sums[vi, vg * lanes + vj] + product, [vi, vg * lanes + vj])
+        with T.grid(self.pixels, self.channels) as (i, j), T.sblock("requantize"):
+            vi, vj = T.axis.remap("SS", [i, j])
+            value = requantized_expr(o.sums[vi, vj], o.factors[c + vj, 1], o.fine[c + vj], self.epilogue)
+            T.buffer_store(o.output, value, [p + vi, c + vj])
 
     def register(self) -> str:
         """Register the tile as a tensor intrinsic and return its name."""
-        name = f"tinyml.{self.name}"
-        if TensorIntrin.get(name, allow_missing=True) is None:
-            TensorIntrin.register(
-                name, drop_unit_loops(self._function(call=False)), self._function(call=True)
-            )
-        return name
-
-    def _function(self, *, call: bool) -> Any:
-        shapes = {
-            "data": ((self.pixels, self.depth), "int8", self.pitch),
-            "weight": ((self.groups * self.depth, self.lanes), "int8", self.lanes),
-            "parameters": ((self.groups * 4, self.lanes), "int32", self.lanes),
-            "sums": ((self.pixels, self.channels), "int32", self.channels),
-            "output": ((self.pixels, self.channels), "int8", self.output_pitch),
+        operands = {
+            "data": Operand((self.pixels, self.depth), "int8", self.pitch),
+            "weight": Operand((self.groups * self.depth, self.lanes), "int8", self.lanes),
+            "factors": Operand((self.channels, 2), "int32", 2),
+            "fine": Operand((self.channels,), self.epilogue.fine_type),
+            "output": Operand((self.pixels, self.channels), "int8", self.output_pitch, written=True),
+            "sums": Operand((self.pixels, self.channels), "int32", written=True, passed=False),
         }
-        with IRBuilder() as builder, T.prim_func(s_tir=True):
-            T.func_name("tile")
-            handles = {name: T.arg(name, T.handle()) for name in shapes}
-            data, weight, parameters, sums, output = (
-                T.match_buffer(handles[name], shape, dtype, offset_factor=1, strides=[pitch, 1])
-                for name, (shape, dtype, pitch) in shapes.items()
-            )
-            with T.sblock("root"):
-                if call:
-                    T.reads(data[:, :], weight[:, :], parameters[:, :])
-                    T.writes(sums[:, :], output[:, :])
-                    arguments = [buffer.access_ptr("r") for buffer in (data, weight, parameters)]
-                    T.evaluate(T.call_extern("int32", self.name, *arguments, output.access_ptr("w")))
-                else:
-                    self.block(TileOperands(data, weight, parameters, sums, output))
-        return builder.get()
+        return register(
+            self.name, operands, lambda *buffers: self.block(TileOperands(*buffers)), self.arguments
+        )
 
 
 def assembly_body(lines: list[str]) -> str:
@@ -190,31 +174,36 @@ def assembly_body(lines: list[str]) -> str:
     return f"{{\n    __asm__ volatile(\n{text});\n}}\n"
 
 
-def requantized_c(x: str, factors: Sequence[str], epilogue: Epilogue) -> list[str]:
-    """C statements that turn the sum `x` into a clamped output; factors: multiplier, addend, shift."""
-    multiplier, addend, shift = factors
+def addend_c(fine: str) -> str:
+    """C expression of a channel's addend; `point` and `multiplier` are variables."""
+    return f"(tinyml_shift_left(point, multiplier & 31) >> 1) + {fine}"
+
+
+def requantized_c(x: str, epilogue: Epilogue) -> list[str]:
+    """C statements that turn the sum `x` into a clamped output; `multiplier` and `addend` are variables."""
     if epilogue.finer:
         lines = [
-            f"{x} = tinyml_multiply_keep_high(tinyml_shift_left({x}, {epilogue.finer}), {multiplier});",
+            f"{x} = tinyml_multiply_keep_high(tinyml_shift_left({x}, {epilogue.finer}), multiplier);",
             f"{x} += tinyml_shift_left({x} >> 31, {epilogue.finer - 1});",
         ]
     else:
-        lines = [f"{x} = tinyml_multiply_keep_high({x}, {multiplier});"]
+        lines = [f"{x} = tinyml_multiply_keep_high({x}, multiplier);"]
     return [
         *lines,
-        f"{x} = ({x} + {addend}) >> {shift};",
+        f"{x} = ({x} + addend) >> (multiplier & 31);",
         f"{x} = {x} > {epilogue.clamp_max} ? {epilogue.clamp_max} : {x};",
         f"{x} = {x} < {epilogue.clamp_min} ? {epilogue.clamp_min} : {x};",
     ]
 
 
-def requantized_expr(total: Any, factors: Sequence[Any], epilogue: Epilogue) -> Any:
-    """TensorIR expression of one output, int8; factors: multiplier, addend, shift."""
-    multiplier, addend, shift = factors
+def requantized_expr(total: Any, multiplier: Any, fine: Any, epilogue: Epilogue) -> Any:
+    """TensorIR expression of one output, int8; multiplier, fine: the channel's constants."""
     finer = epilogue.finer
     wide = T.Cast("int64", T.shift_left(total, T.int32(finer)) if finer else total)
     high = T.Cast("int32", T.shift_right(wide * T.Cast("int64", multiplier), T.int64(32)))
     if finer:
         high = high + T.shift_left(T.shift_right(high, T.int32(31)), T.int32(finer - 1))
+    shift = T.bitwise_and(multiplier, T.int32(31))
+    addend = T.shift_right(T.shift_left(T.int32(epilogue.point), shift), T.int32(1)) + T.Cast("int32", fine)
     scaled = T.shift_right(high + addend, shift)
     return T.Cast("int8", T.max(T.min(scaled, T.int32(epilogue.clamp_max)), T.int32(epilogue.clamp_min)))

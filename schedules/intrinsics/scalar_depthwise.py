@@ -10,34 +10,33 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.s_tir import TensorIntrin
-from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
-from ..tensor_ir import drop_unit_loops
 from . import rv32_depthwise
 from .rv32_assembly import Epilogue
-from .scalar import assembly_body, requantized_c, requantized_expr
+from .scalar import addend_c, assembly_body, requantized_c, requantized_expr
+from .tensor_intrinsic import Operand, register
 
 
 @dataclass(frozen=True)
 class StripOperands:
     """Where a strip finds its operands: matrices, and where in them it begins.
 
-    data: int8[rows, width * channels]; weight: int8[rows, taps] with taps one after the other; parameters:
-    int32[channels, 4] of bias, multiplier, addend, shift; sums: int32[rows, outputs]; output: int8[rows, outputs *
-    channels].
+    data: int8[rows, width * channels]; weight: int8[rows, taps] with taps one after the other; factors: int32[channels,
+    2] and fine: [channels] of `requantize_scalar.ScalarRequantization`; sums: int32[rows, outputs]; output: int8[rows,
+    outputs * channels].
     """
 
     data: Any
     weight: Any
-    parameters: Any
-    sums: Any
+    factors: Any
+    fine: Any
     output: Any
+    sums: Any
     data_at: tuple[Any, Any] = (0, 0)
     weight_at: tuple[Any, Any] = (0, 0)
-    parameters_at: Any = 0
+    channel: Any = 0
     output_at: tuple[Any, Any] = (0, 0)
 
 
@@ -75,11 +74,10 @@ class DepthwiseStrip:
     @property
     def name(self) -> str:
         """Name of the C function; it holds every parameter but the number of rows."""
-        epilogue = self.epilogue
         return (
             f"tinyml_depthwise_{self.kernel_h}x{self.kernel_w}_s{self.stride}_w{self.width}_{self.outputs}"
             f"_p{self.pad}_c{self.pitch}_{self.output_pitch}_z{self.zero_point}"
-            f"_{epilogue.clamp_min}_{epilogue.clamp_max}_f{epilogue.finer}"
+            f"_{self.epilogue.name}"
         ).replace("-", "m")
 
     def origin(self, output: int) -> int:
@@ -107,13 +105,14 @@ class DepthwiseStrip:
         return sorted({missing for output in range(self.outputs) for missing in self.missing(output)})
 
     def micro_kernel(self) -> MicroKernel:
-        """The C function: (data, weight, parameters, output, rows).
+        """The C function: (data, weight, factors, fine, output, rows, point).
 
         Raises rv32_assembly.OutOfRegistersError or rv32_depthwise.OutOfReachError when RV32 cannot do it.
         """
         signature = (
             f"static void {self.name}(const int8_t *data, const int8_t *weight,\n"
-            "    const int32_t *parameters, int8_t *output, int32_t rows)\n"
+            f"    const int32_t *factors, const {self.epilogue.fine_type}_t *fine, int8_t *output, int32_t rows,\n"
+            "    int32_t point)\n"
         )
         source = (
             "#if defined(__riscv) && __riscv_xlen == 32\n"
@@ -137,8 +136,8 @@ class DepthwiseStrip:
         loop = "    int32_t x;\n" if inside else ""
         return f"""{{
     const int32_t {weights};
-    const int32_t bias = parameters[0], multiplier = parameters[1];
-    const int32_t addend = parameters[2], shift = parameters[3];
+    const int32_t bias = factors[0], multiplier = factors[1];
+    const int32_t addend = {addend_c("fine[0]")};
 {loop}    for (; rows > 0; --rows) {{
         int32_t sum;
 {body}
@@ -163,21 +162,22 @@ class DepthwiseStrip:
                 else:
                     continue
                 lines.append(f"sum += (data[{place}]{zero}) * w{ky}_{kx};")
-        lines += requantized_c("sum", ("multiplier", "addend", "shift"), self.epilogue)
+        lines += requantized_c("sum", self.epilogue)
         return [*lines, f"output[{x} * {self.output_pitch}] = (int8_t)sum;"]
 
     def block(self, operands: StripOperands, rows: int) -> None:
         """Emit what `rows` rows of the strip compute as a TensorIR block's contents, in its plain meaning."""
-        data, weight, parameters = operands.data, operands.weight, operands.parameters
+        data, weight, factors, fine = operands.data, operands.weight, operands.factors, operands.fine
         sums, output = operands.sums, operands.output
         (y0, x0), (k0, k1) = operands.data_at, operands.weight_at
-        q0, (p0, p1) = operands.parameters_at, operands.output_at
+        q0, (p0, p1) = operands.channel, operands.output_at
         taps = self.kernel_h * self.kernel_w
         depth = (rows - 1) * self.stride + self.kernel_h
         T.reads(
             data[y0 : y0 + depth, x0 : x0 + (self.width - 1) * self.pitch + 1],
             weight[k0, k1 : k1 + taps],
-            parameters[q0, 0:4],
+            factors[q0, 0:2],
+            fine[q0],
         )
         T.writes(
             sums[0:rows, 0 : self.outputs],
@@ -185,7 +185,7 @@ class DepthwiseStrip:
         )
         with T.grid(rows, self.outputs) as (y, x), T.sblock("bias"):
             vy, vx = T.axis.remap("SS", [y, x])
-            T.buffer_store(sums, parameters[q0, 0], [vy, vx])
+            T.buffer_store(sums, factors[q0, 0], [vy, vx])
         with T.grid(rows, self.outputs, self.kernel_h, self.kernel_w) as (y, x, i, j), T.sblock("accumulate"):
             vy, vx, vi, vj = T.axis.remap("SSRR", [y, x, i, j])
             column = vx * self.stride + vj - self.pad
@@ -195,8 +195,7 @@ class DepthwiseStrip:
             T.buffer_store(sums, sums[vy, vx] + product, [vy, vx])
         with T.grid(rows, self.outputs) as (y, x), T.sblock("requantize"):
             vy, vx = T.axis.remap("SS", [y, x])
-            factors = [parameters[q0, index] for index in (1, 2, 3)]
-            value = requantized_expr(sums[vy, vx], factors, self.epilogue)
+            value = requantized_expr(sums[vy, vx], factors[q0, 1], fine[q0], self.epilogue)
             T.buffer_store(output, value, [p0 + vy, p1 + vx * self.output_pitch])
 
     def _inside(self, column: Any, value: Any) -> Any:
@@ -208,35 +207,16 @@ class DepthwiseStrip:
 
     def register(self, rows: int) -> str:
         """Register `rows` rows of the strip as a tensor intrinsic and return its name."""
-        name = f"tinyml.{self.name}_{rows}"
-        if TensorIntrin.get(name, allow_missing=True) is None:
-            TensorIntrin.register(
-                name, drop_unit_loops(self._function(rows, call=False)), self._function(rows, call=True)
-            )
-        return name
-
-    def _function(self, rows: int, *, call: bool) -> Any:
         depth = (rows - 1) * self.stride + self.kernel_h
-        shapes = {
-            "data": ((depth, (self.width - 1) * self.pitch + 1), "int8"),
-            "weight": ((1, self.kernel_h * self.kernel_w), "int8"),
-            "parameters": ((1, 4), "int32"),
-            "sums": ((rows, self.outputs), "int32"),
-            "output": ((rows, (self.outputs - 1) * self.output_pitch + 1), "int8"),
+        operands = {
+            "data": Operand((depth, (self.width - 1) * self.pitch + 1), "int8"),
+            "weight": Operand((1, self.kernel_h * self.kernel_w), "int8"),
+            "factors": Operand((1, 2), "int32"),
+            "fine": Operand((1,), self.epilogue.fine_type),
+            "output": Operand((rows, (self.outputs - 1) * self.output_pitch + 1), "int8", written=True),
+            "sums": Operand((rows, self.outputs), "int32", written=True, passed=False),
         }
-        with IRBuilder() as builder, T.prim_func(s_tir=True):
-            T.func_name("strip")
-            handles = {name: T.arg(name, T.handle()) for name in shapes}
-            data, weight, parameters, sums, output = (
-                T.match_buffer(handles[name], shape, dtype, offset_factor=1, strides=[T.int32(), 1])
-                for name, (shape, dtype) in shapes.items()
-            )
-            with T.sblock("root"):
-                if call:
-                    T.reads(data[:, :], weight[:, :], parameters[:, :])
-                    T.writes(sums[:, :], output[:, :])
-                    arguments = [buffer.access_ptr("r") for buffer in (data, weight, parameters)]
-                    T.evaluate(T.call_extern("int32", self.name, *arguments, output.access_ptr("w"), rows))
-                else:
-                    self.block(StripOperands(data, weight, parameters, sums, output), rows)
-        return builder.get()
+        arguments = [rows, self.epilogue.point]
+        return register(
+            self.name, operands, lambda *buffers: self.block(StripOperands(*buffers), rows), arguments
+        )

@@ -10,16 +10,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from tvm import tirx
-from tvm.s_tir import TensorIntrin
-from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
-from ..tensor_ir import drop_unit_loops
 from . import rv32_depthwise_row
 from .rv32_assembly import Epilogue
-from .scalar import assembly_body, requantized_c, requantized_expr
+from .scalar import addend_c, assembly_body, requantized_c, requantized_expr
 from .scalar_depthwise import StripOperands
+from .tensor_intrinsic import Operand, register
 
 
 @dataclass(frozen=True)
@@ -48,11 +46,10 @@ class DepthwiseRow:
     @property
     def name(self) -> str:
         """Name of the C function; it holds every parameter but the number of rows of the window."""
-        epilogue = self.epilogue
         return (
             f"tinyml_depthwise_row_{self.kernel_w}_s{self.stride}_n{self.outputs}_l{self.left}_w{len(self.columns)}"
             f"_c{self.pitch}_{self.output_pitch}_{self.row_pitch}_z{self.zero_point}"
-            f"_{epilogue.clamp_min}_{epilogue.clamp_max}_f{epilogue.finer}"
+            f"_{self.epilogue.name}"
         ).replace("-", "m")
 
     @property
@@ -74,13 +71,14 @@ class DepthwiseRow:
         ]
 
     def micro_kernel(self) -> MicroKernel:
-        """The C function: (data, weight, parameters, output, rows of the window).
+        """The C function: (data, weight, factors, fine, output, rows of the window, point).
 
         Raises rv32_assembly.OutOfRegistersError when RV32 cannot hold the row.
         """
         signature = (
             f"static void {self.name}(const int8_t *data, const int8_t *weight,\n"
-            "    const int32_t *parameters, int8_t *output, int32_t rows)\n"
+            f"    const int32_t *factors, const {self.epilogue.fine_type}_t *fine, int8_t *output, int32_t rows,\n"
+            "    int32_t point)\n"
         )
         source = (
             "#if defined(__riscv) && __riscv_xlen == 32\n"
@@ -103,12 +101,12 @@ class DepthwiseRow:
         body = "\n".join(f"        {line}" for line in lines)
         finish = []
         for output in range(self.outputs):
-            factors = ("parameters[1]", "parameters[2]", "parameters[3]")
-            finish += requantized_c(f"sum{output}", factors, self.epilogue)
+            finish += requantized_c(f"sum{output}", self.epilogue)
             finish.append(f"output[{output * self.output_pitch}] = (int8_t)sum{output};")
         ending = "\n".join(f"    {line}" for line in finish)
-        sums = ", ".join(f"sum{output} = parameters[0]" for output in range(self.outputs))
+        sums = ", ".join(f"sum{output} = factors[0]" for output in range(self.outputs))
         return f"""{{
+    const int32_t multiplier = factors[1], addend = {addend_c("fine[0]")};
     int32_t {sums};
     for (; rows > 0; --rows) {{
 {body}
@@ -124,19 +122,20 @@ class DepthwiseRow:
 
         The operands are those of a strip; sums are int32[1, outputs].
         """
-        data, weight, parameters = operands.data, operands.weight, operands.parameters
+        data, weight, factors, fine = operands.data, operands.weight, operands.factors, operands.fine
         sums, output = operands.sums, operands.output
         (y0, x0), (k0, k1) = operands.data_at, operands.weight_at
-        q0, (p0, p1) = operands.parameters_at, operands.output_at
+        q0, (p0, p1) = operands.channel, operands.output_at
         T.reads(
             data[y0 : y0 + rows, x0 : x0 + (self.span - 1) * self.pitch + 1],
             weight[k0, k1 : k1 + rows * self.kernel_w],
-            parameters[q0, 0:4],
+            factors[q0, 0:2],
+            fine[q0],
         )
         T.writes(sums[0, 0 : self.outputs], output[p0, p1 : p1 + (self.outputs - 1) * self.output_pitch + 1])
         with T.serial(0, self.outputs) as x, T.sblock("bias"):
             vx = T.axis.spatial(self.outputs, x)
-            T.buffer_store(sums, parameters[q0, 0], [0, vx])
+            T.buffer_store(sums, factors[q0, 0], [0, vx])
         with T.grid(self.outputs, rows, self.kernel_w) as (x, i, j), T.sblock("accumulate"):
             vx, vi, vj = T.axis.remap("SRR", [x, i, j])
             column = vx * self.stride + vj - self.left
@@ -145,10 +144,9 @@ class DepthwiseRow:
             T.buffer_store(sums, sums[0, vx] + product, [0, vx])
         with T.serial(0, self.outputs) as x, T.sblock("requantize"):
             vx = T.axis.spatial(self.outputs, x)
-            factors = [parameters[q0, index] for index in (1, 2, 3)]
             T.buffer_store(
                 output,
-                requantized_expr(sums[0, vx], factors, self.epilogue),
+                requantized_expr(sums[0, vx], factors[q0, 1], fine[q0], self.epilogue),
                 [p0, p1 + vx * self.output_pitch],
             )
 
@@ -160,35 +158,16 @@ class DepthwiseRow:
         return tirx.if_then_else(tirx.all(*guards), value, T.int32(0)) if guards else value
 
     def register(self, rows: int) -> str:
-        """Register the row for `rows` rows of the window as a tensor intrinsic and return its name."""
-        name = f"tinyml.{self.name}_{rows}"
-        if TensorIntrin.get(name, allow_missing=True) is None:
-            TensorIntrin.register(
-                name, drop_unit_loops(self._function(rows, call=False)), self._function(rows, call=True)
-            )
-        return name
-
-    def _function(self, rows: int, *, call: bool) -> Any:
-        shapes = {
-            "data": ((rows, (self.span - 1) * self.pitch + 1), "int8"),
-            "weight": ((1, rows * self.kernel_w), "int8"),
-            "parameters": ((1, 4), "int32"),
-            "sums": ((1, self.outputs), "int32"),
-            "output": ((1, (self.outputs - 1) * self.output_pitch + 1), "int8"),
+        """Register the row with `rows` rows of the window as a tensor intrinsic and return its name."""
+        operands = {
+            "data": Operand((rows, (self.span - 1) * self.pitch + 1), "int8"),
+            "weight": Operand((1, rows * self.kernel_w), "int8"),
+            "factors": Operand((1, 2), "int32"),
+            "fine": Operand((1,), self.epilogue.fine_type),
+            "output": Operand((1, (self.outputs - 1) * self.output_pitch + 1), "int8", written=True),
+            "sums": Operand((1, self.outputs), "int32", written=True, passed=False),
         }
-        with IRBuilder() as builder, T.prim_func(s_tir=True):
-            T.func_name("row")
-            handles = {name: T.arg(name, T.handle()) for name in shapes}
-            data, weight, parameters, sums, output = (
-                T.match_buffer(handles[name], shape, dtype, offset_factor=1, strides=[T.int32(), 1])
-                for name, (shape, dtype) in shapes.items()
-            )
-            with T.sblock("root"):
-                if call:
-                    T.reads(data[:, :], weight[:, :], parameters[:, :])
-                    T.writes(sums[:, :], output[:, :])
-                    arguments = [buffer.access_ptr("r") for buffer in (data, weight, parameters)]
-                    T.evaluate(T.call_extern("int32", self.name, *arguments, output.access_ptr("w"), rows))
-                else:
-                    self.block(StripOperands(data, weight, parameters, sums, output), rows)
-        return builder.get()
+        arguments = [rows, self.epilogue.point]
+        return register(
+            self.name, operands, lambda *buffers: self.block(StripOperands(*buffers), rows), arguments
+        )

@@ -1,11 +1,12 @@
-"""Assembly of the matrix tile for Armv7-M: up to 9 sums at a time in 14 registers, one MLA per product.
+"""Assembly of the matrix tile for Armv7-M: up to 8 sums at a time in 14 registers, one MLA per product.
 
-A group of channels whose weights lie side by side is done in one pass or two, as the registers allow. Registers: r0
-data, r1 weight in the reduction; the arguments are kept on the stack for the next pass.
+A tile is done in parts that the registers hold: two pixels of four, or eight channels of sixteen. Loads move the
+addresses, so the unrolled reduction loop, which is entered in the middle, serves products of any depth.
 """
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,130 +14,162 @@ if TYPE_CHECKING:
 
 # Products per output in one round of the reduction loop.
 UNROLL = 8
-REACH = 4095
-POOL = ("r2", "r3", "r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11", "r12", "lr")
-# Stack slots: passes left, data, weight, parameters, output.
-PASSES, DATA, WEIGHT, PARAMETERS, OUTPUT = 0, 4, 8, 12, 16
+# Most pixels of a part by its channels, and most channels.
+LARGEST_PART = {1: 4, 4: 2}
+LARGEST_LANES = 8
+# Every instruction of the loop takes four bytes, so that it can be entered anywhere.
+WIDE = 4
+SUMS = ("r4", "r5", "r6", "r7", "r8", "r9", "r10", "r11")
+# Where addresses and operands are, the first of them the address of the first pixel.
+FREE = ("r0", "r2", "r3", "r12", "lr", *reversed(SUMS))
+SAVED = 4 * 9
+# Stack slots of the tile's own; the arguments of the fifth and later parameters follow what is saved.
+SLOTS = ("data", "weight", "factors", "fine", "end", "entry", "left")
+FRAME = 4 * len(SLOTS)
+ARGUMENTS = ("output", "groups", "depth", "pitch", "output_pitch", "point")
 
 
-def pass_width(tile: MatrixTile) -> int:
-    """Channels of one pass: a divisor of a group's whose sums and operands fit the registers."""
-    return max(
-        width
-        for width in range(1, tile.lanes + 1)
-        if tile.lanes % width == 0 and tile.pixels * width + min(tile.pixels, width) + 2 <= len(POOL)
-    )
+def _slot(name: str) -> str:
+    place = 4 * SLOTS.index(name) if name in SLOTS else FRAME + SAVED + 4 * ARGUMENTS.index(name)
+    return f"[sp, #{place}]"
 
 
 def matrix_tile(tile: MatrixTile) -> list[str]:
-    """Instructions of a tile; r0 data, r1 weight, r2 parameters, r3 output."""
-    width = pass_width(tile)
-    passes = tile.groups * tile.lanes // width
-    code = [".syntax unified", "push {r0-r11, lr}", f"mov r4, #{passes}", "push {r4}"]
-    if passes > 1:
-        code.append("1:")
-    pool = list(POOL)
-    sums = [[pool.pop() for _ in range(width)] for _ in range(tile.pixels)]
-    held = [pool.pop() for _ in range(min(tile.pixels, width))]
-    streamed, end = pool.pop(), pool.pop()
-    code += _start(tile, sums, streamed)
-    rounds, rest = divmod(tile.depth, UNROLL)
-    if rounds > 1:
-        code += [*_constant(end, rounds * UNROLL), f"add {end}, r0, {end}", "2:"]
-    if rounds:
-        code += _products(tile, UNROLL, sums, held, streamed)
-    if rounds > 1:
-        code += [f"cmp r0, {end}", "bne 2b"]
-    code += _products(tile, rest, sums, held, streamed)
-    code += _outputs(tile, width, sums, [*held, streamed, end, "r0", "r1", *pool])
-    if passes > 1:
-        code += _next_pass(tile, width)
-    return [*code, "add sp, sp, #20", "pop {r4-r11, pc}"]
+    """Instructions of a tile; r0 data, r1 weight, r2 factors, r3 fine, the others on the stack."""
+    return _Emitter(tile).lines()
 
 
-def _constant(register: str, value: int) -> list[str]:
-    """Load a small non-negative constant."""
-    return [f"movw {register}, #{value}"]
+class _Emitter:
+    def __init__(self, tile: MatrixTile) -> None:
+        self.tile = tile
+        self.width = min(tile.lanes, LARGEST_LANES)
+        self.pixels = min(tile.pixels, LARGEST_PART.get(self.width, 1))
+        self.sums = [
+            [SUMS[row * self.width + channel] for channel in range(self.width)] for row in range(self.pixels)
+        ]
+        used = set(SUMS[: self.pixels * self.width])
+        free = [register for register in FREE if register not in used]
+        self.bases = [free.pop(0) for _ in range(self.pixels)]
+        self.held = [free.pop(0) for _ in range(min(self.pixels, self.width))]
+        self.streamed = free.pop(0)
+        self.code: list[str] = []
 
+    def emit(self, *instructions: str) -> None:
+        self.code += instructions
 
-def _start(tile: MatrixTile, sums: list[list[str]], scratch: str) -> list[str]:
-    code = [f"ldr {scratch}, [sp, #{PARAMETERS}]"]
-    for channel, first in enumerate(sums[0]):
-        code.append(f"ldr {first}, [{scratch}, #{4 * channel}]")
-        code += [f"mov {row[channel]}, {first}" for row in sums[1:]]
-    return code
-
-
-def _products(
-    tile: MatrixTile, depth: int, sums: list[list[str]], held: list[str], streamed: str
-) -> list[str]:
-    """`depth` products of every sum; then move the addresses past them."""
-    code = []
-    width = len(sums[0])
-    by_row = tile.pixels < width
-    for k in range(depth):
-        rows = [f"[r0, #{row * tile.pitch + k}]" for row in range(tile.pixels)]
-        columns = [f"[r1, #{k * tile.lanes + channel}]" for channel in range(width)]
+    def step(self) -> list[str]:
+        """One product of every sum."""
+        gap = self.tile.lanes - self.width
+        rows = [f"[{base}], #1" for base in self.bases]
+        columns = [f"[r1], #{1 + gap * (channel + 1 == self.width)}" for channel in range(self.width)]
+        by_row = self.pixels < self.width
         kept, passing = (rows, columns) if by_row else (columns, rows)
-        code += [f"ldrsb {register}, {place}" for register, place in zip(held, kept, strict=True)]
+        code = [f"ldrsb {register}, {place}" for register, place in zip(self.held, kept, strict=True)]
         for outer, place in enumerate(passing):
-            code.append(f"ldrsb {streamed}, {place}")
-            for inner, register in enumerate(held):
-                sum_ = sums[inner][outer] if by_row else sums[outer][inner]
-                code.append(f"mla {sum_}, {register}, {streamed}, {sum_}")
-    if depth:
-        code += [f"add r0, r0, #{depth}", f"add r1, r1, #{depth * tile.lanes}"]
-    return code
+            code.append(f"ldrsb {self.streamed}, {place}")
+            for inner, register in enumerate(self.held):
+                sum_ = self.sums[inner][outer] if by_row else self.sums[outer][inner]
+                code.append(f"mla {sum_}, {register}, {self.streamed}, {sum_}")
+        return code
 
+    def lines(self) -> list[str]:
+        step = self.step()
+        self.emit(".syntax unified", "push {r4-r11, lr}", f"sub sp, sp, #{FRAME}")
+        for register, name in zip(("r0", "r1", "r2", "r3"), SLOTS, strict=False):
+            self.emit(f"str {register}, {_slot(name)}")
+        # The first round has as many products as later ones leave.
+        self.emit(f"ldr r4, {_slot('depth')}", "rsb r5, r4, #0", f"and r5, r5, #{UNROLL - 1}")
+        self.emit(f"mov r6, #{WIDE * len(step)}", "mul r5, r5, r6", "adr r6, 2f", "add r5, r5, r6")
+        self.emit("orr r5, r5, #1", f"str r5, {_slot('entry')}")
+        self.emit(f"ldr r5, {_slot('groups')}", f"lsl r5, r5, #{self.parts - 1}", f"str r5, {_slot('left')}")
+        self.emit("1:", f"ldr r12, {_slot('factors')}")
+        for channel, first in enumerate(self.sums[0]):
+            self.emit(f"ldr {first}, [r12, #{8 * channel}]")
+            self.emit(*(f"mov {row[channel]}, {first}" for row in self.sums[1:]))
+        self.emit(f"ldr r0, {_slot('data')}", f"ldr r1, {_slot('depth')}", "add r1, r1, r0")
+        self.emit(f"str r1, {_slot('end')}")
+        if self.pixels > 1:
+            self.emit(f"ldr r1, {_slot('pitch')}")
+        for base, next_base in itertools.pairwise(self.bases):
+            self.emit(f"add {next_base}, {base}, r1")
+        self.emit(f"ldr r1, {_slot('weight')}", f"ldr pc, {_slot('entry')}", ".balign 4", "2:")
+        self.emit(
+            *(step * UNROLL), f"ldr {self.streamed}, {_slot('end')}", f"cmp r0, {self.streamed}", "bne 2b"
+        )
+        self._outputs()
+        self._next()
+        return [*self.code, f"add sp, sp, #{FRAME}", "pop {r4-r11, pc}"]
 
-def _outputs(tile: MatrixTile, width: int, sums: list[list[str]], free: list[str]) -> list[str]:
-    pointer, multiplier, addend, shift, scratch, *_ = free
-    code = []
-    for channel in range(width):
-        code.append(f"ldr {pointer}, [sp, #{PARAMETERS}]")
-        for index, register in enumerate((multiplier, addend, shift), start=1):
-            code.append(f"ldr {register}, [{pointer}, #{4 * (index * tile.lanes + channel)}]")
-        code.append(f"ldr {pointer}, [sp, #{OUTPUT}]")
-        for row in range(tile.pixels):
-            x = sums[row][channel]
-            if tile.finer:
-                code += [f"lsl {x}, {x}, #{tile.finer}", f"smull {scratch}, {x}, {x}, {multiplier}"]
-                code += [f"asr {scratch}, {x}, #31", f"add {x}, {x}, {scratch}, lsl #{tile.finer - 1}"]
+    @property
+    def parts(self) -> int:
+        """Parts of a tile: 1 or 2."""
+        return self.tile.pixels * self.tile.lanes // (self.pixels * self.width)
+
+    def _outputs(self) -> None:
+        epilogue = self.tile.epilogue
+        pointer, multiplier, shift, addend, scratch = "r0", "r1", "r2", "r3", "r12"
+        for channel in range(self.width):
+            self.emit(
+                f"ldr {pointer}, {_slot('factors')}", f"ldr {multiplier}, [{pointer}, #{8 * channel + 4}]"
+            )
+            self.emit(f"ldr {pointer}, {_slot('fine')}", f"ldr {scratch}, {_slot('point')}")
+            load = "ldrsb" if epilogue.finer else "ldrsh"
+            self.emit(f"{load} {addend}, [{pointer}, #{epilogue.fine_bytes * channel}]")
+            self.emit(f"and {shift}, {multiplier}, #31", f"lsl {scratch}, {scratch}, {shift}")
+            self.emit(f"add {addend}, {addend}, {scratch}, asr #1", f"ldr {pointer}, {_slot('output')}")
+            for row in range(self.pixels):
+                self._requantize(self.sums[row][channel], multiplier, shift, addend, scratch)
+                self.emit(f"strb {self.sums[row][channel]}, [{pointer}, #{channel}]")
+                if row + 1 < self.pixels:
+                    self.emit(
+                        f"ldr {scratch}, {_slot('output_pitch')}", f"add {pointer}, {pointer}, {scratch}"
+                    )
+
+    def _requantize(self, x: str, multiplier: str, shift: str, addend: str, scratch: str) -> None:
+        epilogue = self.tile.epilogue
+        if epilogue.finer:
+            self.emit(f"lsl {x}, {x}, #{epilogue.finer}", f"smull {scratch}, {x}, {x}, {multiplier}")
+            self.emit(f"asr {scratch}, {x}, #31", f"add {x}, {x}, {scratch}, lsl #{epilogue.finer - 1}")
+        else:
+            self.emit(f"smull {scratch}, {x}, {x}, {multiplier}")
+        self.emit(f"add {x}, {x}, {addend}", f"asr {x}, {x}, {shift}", f"ssat {x}, #8, {x}")
+        if epilogue.clamp_min > -128:
+            self.emit(f"cmp {x}, #{epilogue.clamp_min}", "it lt", f"movlt {x}, #{epilogue.clamp_min}")
+        if epilogue.clamp_max < 127:
+            self.emit(f"cmp {x}, #{epilogue.clamp_max}", "it gt", f"movgt {x}, #{epilogue.clamp_max}")
+
+    def _move(self, name: str, amount: str) -> None:
+        """Add a register or a constant to a slot."""
+        self.emit(f"ldr r1, {_slot(name)}", f"add r1, r1, {amount}", f"str r1, {_slot(name)}")
+
+    def _next(self) -> None:
+        """Count down; move the arguments to the next part or to the next group of channels."""
+        tile, width = self.tile, self.width
+        self.emit(f"ldr r0, {_slot('left')}", "subs r0, r0, #1", "beq 9f", f"str r0, {_slot('left')}")
+        if self.parts == 2:
+            self.emit("tst r0, #1", "beq 3f")
+            if width < tile.lanes:
+                self._move("weight", f"#{width}")
+                self._channels(width)
             else:
-                code.append(f"smull {scratch}, {x}, {x}, {multiplier}")
-            code += [f"add {x}, {x}, {addend}", f"asr {x}, {x}, {shift}", f"ssat {x}, #8, {x}"]
-            if tile.clamp_min > -128:
-                code += [f"cmp {x}, #{tile.clamp_min}", "it lt", f"movlt {x}, #{tile.clamp_min}"]
-            if tile.clamp_max < 127:
-                code += [f"cmp {x}, #{tile.clamp_max}", "it gt", f"movgt {x}, #{tile.clamp_max}"]
-            offset = row * tile.output_pitch + channel
-            if offset <= REACH:
-                code.append(f"strb {x}, [{pointer}, #{offset}]")
-            else:
-                code += [*_constant(scratch, offset), f"strb {x}, [{pointer}, {scratch}]"]
-    return code
+                self.emit(f"ldr r2, {_slot('pitch')}", f"ldr r3, {_slot('output_pitch')}")
+                self._move("data", "r2, lsl #1")
+                self._move("output", "r3, lsl #1")
+            self.emit("b 1b", "3:")
+        if self.pixels < tile.pixels:
+            self.emit(f"ldr r2, {_slot('pitch')}", f"ldr r3, {_slot('output_pitch')}")
+            self.emit("rsb r2, r2, #0", "rsb r3, r3, #0")
+            self._move("data", "r2, lsl #1")
+            self._move("output", "r3, lsl #1")
+        self.emit(f"ldr r2, {_slot('depth')}", f"mov r3, #{tile.lanes}", "mul r2, r2, r3")
+        if width < tile.lanes:
+            self.emit(f"sub r2, r2, #{tile.lanes - width}")
+        self._move("weight", "r2")
+        self._channels(width)
+        self.emit("b 1b", "9:")
 
-
-def _next_pass(tile: MatrixTile, width: int) -> list[str]:
-    """Count down; move the arguments to the next channels of the group or to the next group."""
-    in_group = (4 * width, width)
-    in_next = (16 * tile.lanes - 4 * (tile.lanes - width), (tile.depth - 1) * tile.lanes + width)
-    passes = tile.lanes // width
-    steps = ["subs r0, r0, #1", "beq 3f", f"str r0, [sp, #{PASSES}]"]
-    if tile.groups == 1 or passes == 1:
-        parameters, weight = in_group if tile.groups == 1 else in_next
-        steps += [*_constant("r2", parameters), *_constant("r3", weight)]
-    else:
-        # Two passes: the number of passes left is odd after the first one of a group.
-        steps += [*_constant("r2", in_next[0]), *_constant("r3", in_next[1]), "tst r0, #1", "itt ne"]
-        steps += [f"movne r2, #{in_group[0]}", f"movne r3, #{in_group[1]}"]
-    for slot, step in ((PARAMETERS, "r2"), (WEIGHT, "r3"), (OUTPUT, f"#{width}")):
-        steps += [f"ldr r1, [sp, #{slot}]", f"add r1, r1, {step}", f"str r1, [sp, #{slot}]"]
-    return [
-        f"ldr r0, [sp, #{PASSES}]",
-        *steps,
-        f"ldr r1, [sp, #{WEIGHT}]",
-        f"ldr r0, [sp, #{DATA}]",
-        "b 1b",
-        "3:",
-    ]
+    def _channels(self, count: int) -> None:
+        """Move to the next channels."""
+        self._move("output", f"#{count}")
+        self._move("factors", f"#{8 * count}")
+        self._move("fine", f"#{self.tile.epilogue.fine_bytes * count}")

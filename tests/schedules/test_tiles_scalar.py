@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import numpy as np
 import pytest
+from tvm.s_tir import Schedule
 
+from tests.schedules.layers_dsp import extreme
 from tests.schedules.layers_rvv import convolution, depthwise, int8_values, requantization
-from tests.support.layers import LayerCase, assert_layers_exact
+from tests.support.layers import LayerCase, assert_layers_exact, build_layers
+from tvm_tinyml.dialect.fixed_point import requantize
+from tvm_tinyml.schedules.requantize import accumulator_limits
+from tvm_tinyml.schedules.requantize_scalar import choose
 
 TARGETS = [
     "tinyml -mcpu=rv32imc",
@@ -136,3 +144,78 @@ def test_rows_far_apart_are_exact_on_rv32() -> None:
         depthwise(generator, (3, 20, 1023), (3, 3)),
     ]
     assert_layers_exact(cases, "tinyml -mcpu=rv32imc")
+
+
+@pytest.mark.parametrize(("zero_point", "input_zero_point"), [(-128, 127), (127, -128)])
+@pytest.mark.parametrize("target", TARGETS[0:3:2])
+def test_zero_points_at_both_ends_are_exact(target: str, zero_point: int, input_zero_point: int) -> None:
+    generator = np.random.default_rng(zero_point + 128)
+    points = {"zero_point": zero_point, "input_zero_point": input_zero_point}
+    cases = [
+        replace(case, attrs={**case.attrs, **points})
+        for case in (
+            convolution(generator, (3, 5, 8), 6, (1, 1)),
+            convolution(generator, (4, 4, 3), 5, (3, 3)),
+            depthwise(generator, (5, 12, 3), (3, 3)),
+            depthwise(generator, (9, 9, 2), (7, 7)),
+        )
+    ]
+    assert_layers_exact(cases, target)
+
+
+@pytest.mark.parametrize("shift", [-1, -21])
+def test_shifts_at_both_ends_are_exact(shift: int) -> None:
+    generator = np.random.default_rng(-shift)
+    cases = [
+        extreme(case, data, weight, shift)
+        for case in (convolution(generator, (3, 3, 33), 5, (1, 1)), depthwise(generator, (6, 9, 2), (3, 3)))
+        for data, weight in ((-128, -127), (127, 127), (-128, 127))
+    ]
+    assert_layers_exact(cases, TARGETS[0])
+    assert_layers_exact(cases, TARGETS[2])
+
+
+def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Schedule, "tensorize", lambda *_arguments, **_options: None)
+    generator = np.random.default_rng(17)
+    kinds = (random_convolution, random_depthwise, random_dense)
+    cases = [kinds[index % 3](generator) for index in range(18)]
+    cases += [convolution(generator, (5, 6, depth), 6, (3, 3)) for depth in (3, 4)]
+    module = assert_layers_exact(cases, "tinyml -mcpu=host")
+    assert set(TILED) <= {layer.schedule for layer in module.compiled.model.layers}
+
+
+def test_tiles_are_shared_by_layers_of_all_sizes() -> None:
+    generator = np.random.default_rng(2)
+    sizes = ((3, 5, 8, 9), (5, 4, 17, 20), (7, 3, 12, 31), (6, 6, 33, 6))
+    cases = [
+        convolution(generator, (height, width, depth), channels, (1, 1))
+        for height, width, depth, channels in sizes
+    ]
+    limits = {"clamp_min": -128, "clamp_max": 127}
+    cases = [replace(case, attrs={**case.attrs, **limits}) for case in cases]
+    model = build_layers(cases, TARGETS[0]).compiled.model
+    # Four pixels or one by four channels or one, with and without the sign.
+    assert sum(name.startswith("tinyml_tile") for name in model.micro_kernels) <= 8
+
+
+@pytest.mark.parametrize("rounding", ["double", "single", "away"])
+def test_requantization_is_the_dialects_on_all_sums(rounding: Literal["double", "single", "away"]) -> None:
+    """Every accumulator that a layer can reach, not only those beside the steps at which the fit was proven."""
+    case = convolution(np.random.default_rng(len(rounding)), (1, 1, 4), 3, (1, 1))
+    weight, bias, multiplier, shift = case.arrays[1:]
+    attrs = {**case.attrs, "rounding": rounding}
+    limits = accumulator_limits(weight, bias, attrs["input_zero_point"], channel_axis=0)
+    form = choose({"bias": bias, "multiplier": multiplier, "shift": shift}, attrs, limits)
+    assert form is not None
+    clamp = attrs["clamp_min"], attrs["clamp_max"]
+    for channel, limit in enumerate(limits):
+        x = np.arange(-limit, limit + 1, dtype=np.int64)
+        word, fine = int(form.factors[channel, 1]), int(form.fine[channel])
+        moved = x - bias[channel] + form.factors[channel, 0]
+        high = ((moved << form.finer) * word) >> 32
+        if form.finer:
+            high += (high >> 31) << (form.finer - 1)
+        outputs = (high + ((form.point << (word & 31)) >> 1) + fine) >> (word & 31)
+        exact = requantize(x, multiplier[channel], shift[channel], rounding) + attrs["zero_point"]
+        np.testing.assert_array_equal(np.clip(outputs, *clamp), np.clip(exact, *clamp))
