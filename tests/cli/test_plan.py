@@ -97,6 +97,13 @@ def test_front_as_data_falls_in_memory_and_rises_in_work() -> None:
     assert region["operators"] == list(region["rows"])
 
 
+def test_front_says_which_plan_keeps_a_budget() -> None:
+    met = succeed("plan", DIGITS, "--target", f"{M4} -ram=64K", "--pareto").stdout
+    assert "Plan 0 is the first whose arena keeps the budget of 65,536 bytes" in met
+    missed = succeed("plan", DIGITS, "--target", f"{M4} -ram=1K", "--pareto").stdout
+    assert "no plan found needs at most 1,024 bytes; the smallest needs" in missed
+
+
 def test_front_and_picture_exclude_each_other(tmp_path: Path) -> None:
     message = refuse("plan", DIGITS, "--target", M4, "--pareto", "--svg", tmp_path / "plan.svg")
     assert "leave one of them out" in message

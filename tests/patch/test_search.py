@@ -57,10 +57,14 @@ def runs(net: Network, region: Region) -> bool:
 
 
 @settings(max_examples=20, deadline=None)
-@given(modules(most=4), st.booleans(), st.booleans())
-def test_no_plan_beats_the_front(module: Any, pull: bool, io_in_arena: bool) -> None:
+@given(modules(most=4), st.booleans(), st.booleans(), st.lists(st.integers(0, 60), min_size=4, max_size=4))
+def test_no_plan_beats_the_front(module: Any, pull: bool, io_in_arena: bool, own: list[int]) -> None:
     net = network(module)
-    configuration = Settings(4, io_in_arena, frozenset(net.inputs) if pull else frozenset())
+    scratch = {
+        node.name: size for node, size in zip(net.nodes, own, strict=False) if not node.operator.is_view
+    }
+    pulled = frozenset(net.inputs) if pull else frozenset()
+    configuration = Settings(4, io_in_arena, pulled, scratch=scratch)
     plans = [one for one in every_plan(net, configuration) if one.macs <= 1.5 * one.plain_macs]
     if not plans:
         with pytest.raises(PlanError, match="fetched by rows"):

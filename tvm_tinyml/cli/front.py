@@ -24,8 +24,22 @@ def show_front(header: Mapping[str, Any], imported: Any, config: Any, fetch: boo
     print_table(title, columns, [_row(index, point) for index, point in enumerate(points)])
     click.echo("Work is multiply-accumulates over those of the plain model. Scratch of kernels comes on top.")
     click.echo(f"Plan 0: {points[0]['explanation']}")
+    if config.ram_bytes is not None:
+        click.echo(_within(network, front, config.ram_bytes))
     if len(points) > 1:
         click.echo(f"Plan {len(points) - 1}: {points[-1]['explanation']}")
+
+
+def _within(network: Any, front: Sequence[Any], ram_bytes: int) -> str:
+    """Which plan keeps the budget, or why none does."""
+    from tvm_tinyml.errors import PlanError
+    from tvm_tinyml.patch.choice import cheapest_within
+
+    try:
+        chosen = front.index(cheapest_within(network, front, ram_bytes))
+    except PlanError as error:
+        return f"Budget: {error}"
+    return f"Plan {chosen} is the first whose arena keeps the budget of {ram_bytes:,} bytes."
 
 
 def _row(index: int, point: Mapping[str, Any]) -> Sequence[Any]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan
@@ -21,12 +21,14 @@ class Settings:
     alignment: bytes, of every tensor. io_in_arena: whether inputs and outputs of the model count.
     pulled: inputs of the model that are fetched row by row and are never in memory as a whole.
     overwrite: whether the output of a region may take the place of rows of its inputs that are not needed any more.
+    scratch: bytes that a call of an operator's function needs for itself, by operator; those left out need none.
     """
 
     alignment: int = 16
     io_in_arena: bool = True
     pulled: frozenset[str] = frozenset()
     overwrite: bool = True
+    scratch: Mapping[str, int] = field(default_factory=dict, hash=False)
 
     def external(self, network: Network) -> frozenset[str]:
         """Tensors of a network that have no memory in the arena."""
@@ -87,12 +89,13 @@ def footprint(
             macs += network.macs[network.position[node.name]]
             if not node.operator.is_view:
                 calls += 1
-                steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor])))
+                own = _scratch(f"{node.name}.scratch", settings.scratch.get(node.name, 0), settings)
+                steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor]), own))
             continue
         workspace, size = _block(network, region, settings, {} if known is None else known)
         made = {node.tensor for node in nodes}
         outside = [tensor for node in nodes for tensor in node.inputs if tensor not in made]
-        scratch = (Tensor(f"{region.operators[-1]}.workspace", size, settings.alignment),) if size else ()
+        scratch = _scratch(f"{region.operators[-1]}.workspace", size, settings)
         reads, writes = names.inside(outside), names.inside([nodes[-1].tensor])
         inplace = tuple(_permissions(network, nodes, workspace)) if settings.overwrite else ()
         usable = tuple(one for one in inplace if one.input in reads and one.output in writes)
@@ -105,7 +108,7 @@ def footprint(
 
 def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:
     if region not in known:
-        workspace = region_workspace(network, region, settings.pulled)
+        workspace = region_workspace(network, region, settings.pulled, settings.scratch)
         known[region] = workspace, workspace.place(settings.alignment).arena_bytes
     return known[region]
 
@@ -135,10 +138,19 @@ def overwritable(network: Network, nodes: Sequence[Node], operations: Iterable[O
     ]
 
 
-def region_workspace(network: Network, region: Region, pulled: frozenset[str] = frozenset()) -> Workspace:
+def _scratch(name: str, nbytes: int, settings: Settings) -> tuple[Tensor, ...]:
+    return (Tensor(name, nbytes, settings.alignment),) if nbytes else ()
+
+
+def region_workspace(
+    network: Network,
+    region: Region,
+    pulled: frozenset[str] = frozenset(),
+    scratch: Mapping[str, int] | None = None,
+) -> Workspace:
     """Workspace of a region of a network; PlanError when it cannot run."""
     operations = region_operations(network.chosen(region), region)
-    return workspace_of(operations, network.specs, region.strip, pulled)
+    return workspace_of(operations, network.specs, region.strip, pulled, scratch or {})
 
 
 def region_macs(network: Network, region: Region, workspace: Workspace) -> int:

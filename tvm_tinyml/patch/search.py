@@ -147,7 +147,8 @@ class _Parts:
         if self.settings.pulled.isdisjoint(tensor for tensor in node.inputs if tensor is not None):
             made = 0 if node.operator.is_view else self.size[node.tensor]
             calls = 0 if node.operator.is_view else 1
-            yield Part(self.live[end - 1] + made, self.network.macs[end - 1], calls, end - 1, end, 0)
+            own = self.aligned(self.settings.scratch.get(node.name, 0))
+            yield Part(self.live[end - 1] + made + own, self.network.macs[end - 1], calls, end - 1, end, 0)
         begin = self._first_begin(end)
         if begin < end:
             regions = _Regions(self, begin, end)
@@ -266,6 +267,7 @@ class _Load:
         for reader, size in self.windows.pop(operation.output, ()):
             self.add(reader, -size)
         self.hold(operation.output)
+        self.add(index, owner.aligned(owner.settings.scratch.get(operation.name, 0)))
         for read in operation.reads:
             if read.tensor in owner.settings.pulled:
                 self.hold(read.tensor)

@@ -160,11 +160,16 @@ class Workspace:
 
 
 def workspace_of(
-    operations: Sequence[Operation], specs: Mapping[str, TensorSpec], strip: int, pulled: frozenset[str]
+    operations: Sequence[Operation],
+    specs: Mapping[str, TensorSpec],
+    strip: int,
+    pulled: frozenset[str],
+    scratch: Mapping[str, int],
 ) -> Workspace:
     """Workspace of a region of `operations` for strips of `strip` columns.
 
     specs: types of all tensors. pulled: inputs of the model that are fetched row by row.
+    scratch: bytes that a call of an operation needs for itself, by its name.
     Raises PlanError when readers of a tensor drift apart.
     """
     fetched = dict.fromkeys(read.tensor for one in operations for read in one.reads if read.tensor in pulled)
@@ -183,6 +188,8 @@ def workspace_of(
                 size = window_bytes(read, operation, columns[operation.output], specs[read.tensor])
                 if size:
                     buffers.append(Buffer(f"{operation.name}.window_{number}", size, index, index))
+        if scratch.get(operation.name):
+            buffers.append(Buffer(f"{operation.name}.scratch", scratch[operation.name], index, index))
     staged = staging_bytes(every[-1], strip, specs[every[-1].output])
     if staged:
         buffers.append(Buffer(f"{every[-1].name}.staged", staged, len(every) - 1, len(every) - 1))
