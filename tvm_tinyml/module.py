@@ -42,10 +42,11 @@ class RunResult:
 class AOTModule:
     """A model compiled ahead of time for one target."""
 
-    def __init__(self, relax_module: Any, config: TargetConfig) -> None:
+    def __init__(self, relax_module: Any, config: TargetConfig, compiled: Compiled | None = None) -> None:
+        """Compile a module in the dialect, unless `compiled` is the result for a target of equal `code_key`."""
         self.relax_module = relax_module
         self.config = config
-        self.compiled: Compiled = compile_module(relax_module, config)
+        self.compiled: Compiled = compiled or compile_module(relax_module, config)
 
     @property
     def name(self) -> str:
@@ -140,7 +141,15 @@ class AOTModule:
     def for_board(self, board: str | None) -> AOTModule:
         """This module, or the same model compiled for another board of the same core (or the host)."""
         config = config_for_board(self.config, board)
-        return self if config is self.config else AOTModule(self.relax_module, config)
+        return self if config is self.config else self.for_target(config)
+
+    def for_target(self, config: TargetConfig) -> AOTModule:
+        """The same model for another target, compiled again only where that changes the code.
+
+        PlanError as `relay.build`.
+        """
+        same = config.code_key == self.config.code_key
+        return AOTModule(self.relax_module, config, self.compiled if same else None)
 
     def ordered(self, inputs: Inputs) -> list[Array]:
         """Inputs as a list in the model's order; RunError when names or their number do not match."""

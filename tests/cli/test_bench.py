@@ -11,8 +11,10 @@ import pytest
 from tests.cli.invocation import DIGITS, HOST, Outcome, invoke, refuse
 from tests.runner.tools import usable_target
 from tests.support.tflite_writer import Graph, write_model
-from tvm_tinyml import reference
+from tvm_tinyml import module, reference
+from tvm_tinyml.cli.bench import mark_best
 from tvm_tinyml.cli.results import COLUMNS
+from tvm_tinyml.pipeline import compile_module
 from tvm_tinyml.reference import reference_outputs
 
 M0 = "tinyml -mcpu=cortex-m0"
@@ -23,6 +25,15 @@ def write_large_model(path: Path) -> Path:
     graph = Graph()
     source = graph.input("x", (1, 20_000), "int8", scale=0.1)
     graph.operator("RELU", [source], [graph.output("y", (1, 20_000), "int8", scale=0.1)])
+    path.write_bytes(write_model(graph))
+    return path
+
+
+def write_small_model(path: Path) -> Path:
+    """A model that is compiled at once."""
+    graph = Graph()
+    source = graph.input("x", (1, 64), "int8", scale=0.1)
+    graph.operator("RELU", [source], [graph.output("y", (1, 64), "int8", scale=0.1)])
     path.write_bytes(write_model(graph))
     return path
 
@@ -112,7 +123,7 @@ def test_table_for_people_names_failures(folder: Path, outcome: Outcome) -> None
     assert outcome.code == 0
     printed = invoke("bench", folder / "large.tflite", "-t", M0, "--inputs", "1")
     assert printed.code == 0
-    assert "lower bound" in printed.stdout
+    assert "w/o scratch" in printed.stdout
     assert f"large on {M0}: model large does not fit" in printed.stdout
 
 
@@ -126,6 +137,65 @@ def test_existing_results_are_noticed_first_and_replaced_only_with_force(tmp_pat
     assert invoke(*command, "--force").code == 0
     assert (tmp_path / "results.md").read_text() != "old"
     assert (tmp_path / "README.md").read_text() == "how to repeat this"
+
+
+def row(
+    target: str, instructions: int | None, *, exact: bool | None = True, model: str = "m"
+) -> dict[str, Any]:
+    return dict.fromkeys(COLUMNS) | {
+        "model": model,
+        "target": target,
+        "instructions": instructions,
+        "bit_exact": exact,
+    }
+
+
+def test_the_compiler_with_fewer_instructions_is_marked() -> None:
+    rows = [row("a", 9), row("a -compiler=clang", 7), row("b", 5), row("a", 3, model="n")]
+    mark_best(rows, ["a", "a", "b", "a"])
+    assert [one["best"] for one in rows] == [False, True, None, None]
+
+
+def test_what_is_wrong_or_did_not_run_is_never_the_best() -> None:
+    rows = [row("a", 9), row("a -compiler=clang", 7, exact=False)]
+    mark_best(rows, ["a", "a"])
+    assert [one["best"] for one in rows] == [None, None]
+    rows = [row("a", 9), row("a -compiler=clang", None, exact=None)]
+    mark_best(rows, ["a", "a"])
+    assert [one["best"] for one in rows] == [None, None]
+
+
+def test_both_compilers_stand_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    usable_target("-mcpu=cortex-m0")
+    usable_target("-mcpu=cortex-m0 -compiler=clang")
+    compiled = count_compilations(monkeypatch)
+    model = write_small_model(tmp_path / "small.tflite")
+    command = ["bench", model, "-t", M0, "-t", f"{M0} -compiler=clang", "--compiler", "both", "--inputs", "1"]
+    outcome = invoke(*command, "-o", tmp_path / "out", "--json")
+    gcc, clang = outcome.document["results"]
+    assert (gcc["target"], gcc["compiler"]) == (M0, "gcc")
+    assert (clang["target"], clang["compiler"]) == (f"{M0} -compiler=clang", "clang")
+    assert sorted([gcc["best"], clang["best"]]) == [False, True]
+    assert (gcc["best"] is True) == (gcc["instructions"] <= clang["instructions"])
+    assert "Best is the compiler" in (tmp_path / "out" / "results.md").read_text()
+    # The schedules are the same for both.
+    assert compiled == [M0]
+
+
+def test_a_compiler_the_core_cannot_have_is_refused() -> None:
+    assert "rv32imcv with gcc" in refuse("bench", DIGITS, "-t", "tinyml/rv32imcv", "--compiler", "gcc")
+
+
+def count_compilations(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Targets for which a model is compiled from now on."""
+    compiled: list[str] = []
+
+    def counted(relax_module: Any, config: Any, **options: Any) -> Any:
+        compiled.append(str(config))
+        return compile_module(relax_module, config, **options)
+
+    monkeypatch.setattr(module, "compile_module", counted)
+    return compiled
 
 
 def test_differing_output_is_exit_code_1(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from tests.support.single_ops.networks import small_networks
 from tvm_tinyml import relay
 from tvm_tinyml.errors import OutputExistsError
 from tvm_tinyml.module import AOTModule
+from tvm_tinyml.target import parse_target
 
 DIGITS = Path(__file__).resolve().parents[1] / "models" / "digits.tflite"
 NETWORKS = {"digits": DIGITS.read_bytes()} | {network.id: network.model_bytes for network in small_networks()}
@@ -157,3 +158,22 @@ def test_caller_buffers_give_the_same_outputs_and_a_smaller_arena(core: str) -> 
     (found,), _ = outside.run(image, profile=False)
     np.testing.assert_array_equal(found, expected)
     assert outside.compiled.plan.arena_bytes <= inside.compiled.plan.arena_bytes
+
+
+@pytest.mark.parametrize("other", ["cortex-m7", "cortex-m33", "cortex-m4 -compiler=clang"])
+def test_targets_of_equal_code_keys_get_equal_code(other: str) -> None:
+    name = small_networks()[0].id
+    built, compiled_anew = build(name, "tinyml -mcpu=cortex-m4"), build(name, f"tinyml -mcpu={other}")
+    assert built.config.code_key == compiled_anew.config.code_key
+    retargeted = built.for_target(compiled_anew.config)
+    assert retargeted.compiled is built.compiled
+    assert retargeted.files == compiled_anew.files
+
+
+@pytest.mark.parametrize(
+    "other", ["cortex-m3", "cortex-m55", "cortex-m4 -io=caller", "cortex-m4 -rounding=tflm"]
+)
+def test_targets_that_change_the_code_are_compiled_for(other: str) -> None:
+    built = build(small_networks()[0].id, "tinyml -mcpu=cortex-m4")
+    config = parse_target(f"tinyml -mcpu={other}")
+    assert built.config.code_key != config.code_key

@@ -59,10 +59,13 @@ def test_cycles_stand_beside_the_instructions_of_cores_with_a_model(outcome: Out
     assert [row["estimated_cycles"] for row in (m0, host)] == [None, None]
 
 
-def test_flash_without_weights_leaves_less_than_all_of_it(outcome: Outcome) -> None:
+def test_flash_is_code_and_constants(outcome: Outcome) -> None:
     m4, _, host = outcome.document["results"]
-    assert m4["text_bytes"] < m4["flash_without_weights_bytes"] < m4["text_bytes"] + m4["rodata_bytes"]
-    assert host["flash_without_weights_bytes"] is None
+    flash = m4["text_bytes"] + m4["rodata_bytes"] + m4["data_bytes"]
+    assert m4["code_bytes"] + m4["constant_bytes"] == flash
+    assert m4["text_bytes"] <= m4["code_bytes"] < flash
+    assert 0.9 < m4["constants_of_file"] < 1.5
+    assert host["code_bytes"] is None
 
 
 def test_layers_and_classes_add_up_to_the_model(outcome: Outcome, folder: Path) -> None:

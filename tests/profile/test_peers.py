@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tvm_tinyml.errors import RunError
-from tvm_tinyml.profile.peers import FIGURES, OwnResult, PeerResult, compare, has_core, read_peers
+from tvm_tinyml.profile.peers import OwnResult, PeerResult, compare, has_core, read_peers
 
 HEADER = (
     "peer,core,flags,model,instructions,arena_bytes,flash_without_weights_bytes,exact_vs_a,exact_vs_b,notes"
@@ -28,7 +28,7 @@ def peer(
     return PeerResult("other", "-O2", core, model, {"instructions": instructions}, exact)
 
 
-OWN = OwnResult("kws", "tinyml -mcpu=cortex-m4", "cortex-m4", {"instructions": 500, "arena_bytes": 10})
+OWN = OwnResult("kws", "tinyml -mcpu=cortex-m4", "gcc", "cortex-m4", {"instructions": 500, "arena_bytes": 10})
 
 
 def test_lines_are_read_with_what_was_measured(tmp_path: Path) -> None:
@@ -39,9 +39,8 @@ def test_lines_are_read_with_what_was_measured(tmp_path: Path) -> None:
         "C,cortex-m7,,kws,,,,,,not said",
     )
     first, second, third = read_peers(path)
-    assert first == PeerResult(
-        "A", "-O2, x", "mps2-an386 cortex-m4f", "kws", dict(zip(FIGURES, (100, 200, 300), strict=True)), True
-    )
+    figures = {"instructions": 100, "arena_bytes": 200, "flash_without_weights_bytes": 300}
+    assert first == PeerResult("A", "-O2, x", "mps2-an386 cortex-m4f", "kws", figures, True)
     assert (second.figures, second.exact) == ({"instructions": 100}, False)
     assert (third.figures, third.exact) == ({}, None)
 
@@ -99,6 +98,31 @@ def test_only_the_same_model_and_core_are_compared() -> None:
     assert compare([OWN], [peer(1, model="ic"), peer(1, core="cortex-m7")]) == []
     (found,) = compare([OWN], [peer(900), peer(800), peer(1, model="ic")])
     assert (found.figure, found.value, found.ratio(found.peer)) == ("instructions", 500, 500 / 800)
+
+
+def test_estimated_cycles_are_compared_where_the_file_has_them(tmp_path: Path) -> None:
+    path = tmp_path / "peers.csv"
+    path.write_text(
+        "peer,core,model,instructions,estimated_cycles,arena_bytes,flash_without_weights_bytes\n"
+        "A,cortex-m4,kws,900,1000,,\nB,cortex-m4,kws,800,,,\n"
+    )
+    own = OwnResult("kws", "m4", "gcc", "cortex-m4", {"instructions": 500, "estimated_cycles": 600})
+    instructions, cycles = compare([own], read_peers(path))
+    assert (instructions.figure, instructions.ratio(instructions.peer)) == ("instructions", 500 / 800)
+    assert (cycles.figure, cycles.ratio(cycles.peer)) == ("estimated_cycles", 600 / 1000)
+
+
+def test_of_two_compilers_the_better_counts_for_each_figure() -> None:
+    gcc = OwnResult("kws", "m4", "gcc", "cortex-m4", {"instructions": 500, "arena_bytes": 10})
+    clang = OwnResult("kws", "m4", "clang", "cortex-m4", {"instructions": 600, "arena_bytes": 9})
+    other = OwnResult("kws", "m4 -io=caller", "clang", "cortex-m4", {"instructions": 700})
+    rival = PeerResult("A", "", "cortex-m4", "kws", {"instructions": 900, "arena_bytes": 20}, True)
+    found = [(one.own.target, one.figure, one.own.compiler) for one in compare([gcc, clang, other], [rival])]
+    assert found == [
+        ("m4", "instructions", "gcc"),
+        ("m4", "arena_bytes", "clang"),
+        ("m4 -io=caller", "instructions", "clang"),
+    ]
 
 
 def test_a_peer_with_wrong_outputs_stands_apart_and_only_where_it_is_better() -> None:

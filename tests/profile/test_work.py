@@ -1,18 +1,17 @@
-"""Work by class of layer, and which bytes of a model are weights."""
+"""Work by class of layer, and what takes the flash."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
-import numpy as np
 import pytest
 
 from tests.cli.invocation import DIGITS
 from tvm_tinyml import relay
 from tvm_tinyml.profile.cycles import CycleEstimate, LayerCycles
-from tvm_tinyml.profile.work import Work, by_class, layer_work, slowdown_in_class, weight_bytes
+from tvm_tinyml.profile.work import FlashUse, Work, by_class, layer_work, slowdown_in_class
 from tvm_tinyml.runner import LayerCount
+from tvm_tinyml.runner.report import FlashReport
 
 
 def layer(
@@ -98,23 +97,21 @@ def test_layers_are_compared_with_the_best_of_their_class() -> None:
     assert slowdowns == [1.0, 1.0, 1.0, 2.0, 1.0, 1.0, None]
 
 
-def test_weights_are_what_the_multiplications_use() -> None:
-    weights = [32 * 27, 32 * 9, 48 * 32, 32 * 8, 16 * 32, 2048 * 10]
-    biases = [4 * channels for channels in (32, 32, 48, 32, 16, 10)]
-    # The dense layer stores fewer bytes than that: some of its constants are those of another layer.
-    assert weight_bytes(METADATA) == sum(weights[:5]) + sum(biases[:5]) + 20_000
-    assert weight_bytes(METADATA | {"constant_bytes": 300}) == 300
+def test_flash_is_divided_into_code_and_constants() -> None:
+    metadata = {"weight_constant_bytes": 600, "passes": [{"weight_bytes": 800}, {"weight_bytes": 500}]}
+    use = FlashUse.of(metadata, FlashReport(text=1000, rodata=700, data=10))
+    assert (use.code, use.constants, use.of_file) == (1110, 600, 800)
+    # A peer's model file would hold what the passes leave: 500 bytes.
+    assert use.beyond_file == 1210
+    assert use.constants_ratio == 0.75
+    assert FlashUse(1, 0, 0, 1).constants_ratio is None
 
 
-def test_weights_of_a_real_model_are_those_of_its_relax_module() -> None:
+def test_constants_of_a_real_model_are_those_of_its_products() -> None:
     module, _ = relay.frontend.from_tflite(DIGITS)
-    built = relay.build(module, target="tinyml -mcpu=host -without=FoldConstantChannels")
-    metadata = json.loads(built.files["metadata.json"])
-    assert built.metadata == metadata
-    expected = 0
-    for row in metadata["layers"]:
-        if row["macs"]:
-            channels = row["shape"][-1]
-            expected += row["macs"] * channels // int(np.prod(row["shape"])) + 4 * channels
-    assert 0 < weight_bytes(metadata) <= expected
-    assert weight_bytes(metadata) <= metadata["constant_bytes"]
+    metadata = relay.build(module, target="tinyml -mcpu=host").metadata
+    tables = sum(row["constant_bytes"] for row in metadata["layers"] if not row["macs"])
+    assert metadata["constant_bytes"] - metadata["weight_constant_bytes"] <= tables
+    weights = metadata["passes"][-1]["weight_bytes"]
+    # Multipliers and shifts are twice as large as scales.
+    assert weights < metadata["weight_constant_bytes"] < 1.5 * weights

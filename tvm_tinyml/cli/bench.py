@@ -28,6 +28,7 @@ from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TERMINAL_COLUMN
 from .run import CHECK_FAILED
 
 if TYPE_CHECKING:
+    from tvm_tinyml.module import AOTModule
     from tvm_tinyml.target import TargetConfig
 
     from .tensors import Array
@@ -46,6 +47,11 @@ if TYPE_CHECKING:
 )
 @opt_option
 @click.option(
+    "--compiler",
+    type=click.Choice(["gcc", "clang", "both"]),
+    help="Build every target with this compiler, or with both where its core allows both, and mark the better.",
+)
+@click.option(
     "--inputs",
     "count",
     default=5,
@@ -63,6 +69,7 @@ def bench_command(
     models: Sequence[Path],
     targets: Sequence[str],
     opt: str | None,
+    compiler: str | None,
     count: int,
     output: Path | None,
     cycles: bool,
@@ -73,10 +80,11 @@ def bench_command(
 ) -> None:
     """Measure MODELS on every target and check their outputs.
 
-    Instructions are those of one inference and exact, sizes are in bytes. A model that does not fit a target is a
-    line with the reason. The exit code is 1 when an output differs from the reference or a program fails.
+    Instructions are those of one inference and exact, sizes are in bytes. Lines of one target and several compilers
+    (--compiler, or targets that differ in -compiler) are compared. A model that does not fit a target is a line with
+    the reason. The exit code is 1 when an output differs from the reference or a program fails.
     """
-    configs = [target_config(target, opt) for target in targets]
+    configs = _built_with([target_config(target, opt) for target in targets], compiler)
     extras = Extras.prepare(cycles, peers, plots, output, configs)
     if output is not None:
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):
@@ -90,6 +98,7 @@ def bench_command(
             position = f"[{len(rows) + 1}/{len(imported) * len(configs)}]"
             click.echo(f"{position} {model.path.stem} on {config}", err=True)
             rows.append(bench.row(config))
+    mark_best(rows, [str(config.with_default_compiler) for _ in imported for config in configs])
     if output is not None:
         texts = {CSV_FILE: csv_text(rows), MARKDOWN_FILE: markdown_text(rows, tools, count), **extras.texts()}
         for name, text in texts.items():
@@ -106,6 +115,35 @@ def bench_command(
         extras.show()
     if any(row["bit_exact"] is False for row in rows):
         sys.exit(CHECK_FAILED)
+
+
+def _built_with(configs: Sequence[TargetConfig], compiler: str | None) -> list[TargetConfig]:
+    """The targets, each with the compilers asked for and once; TargetError for one that its core cannot have."""
+    if compiler is None:
+        return list(configs)
+    return list(
+        dict.fromkeys(
+            config.with_compiler(name)
+            for config in configs
+            for name in (config.core.flags if compiler == "both" else (compiler,))
+        )
+    )
+
+
+def mark_best(rows: Sequence[dict[str, Any]], targets: Sequence[str]) -> None:
+    """Say for each model and target that several compilers built which one needs the fewest instructions.
+
+    targets: of each row, without the compiler. Rows that are not exact do not take part.
+    """
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row, target in zip(rows, targets, strict=True):
+        if row["instructions"] is not None and row["bit_exact"]:
+            groups.setdefault((row["model"], target), []).append(row)
+    for group in groups.values():
+        if len(group) > 1:
+            best = min(group, key=lambda row: row["instructions"])
+            for row in group:
+                row["best"] = row is best
 
 
 def _tools(configs: Sequence[TargetConfig]) -> dict[str, str]:
@@ -147,13 +185,15 @@ class _ModelBench:
         self.macs = summarize(model.path).macs
         self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
         self._references: dict[str, tuple[str, list[list[Array]]]] = {}
+        self._built: dict[Any, AOTModule] = {}
 
     def row(self, config: TargetConfig) -> dict[str, Any]:
         """Figures of one target, or what is known before the failure and its reason."""
         from tvm_tinyml.runner.tools import ToolError
 
         row: dict[str, Any] = dict.fromkeys(COLUMNS)
-        row |= {"model": self.model.path.stem, "target": str(config), "macs": self.macs}
+        row |= {"model": self.model.path.stem, "target": str(config), "compiler": config.compiler}
+        row["macs"] = self.macs
         try:
             self._measure(config, row)
         except (PlanError, BuildError, RunError) as error:
@@ -164,13 +204,15 @@ class _ModelBench:
 
     def _measure(self, config: TargetConfig, row: dict[str, Any]) -> None:
         """Fill in `row` as far as the target gets."""
-        from tvm_tinyml import relay
-
         from .tensors import mismatches
 
-        built = relay.build(self.model.module, target=config)
-        plan = built.compiled.plan
-        row |= {"arena_bytes": plan.arena_bytes, "lower_bound_bytes": plan.lower_bound}
+        built = self._build(config)
+        memory = built.metadata["memory"]
+        row |= {
+            "arena_bytes": memory["arena_bytes"],
+            "arena_without_scratch_bytes": memory["without_scratch_bytes"],
+            "lower_bound_bytes": memory["lower_bound_bytes"],
+        }
         report, columns = self.extras.run(row["model"], built, self.inputs)
         row |= columns
         row |= {"board": report.board, "instructions": report.instructions, "stack_bytes": report.stack_bytes}
@@ -181,6 +223,15 @@ class _ModelBench:
         row["reference"], expected = self._reference(config.rounding)
         differing = [mismatches(got, want) for got, want in zip(report.outputs, expected, strict=True)]
         row["bit_exact"] = not any(any(counts) for counts in differing)
+
+    def _build(self, config: TargetConfig) -> AOTModule:
+        """The model for `config`, scheduled once for all targets that get the same code."""
+        from tvm_tinyml import relay
+
+        known = self._built.get(config.code_key)
+        if known is not None:
+            return known.for_target(config)
+        return self._built.setdefault(config.code_key, relay.build(self.model.module, target=config))
 
     def _reference(self, rounding: str) -> tuple[str, list[list[Array]]]:
         from tvm_tinyml.reference import reference_outputs

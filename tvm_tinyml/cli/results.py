@@ -18,6 +18,8 @@ MARKDOWN_FILE = "results.md"
 HEADINGS = {
     "model": "model",
     "target": "target",
+    "compiler": "compiler",
+    "best": "best",
     "board": "board",
     "macs": "MACs",
     "instructions": "instructions",
@@ -25,12 +27,15 @@ HEADINGS = {
     "estimated_cycles": "est. cycles",
     "register_list_cycles": "+ register lists",
     "arena_bytes": "arena",
+    "arena_without_scratch_bytes": "w/o scratch",
     "lower_bound_bytes": "lower bound",
     "stack_bytes": "stack",
     "text_bytes": "text",
     "rodata_bytes": "rodata",
     "data_bytes": "data",
-    "flash_without_weights_bytes": "w/o weights",
+    "code_bytes": "code",
+    "constant_bytes": "constants",
+    "constants_of_file": "of the file",
     "bit_exact": "bit-exact",
     "reference": "reference",
     "failure": "failure",
@@ -42,12 +47,30 @@ CYCLES_NOTE = (
     "as one cycle; what the hardware needs beyond that is the column of register lists."
 )
 COLUMNS = tuple(HEADINGS)
-# A reason is a sentence and stands below a table.
-TABLE_COLUMNS = tuple(column for column in COLUMNS if column != "failure")
-# What fits beside each other on a terminal; the board and the reference follow from the target, and data is mostly 0.
-_FILES_ONLY = ("board", "reference", "data_bytes", "register_list_cycles")
+# A reason is a sentence and stands below a table; the compiler is that of the target.
+TABLE_COLUMNS = tuple(column for column in COLUMNS if column not in ("failure", "compiler"))
+# What fits beside each other on a terminal; the board and the reference follow from the target, text, rodata and data
+# are what code and constants are made of.
+_FILES_ONLY = (
+    "board",
+    "reference",
+    "text_bytes",
+    "rodata_bytes",
+    "data_bytes",
+    "register_list_cycles",
+    "lower_bound_bytes",
+)
 TERMINAL_COLUMNS = tuple(column for column in TABLE_COLUMNS if column not in _FILES_ONLY)
 Row = Mapping[str, Any]
+TABLE_NOTE = (
+    "Sizes are in bytes; instructions are those of one inference, counted exactly on the emulator; MACs are the "
+    "multiply-accumulates of the model file. The arena includes the scratch of layers; beside it stand a plan without "
+    "any, and the lower bound: the least arena of any plan for the same order of operators. Text, rodata and data are "
+    "flash, divided in another way into constants (weights, biases and factors of the layers that multiply) and code "
+    "(all the rest: instructions, tables, strings). Of the file: these constants over the int8 weights, int32 biases "
+    "and float32 scales that the model file holds for them."
+)
+BEST_NOTE = "Best is the compiler with fewer instructions."
 
 
 def csv_text(rows: Sequence[Row]) -> str:
@@ -76,14 +99,9 @@ def table_lines(headings: Mapping[str, str], rows: Sequence[Row]) -> list[str]:
 
 def markdown_text(rows: Sequence[Row], tools: Mapping[str, str], inputs: int) -> str:
     """One table per model; sizes in bytes, instructions of one inference."""
-    lines = [
-        "# Results",
-        "",
-        f"Written by `tvm-tinyml bench`, {inputs} random inputs per line. Sizes are in bytes; instructions are those",
-        "of one inference, counted exactly on the emulator; MACs are the multiply-accumulates of the model file; the",
-        "lower bound is the least arena that any plan could have for the same order of operators; w/o weights is text,",
-        "rodata and data without the weights and biases that the model has after the graph passes.",
-    ]
+    lines = ["# Results", "", f"Written by `tvm-tinyml bench`, {inputs} random inputs per line. {TABLE_NOTE}"]
+    if any(row["best"] is not None for row in rows):
+        lines += ["", BEST_NOTE]
     if any(row["estimated_cycles"] is not None for row in rows):
         lines += ["", CYCLES_NOTE]
     for model in dict.fromkeys(row["model"] for row in rows):

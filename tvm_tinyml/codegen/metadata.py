@@ -63,7 +63,16 @@ def metadata(
         "passes": [dict(stage) for stage in history],
         "macs": sum(layer.macs for layer in model.layers),
         "constant_bytes": sum(value.nbytes for value in model.constants.values()),
+        "weight_constant_bytes": _weight_constant_bytes(model),
     }
+
+
+def _weight_constant_bytes(model: LoweredModel) -> int:
+    """Bytes of what the layers that multiply read: weights, biases, factors; tables of other layers are not in it."""
+    names = {
+        name for layer in model.layers if layer.macs for name in layer.arguments if name in model.constants
+    }
+    return sum(model.constants[name].nbytes for name in names)
 
 
 def _tensor(info: TensorInfo) -> dict[str, Any]:

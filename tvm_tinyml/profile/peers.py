@@ -1,8 +1,9 @@
 """Comparison with other runtimes whose figures were measured elsewhere and are given as a CSV file.
 
-One line per measurement. Needed columns: peer, core, model and the figures of `FIGURES`; an empty cell is a figure
-that was not measured. `flags` tells measurements of one peer apart. A line whose every `exact...` column says no (a
-text that begins with n) computes something else than the model and is listed apart.
+One line per measurement. Needed columns: peer, core, model and the figures of `FIGURES`, of which `OPTIONAL_FIGURES`
+may be missing; an empty cell is a figure that was not measured. `flags` tells measurements of one peer apart. A line
+whose every `exact...` column says no (a text that begins with n) computes something else than the model and is listed
+apart.
 """
 
 from __future__ import annotations
@@ -15,8 +16,10 @@ from pathlib import Path
 
 from tvm_tinyml.errors import RunError
 
-FIGURES = ("instructions", "arena_bytes", "flash_without_weights_bytes")
+FIGURES = ("instructions", "estimated_cycles", "arena_bytes", "flash_without_weights_bytes")
 """What is compared, by column; less is better."""
+
+OPTIONAL_FIGURES = ("estimated_cycles",)
 
 _NAMES = ("peer", "core", "model")
 
@@ -35,17 +38,18 @@ class PeerResult:
 
 @dataclass(frozen=True)
 class OwnResult:
-    """Our figures of one model on one target, by the names of `FIGURES`."""
+    """Our figures of one model on one target, by the names of `FIGURES`; `target` does not name the compiler."""
 
     model: str
     target: str
+    compiler: str
     core: str
     figures: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of ours beside the best of the peers.
+    """One figure of ours, the best of all compilers, beside the best of the peers.
 
     peer: the best line whose outputs are right; None when there is none.
     inexact_peer: the best line whose outputs are wrong, when it is better than `peer`.
@@ -72,7 +76,8 @@ def read_peers(path: Path) -> list[PeerResult]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             columns = list(reader.fieldnames or ())
-            missing = [name for name in (*_NAMES, *FIGURES) if name not in columns]
+            needed = [name for name in (*_NAMES, *FIGURES) if name not in OPTIONAL_FIGURES]
+            missing = [name for name in needed if name not in columns]
             if missing:
                 raise RunError(
                     f"{path} has no column {', '.join(missing)}; its first line must name the columns"
@@ -86,19 +91,29 @@ def read_peers(path: Path) -> list[PeerResult]:
 
 
 def compare(own: Iterable[OwnResult], peers: Sequence[PeerResult]) -> list[Comparison]:
-    """Put every figure of ours beside the best peer of the same model and core; those without any are left out."""
-    comparisons = []
+    """Put every figure of ours beside the best peer of the same model and core; those without any are left out.
+
+    Of several results for one model and target (one per compiler) the best counts, for each figure by itself, as it
+    does for the peers.
+    """
+    groups: dict[tuple[str, str], list[OwnResult]] = {}
     for result in own:
-        rivals = [peer for peer in peers if peer.model == result.model and has_core(peer.core, result.core)]
+        groups.setdefault((result.model, result.target), []).append(result)
+    comparisons = []
+    for results in groups.values():
+        first = results[0]
+        rivals = [peer for peer in peers if peer.model == first.model and has_core(peer.core, first.core)]
         for figure in FIGURES:
-            if figure not in result.figures:
+            measured = [result for result in results if figure in result.figures]
+            if not measured:
                 continue
             right = _best(figure, [peer for peer in rivals if peer.exact is not False])
             wrong = _best(figure, [peer for peer in rivals if peer.exact is False])
             if wrong is not None and right is not None and wrong.figures[figure] >= right.figures[figure]:
                 wrong = None
             if right is not None or wrong is not None:
-                comparisons.append(Comparison(result, figure, right, wrong))
+                best = min(measured, key=lambda result: result.figures[figure])
+                comparisons.append(Comparison(best, figure, right, wrong))
     return comparisons
 
 
@@ -125,7 +140,7 @@ def _read_line(where: str, line: dict[str, str | None], exact: Sequence[str]) ->
     cells = {name: (value or "").strip() for name, value in line.items() if isinstance(value, str | None)}
     figures = {}
     for figure in FIGURES:
-        if cells[figure]:
+        if cells.get(figure):
             if not cells[figure].isdecimal() or int(cells[figure]) == 0:
                 raise RunError(f"{where}: {figure} is {cells[figure]!r}, not a positive whole number")
             figures[figure] = int(cells[figure])

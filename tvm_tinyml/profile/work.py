@@ -11,7 +11,7 @@ from math import prod
 from typing import Any
 
 from tvm_tinyml.profile.cycles import CycleEstimate
-from tvm_tinyml.runner.report import LayerCount
+from tvm_tinyml.runner.report import FlashReport, LayerCount
 
 CLASSES = ("conv2d", "pointwise", "pointwise, narrow", "depthwise", "dense", "other")
 """Classes of layers whose figures can be compared. A narrow pointwise convolution has fewer than 32 input or output
@@ -115,19 +115,38 @@ def slowdown_in_class(layers: Sequence[LayerWork]) -> list[float | None]:
     ]
 
 
-def weight_bytes(metadata: Mapping[str, Any]) -> int:
-    """Bytes of the int8 weights and int32 biases of all layers that multiply, as the graph passes left them.
+@dataclass(frozen=True)
+class FlashUse:
+    """What a model takes of flash, in bytes.
 
-    They follow from the multiply-accumulates: each weight of an output channel is used once per output element.
-    Requantisation constants, tables and the padding of packed weights are not weights.
+    code: everything that is no constant of a layer that multiplies: instructions, tables, other constants.
+    constants: weights, biases and factors of the layers that multiply, as their code reads them.
+    of_file: the same in the model file: int8 weights, int32 biases, float32 scales.
+    beyond_file: all flash without what the model file would hold after the graph passes, for comparison with runtimes
+        that keep the model file apart.
     """
-    total = 0
-    for layer in metadata["layers"]:
-        if layer["macs"]:
-            channels = layer["shape"][-1]
-            weights = layer["macs"] * channels // prod(layer["shape"])
-            total += min(weights + 4 * channels, layer["constant_bytes"])
-    return min(total, int(metadata["constant_bytes"]))
+
+    code: int
+    constants: int
+    of_file: int
+    beyond_file: int
+
+    @classmethod
+    def of(cls, metadata: Mapping[str, Any], flash: FlashReport) -> FlashUse:
+        """Divide what was measured by what the project's metadata says of its constants."""
+        constants = int(metadata["weight_constant_bytes"])
+        stages = metadata["passes"]
+        return cls(
+            code=flash.total - constants,
+            constants=constants,
+            of_file=int(stages[0]["weight_bytes"]),
+            beyond_file=flash.total - int(stages[-1]["weight_bytes"]),
+        )
+
+    @property
+    def constants_ratio(self) -> float | None:
+        """Constants over those of the model file; None when that has none."""
+        return self.constants / self.of_file if self.of_file else None
 
 
 def _class_of(layer: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tvm_tinyml.errors import TargetError
 from tvm_tinyml.target import toolchain
@@ -72,6 +72,24 @@ class TargetConfig:
             if limit is not None and (budget is None or budget > limit):
                 given = "no limit" if budget is None else format_size(budget)
                 raise TargetError(f"{option}: {given}, but board {board.name} has {format_size(limit)}")
+
+    @property
+    def code_key(self) -> tuple[Any, ...]:
+        """What generated code and memory plan depend on: equal for targets that differ in their compiler only, or in
+        cores of one family with the same features.
+        """
+        fixed = ("core", "board", "compiler")
+        options = tuple(getattr(self, one.name) for one in fields(self) if one.name not in fixed)
+        return (self.core.family, self.core.features, self.alignment, *options)
+
+    def with_compiler(self, name: str) -> TargetConfig:
+        """The same target built with another compiler; TargetError when its core cannot have that."""
+        return replace(self, compiler=cast(Compiler, name))
+
+    @property
+    def with_default_compiler(self) -> TargetConfig:
+        """The same target built with the compiler that the core has by default."""
+        return self.with_compiler(self.core.default_compiler)
 
     @property
     def alignment(self) -> int:
