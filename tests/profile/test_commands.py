@@ -86,8 +86,14 @@ def test_layers_and_classes_add_up_to_the_model(outcome: Outcome, folder: Path) 
 
 def test_figures_are_compared_with_the_best_peer(outcome: Outcome, folder: Path) -> None:
     rows = outcome.document["comparison"]
-    assert [row["figure"] for row in rows] == ["instructions", "arena", "flash without weights"]
-    instructions, arena, flash = rows
+    assert [row["figure"] for row in rows] == [
+        "instructions",
+        "est. cycles",
+        "arena",
+        "flash without weights",
+    ]
+    instructions, cycles, arena, flash = rows
+    assert (cycles["ours"], cycles["peer"]) == (outcome.document["results"][0]["estimated_cycles"], None)
     assert (instructions["peer"], instructions["peer_value"]) == ("fast", 1_000_000_000)
     assert instructions["ratio"] == round(instructions["ours"] / 1_000_000_000, 3)
     assert arena["ratio"] == round(arena["ours"] / 6000, 3)
@@ -95,7 +101,7 @@ def test_figures_are_compared_with_the_best_peer(outcome: Outcome, folder: Path)
     assert (
         "| digits | tinyml -mcpu=cortex-m4 | instructions |" in (folder / "out" / "comparison.md").read_text()
     )
-    assert (folder / "out" / "comparison.csv").read_text().count("\n") == 4
+    assert (folder / "out" / "comparison.csv").read_text().count("\n") == 5
 
 
 def test_plots_are_drawn(outcome: Outcome, folder: Path) -> None:

@@ -112,6 +112,13 @@ def test_estimated_cycles_are_compared_where_the_file_has_them(tmp_path: Path) -
     assert (cycles.figure, cycles.ratio(cycles.peer)) == ("estimated_cycles", 600 / 1000)
 
 
+def test_estimated_cycles_stand_alone_where_no_peer_has_them() -> None:
+    own = OwnResult("kws", "m4", "gcc", "cortex-m4", {"instructions": 500, "estimated_cycles": 600})
+    _, cycles = compare([own], [peer(800)])
+    assert (cycles.figure, cycles.value, cycles.ratio(cycles.peer)) == ("estimated_cycles", 600, None)
+    assert compare([own], [peer(800, core="cortex-m7")]) == []
+
+
 def test_of_two_compilers_the_better_counts_for_each_figure() -> None:
     gcc = OwnResult("kws", "m4", "gcc", "cortex-m4", {"instructions": 500, "arena_bytes": 10})
     clang = OwnResult("kws", "m4", "clang", "cortex-m4", {"instructions": 600, "arena_bytes": 9})

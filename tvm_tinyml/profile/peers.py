@@ -93,6 +93,7 @@ def read_peers(path: Path) -> list[PeerResult]:
 def compare(own: Iterable[OwnResult], peers: Sequence[PeerResult]) -> list[Comparison]:
     """Put every figure of ours beside the best peer of the same model and core; those without any are left out.
 
+    Figures that peers need not have stand without one where the others are compared.
     Of several results for one model and target (one per compiler) the best counts, for each figure by itself, as it
     does for the peers.
     """
@@ -111,7 +112,7 @@ def compare(own: Iterable[OwnResult], peers: Sequence[PeerResult]) -> list[Compa
             wrong = _best(figure, [peer for peer in rivals if peer.exact is False])
             if wrong is not None and right is not None and wrong.figures[figure] >= right.figures[figure]:
                 wrong = None
-            if right is not None or wrong is not None:
+            if right is not None or wrong is not None or (rivals and figure in OPTIONAL_FIGURES):
                 best = min(measured, key=lambda result: result.figures[figure])
                 comparisons.append(Comparison(best, figure, right, wrong))
     return comparisons
