@@ -1,8 +1,8 @@
 """The whole story on one page: from an imported module to a planned, printable model.
 
 Import gives a Relax module of integer operators with the source model's structure. The passes below rewrite
-it without changing a bit of any tensor that remains, `choose` and `lower` turn each operator into a scheduled TensorIR function,
-and the planner gives every tensor its place in one arena.
+it without changing a bit of any tensor that remains, `choose` and `lower` turn each operator into a scheduled
+TensorIR function, and the planner gives every tensor its place in one arena.
 """
 
 from __future__ import annotations
