@@ -33,6 +33,7 @@ from .planes import (
     split_rows,
     split_stage,
 )
+from .pool import PoolWindow, divides, pool_instructions, pool_stage, pool_window
 from .scratch import expand_instructions, expand_stage, expand_weights, pixel_pairs, weight_groups
 from .tile import MAX_SUM, matrix_tile, pack_scaled, scaled_bias, tile_instructions, tile_stages
 from .windows import (
@@ -61,6 +62,7 @@ __all__ = [
     "Epilogue",
     "Intrinsic",
     "Planes",
+    "PoolWindow",
     "Window",
     "Windows",
     "blank_band",
@@ -70,6 +72,7 @@ __all__ = [
     "dense_rows",
     "dense_stages",
     "depthwise_plane",
+    "divides",
     "epilogue_of",
     "expand_instructions",
     "expand_stage",
@@ -85,6 +88,9 @@ __all__ = [
     "pixel_pairs",
     "plane_instructions",
     "plane_stages",
+    "pool_instructions",
+    "pool_stage",
+    "pool_window",
     "reachable",
     "scaled_bias",
     "schedule",
