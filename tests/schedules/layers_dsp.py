@@ -10,6 +10,7 @@ import pytest
 
 from tests.schedules.layers_rvv import convolution, depthwise, int8_values, requantization
 from tests.support.layers import LayerCase
+from tvm_tinyml.module import AOTModule
 from tvm_tinyml.schedules.intrinsics import dsp
 
 TARGET = "tinyml -mcpu=cortex-m4"
@@ -19,6 +20,12 @@ ROUNDINGS = ("double", "single", "away")
 def with_rounding(case: LayerCase, rounding: str) -> LayerCase:
     """The same call with another rounding."""
     return replace(case, attrs={**case.attrs, "rounding": rounding})
+
+
+def schedules_of(module: AOTModule) -> list[str]:
+    """What each case became, in the order of the cases; layers run in an order of their own."""
+    layers = sorted(module.compiled.model.layers, key=lambda layer: int(layer.name.rsplit("_", 1)[1]))
+    return [layer.schedule for layer in layers]
 
 
 def random_rounding(generator: np.random.Generator, case: LayerCase) -> LayerCase:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.schedules.layers_dsp import ROUNDINGS, TARGET, dense, describe_only, extreme
+from tests.schedules.layers_dsp import ROUNDINGS, TARGET, dense, describe_only, extreme, schedules_of
 from tests.schedules.layers_rvv import convolution
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 
@@ -46,7 +46,7 @@ def test_every_form_and_rounding_is_exact(compiler: str) -> None:
     cases = [case for rounding in ROUNDINGS for case in vectors(generator, rounding)]
     module = assert_layers_exact(cases, f"{TARGET} -compiler={compiler}")
     forms = ["dsp scaled dense", "dsp scaled dense", "dsp scaled dense", "dsp dense", "dsp strips"]
-    assert [layer.schedule for layer in module.compiled.model.layers] == forms * len(ROUNDINGS)
+    assert schedules_of(module) == forms * len(ROUNDINGS)
 
 
 def test_a_convolution_of_one_pixel_is_a_dense_layer() -> None:
