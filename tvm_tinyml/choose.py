@@ -14,6 +14,7 @@ from .codegen import LoweredModel
 from .lower import Lowering
 from .memory import MemoryPlan, plan, scratch_room
 from .memory.program import Program
+from .patch import PatchPlan
 from .schedules import Choice, select
 from .target import TargetConfig
 
@@ -24,21 +25,23 @@ OTHER_CODE_BYTES = 2500
 
 
 def lower_and_plan(
-    module: Any, config: TargetConfig, *, keep_all: bool
+    module: Any, config: TargetConfig, patch: PatchPlan | None = None, *, keep_all: bool
 ) -> tuple[LoweredModel, Program, MemoryPlan]:
     """Choose a schedule for every layer of a cleaned-up module, build them and plan the arena.
 
+    patch: the plan whose order the module has, if any.
     keep_all: as in `memory.plan`.
     """
-    lowering = Lowering(module, config)
+    lowering = Lowering(module, config, patch)
     outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
-    room = scratch_room(outline, SCRATCH_BYTES, config.ram_bytes)
+    free = scratch_room(outline, SCRATCH_BYTES, config.ram_bytes)
+    room = [free[call] for call in lowering.outline.call_of_layer]
     choices = _choose(lowering, config, room)
     planned = _planned(lowering, choices, config, keep_all=keep_all)
     # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.
     excess = planned[2].arena_bytes - (config.ram_bytes or planned[2].arena_bytes)
     if excess > 0 and not keep_all:
-        fewer = _choose(lowering, config, [free - excess for free in room])
+        fewer = _choose(lowering, config, [one - excess for one in room])
         if any(new.taken != old.taken for new, old in zip(fewer, choices, strict=True)):
             return _planned(lowering, fewer, config, keep_all=keep_all)
     return planned

@@ -18,10 +18,13 @@ from typing import Any
 from tvm import relax, te
 from tvm_ffi.structural import StructuralKey
 
-from .codegen.model import Alternative, Layer, LoweredModel, TensorInfo
+from .codegen.layer import Alternative, Layer
+from .codegen.model import LoweredModel, TensorInfo
+from .codegen.streaming import StreamedRegion
 from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
-from .dialect.relax_api import Array, attributes, constant_value, spec_of
+from .dialect.relax_api import Array, Attrs, TensorSpec, attributes, constant_value, spec_of
+from .patch import Node, PatchPlan, Region, shape_region
 from .schedules import Candidate, Choice, Kernel, Problem, candidates, code_bytes
 from .target import TargetConfig
 
@@ -30,9 +33,9 @@ SIGNATURE_ATTR = "tinyml.signature"
 
 @dataclass(frozen=True)
 class _Call:
-    """A layer before its candidate is built: arguments by role, and what the rules offer."""
+    """A layer before its candidate is built: names of its activations by role, and what the rules offer."""
 
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, str]
     candidates: Sequence[Candidate]
 
 
@@ -40,19 +43,22 @@ class Lowering:
     """The Relax function "main" of a cleaned-up dialect module on its way to loops.
 
     Needs: one dataflow block of calls to dialect operators; outputs that are not views of inputs
-    (transform.MaterializeOutputs). Guarantees: layers in the order of the bindings.
+    (transform.MaterializeOutputs); with a patch plan, its order (transform.PatchInference). Guarantees: layers in the
+    order of the bindings.
 
     outline: the model with layers that have no functions and no scratch yet: what memory the tensors need.
     constant_bytes: of all layers, before schedules pack them.
     """
 
-    def __init__(self, module: Any, config: TargetConfig) -> None:
+    def __init__(self, module: Any, config: TargetConfig, patch: PatchPlan | None = None) -> None:
         function = module["main"]
         signature = json.loads(function.attrs[SIGNATURE_ATTR])
         self.config = config
         self.outline = LoweredModel(signature["name"])
         self._names: dict[Any, str] = {}
         self._calls: list[_Call] = []
+        self._patch = patch
+        self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self.constant_bytes = 0
         for parameter, described in zip(function.params, signature["inputs"], strict=True):
             info = TensorInfo(
@@ -93,23 +99,69 @@ class Lowering:
         self._define(binding.var, info)
         if self._lies_in_another(operator, attrs, value.args, info.name):
             return
-        roles = _roles(operator.inputs, len(value.args))
-        arguments = dict(zip(roles, value.args, strict=True))
-        problem = self._problem(operator, attrs, arguments, info.spec.shape)
-        self._calls.append(_Call(arguments, candidates(problem)))
+        node = Node(
+            operator,
+            attrs,
+            tuple(self._names.get(argument) for argument in value.args),
+            tuple(spec_of(argument) for argument in value.args),
+            info.spec,
+        )
+        values = [constant_value(argument) for argument in value.args]
+        region = self._patch.region_of(node.name) if self._patch else None
+        if region is None:
+            self._record(node, values, node.specs, attrs, info.spec)
+            return
+        self._pending.append((node, values))
+        if node.name == region.operators[-1]:
+            self._stream(region)
+
+    def _stream(self, region: Region) -> None:
+        """Record the operators of a region, which have been collected: each computes a part of its output per call."""
+        shape = shape_region([node for node, _ in self._pending], region)
+        first = len(self.outline.layers)
+        for stage, (node, values) in zip(shape.stages, self._pending, strict=True):
+            calls = shape.strips * stage.operation.calls
+            self._record(node, values, stage.specs, stage.attrs, stage.output, calls)
+        self._pending = []
+        symbol = f"{self.outline.name}_region_{len(self.outline.regions)}"
+        layers = tuple(self.outline.layers[first:])
+        region_alone = StreamedRegion(symbol, shape, layers, ((),) * len(layers), self.config.alignment)
+        self.outline.regions.append(region_alone)
+
+    def _record(
+        self,
+        node: Node,
+        values: Sequence[Array | None],
+        specs: Sequence[TensorSpec],
+        attrs: Attrs,
+        output: TensorSpec,
+        calls: int = 1,
+    ) -> None:
+        """Record a layer: `calls` calls of a function of inputs `specs` with the given attributes and output."""
+        roles = _roles(node.operator.inputs, len(specs))
+        problem = self._problem(
+            node.operator,
+            attrs,
+            dict(zip(roles, specs, strict=True)),
+            dict(zip(roles, values, strict=True)),
+            output.shape,
+        )
+        names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
+        offered = [replace(one, instructions=one.instructions * calls) for one in candidates(problem)]
+        self._calls.append(_Call(names, offered))
         self.constant_bytes += sum(value.nbytes for value in problem.constants.values())
         self.outline.layers.append(
             Layer(
                 index=len(self.outline.layers),
-                name=attrs["name"],
-                operator=operator.name,
+                name=node.name,
+                operator=node.operator.name,
                 function="",
                 schedule="",
-                arguments=tuple(self._names[arguments[role]] for role in problem.activations),
-                output=info.name,
+                arguments=tuple(names[role] for role in problem.activations),
+                output=node.tensor,
                 scratch=(),
-                macs=operator.macs([spec_of(argument) for argument in value.args], attrs),
-                attributes=attrs,
+                macs=node.operator.macs(node.specs, node.attrs),
+                attributes=node.attrs,
             )
         )
 
@@ -132,13 +184,11 @@ class Lowering:
     def _problem(
         self,
         operator: Operator,
-        attrs: Mapping[str, Any],
-        arguments: Mapping[str, Any],
+        attrs: Attrs,
+        specs: Mapping[str, TensorSpec],
+        values: Mapping[str, Array | None],
         shape: tuple[int, ...],
     ) -> Problem:
-        specs = {role: spec_of(argument) for role, argument in arguments.items()}
-        values = {role: constant_value(argument) for role, argument in arguments.items()}
-
         def compute() -> Any:
             tensors = [te.placeholder(spec.shape, spec.dtype, name=role) for role, spec in specs.items()]
             return te.create_prim_func([*tensors, operator.compute(tensors, attrs)])
@@ -157,11 +207,17 @@ class Lowering:
     def build(self, choices: Sequence[Choice]) -> LoweredModel:
         """The model with the candidate chosen for each layer."""
         outline = self.outline
-        model = replace(outline, layers=[], constants={}, functions={}, micro_kernels={})
+        model = replace(outline, layers=[], constants={}, functions={}, micro_kernels={}, regions=[])
         builder = _Builder(model, self.config.tvm_target())
         for layer, call, choice in zip(outline.layers, self._calls, choices, strict=True):
-            names = {role: self._names.get(argument, "") for role, argument in call.arguments.items()}
-            model.layers.append(builder.layer(layer, choice, names))
+            model.layers.append(builder.layer(layer, choice, call.arguments))
+        for region in outline.regions:
+            # What calls of a region need besides lies in the region's block.
+            first, count = region.layers[0].index, len(region.layers)
+            built = model.layers[first : first + count]
+            model.layers[first : first + count] = [replace(layer, scratch=()) for layer in built]
+            layers, scratch = tuple(model.layers[first : first + count]), tuple(one.scratch for one in built)
+            model.regions.append(replace(region, layers=layers, scratch=scratch))
         return model
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from .codegen import project_files, write_folder, write_model_library
 from .dialect.relax_api import Array
 from .errors import BuildError, RunError
+from .patch import PatchPlan
 from .pipeline import Compiled, compile_module
 from .runner.host import HostModel
 from .runner.qemu import run_qemu
@@ -42,11 +43,18 @@ class RunResult:
 class AOTModule:
     """A model compiled ahead of time for one target."""
 
-    def __init__(self, relax_module: Any, config: TargetConfig, compiled: Compiled | None = None) -> None:
+    def __init__(
+        self,
+        relax_module: Any,
+        config: TargetConfig,
+        patch: PatchPlan | None = None,
+        compiled: Compiled | None = None,
+    ) -> None:
         """Compile a module in the dialect, unless `compiled` is the result for a target of equal `code_key`."""
         self.relax_module = relax_module
         self.config = config
-        self.compiled: Compiled = compiled or compile_module(relax_module, config)
+        self.patch = patch
+        self.compiled: Compiled = compiled or compile_module(relax_module, config, patch=patch)
 
     @property
     def name(self) -> str:
@@ -125,14 +133,15 @@ class AOTModule:
         """
         words = ["tinyml -mcpu=host", f"-rounding={self.config.rounding}", *_without(self.config)]
         config = parse_target(" ".join(words))
-        compiled = compile_module(self.relax_module, config, keep_all=True)
+        compiled = compile_module(self.relax_module, config, patch=self.patch, keep_all=True)
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / self.name
             write_folder(project_files(compiled.model, compiled.plan, config), folder)
             host = HostModel(folder, config)
             _, arena = host.run_raw(self.ordered(inputs))
         values = {}
-        for name, info in compiled.model.tensors.items():
+        for name in compiled.model.tensors.keys() & compiled.plan.offsets.keys():
+            info = compiled.model.tensors[name]
             start = compiled.plan.offsets[name]
             raw = arena[start : start + info.spec.nbytes].tobytes()
             values[name] = np.frombuffer(raw, info.spec.dtype).reshape(info.spec.shape)
@@ -149,7 +158,7 @@ class AOTModule:
         PlanError as `relay.build`.
         """
         same = config.code_key == self.config.code_key
-        return AOTModule(self.relax_module, config, self.compiled if same else None)
+        return AOTModule(self.relax_module, config, self.patch, self.compiled if same else None)
 
     def ordered(self, inputs: Inputs) -> list[Array]:
         """Inputs as a list in the model's order; RunError when names or their number do not match."""

@@ -16,6 +16,7 @@ from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
 from .memory.program import Program
+from .patch import PatchPlan
 from .patch.footprint import PlanFigures, Settings
 from .patch.network import Network
 from .patch.search import MAX_FACTOR, pareto_front
@@ -33,9 +34,11 @@ from .transform import (
     MaterializeOutputs,
     MergeClamps,
     MergeEqualCalls,
+    PatchInference,
     ScheduleForMemory,
     ShareBuffers,
     SplitChannels,
+    plan_of,
 )
 from .transform.dataflow import Graph
 from .transform.patch_network import network_of
@@ -138,16 +141,33 @@ def passes(config: TargetConfig) -> Sequence[Any]:
     return [one for one in every if one.info.name not in config.without]
 
 
-def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False) -> Compiled:
+def passes_for_plans(config: TargetConfig) -> list[Any]:
+    """The passes that leave the module in whose terms patch plans speak."""
+    return [
+        # Tensors inside other tensors have no rows of their own to stream.
+        *(one for one in passes(config) if one.info.name != "ShareBuffers"),
+        # A plan may need less than the widest map behind the last convolution.
+        SplitChannels(),
+    ]
+
+
+def compile_module(
+    module: Any, config: TargetConfig, *, patch: PatchPlan | None = None, keep_all: bool = False
+) -> Compiled:
     """Run the passes, lower and plan a module in the dialect.
 
+    patch: regions to stream, in terms of the module that `passes_for_plans` leave; None: that of the module, if any.
     keep_all: give every tensor memory of its own until the end, so that all can be read after a run (debugging);
         the budgets do not apply then.
     Raises PlanError when the arena exceeds the target's RAM budget, or the constants its flash budget; code is
     measured when it is linked.
     """
-    module, stages = _transformed(module, config)
-    model, program, memory_plan = lower_and_plan(module, config, keep_all=keep_all)
+    patch = patch or plan_of(module)
+    module, stages = _transformed(module, config, plain=patch is None)
+    if patch is not None:
+        # After the passes, which know nothing of regions and may order the calls differently.
+        module = PatchInference(patch)(module)
+    model, program, memory_plan = lower_and_plan(module, config, patch, keep_all=keep_all)
     verify(program, memory_plan)
     compiled = Compiled(model, program, memory_plan, stages)
     if not keep_all:
@@ -155,14 +175,14 @@ def compile_module(module: Any, config: TargetConfig, *, keep_all: bool = False)
     return compiled
 
 
-def _transformed(module: Any, config: TargetConfig) -> tuple[Any, tuple[Stage, ...]]:
-    """The module after all passes, and what each of them left."""
+def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any, tuple[Stage, ...]]:
+    """The module after all passes, and what each of them left; without `plain`, as patch plans need it."""
 
     def stage(name: str) -> Stage:
         return Stage(name, Footprint.of(module, config.alignment, io_in_arena=config.io == "arena"))
 
     stages = [stage(IMPORTED)]
-    for one in passes(config):
+    for one in passes(config) if plain else passes_for_plans(config):
         module = one(module)
         stages.append(stage(one.info.name))
     return module, tuple(stages)
@@ -177,12 +197,8 @@ def patch_front(
     max_factor: bound on the work, as a multiple of the plain model's.
     Returns the network the plans speak of, and the plans. Scratch of kernels is not known yet and not counted.
     """
-    for one in passes(config):
-        # Tensors inside other tensors have no rows of their own to stream.
-        if one.info.name != "ShareBuffers":
-            module = one(module)
-    # A plan may need less than the widest map behind the last convolution.
-    module = SplitChannels()(module)
+    for one in passes_for_plans(config):
+        module = one(module)
     network = network_of(Graph.read(module["main"]))
     settings = Settings(
         alignment=config.alignment,

@@ -12,6 +12,7 @@ from typing import Any
 from . import frontend
 from .errors import TargetError
 from .module import AOTModule
+from .patch import PatchPlan
 from .target import parse_target
 
 __all__ = ["AOTModule", "build", "frontend"]
@@ -23,6 +24,8 @@ def build(
     params: Mapping[str, Any] | None = None,
     executor: Any = None,
     runtime: Any = None,
+    *,
+    patch: PatchPlan | None = None,
 ) -> AOTModule:
     """Compile an imported module.
 
@@ -30,7 +33,9 @@ def build(
     target: "tinyml -mcpu=cortex-m55 ...", "tinyml/cortex-m55", a dict, a tvm.target.Target or a TargetConfig.
     params: constants by name, as the importer returned them; embedded constants need none.
     executor, runtime: accepted for scripts written for microTVM; only "aot" and "crt" exist here.
-    Raises TargetError for a target, executor or runtime that does not exist.
+    patch: regions that stream rows and strips through line buffers, instead of every operator in turn; exact.
+    Raises PlanError for a plan that does not fit the model, TargetError for a target, executor or runtime that does
+    not exist.
     """
     if target is None:
         raise TargetError('no target given; pass target="tinyml -mcpu=<core>" (see `tvm-tinyml targets`)')
@@ -43,4 +48,4 @@ def build(
         from tvm import relax
 
         mod = relax.transform.BindParams("main", dict(params))(mod)
-    return AOTModule(mod, parse_target(target))
+    return AOTModule(mod, parse_target(target), patch)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from .model import Layer, LoweredModel, TensorInfo
+from .layer import Layer
+from .model import LoweredModel, TensorInfo
 from .project import project_files, write_folder, write_model_library
 
 __all__ = ["Layer", "LoweredModel", "TensorInfo", "project_files", "write_folder", "write_model_library"]

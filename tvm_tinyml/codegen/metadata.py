@@ -9,8 +9,10 @@ from tvm_tinyml import __version__
 from tvm_tinyml.memory import MemoryPlan, lifetimes, plan
 from tvm_tinyml.target import TargetConfig
 
-from .model import Layer, LoweredModel, TensorInfo
+from .layer import Layer
+from .model import LoweredModel, TensorInfo
 from .sources import source_files
+from .streaming import StreamedRegion
 
 FORMAT = 1
 
@@ -23,6 +25,7 @@ def metadata(
     history: what the graph cost after every pass.
     A tensor's memory holds it from layer `first_layer` to `last_layer`, both included; -1 is before the first.
     """
+    first, last = _layers_of_calls(model)
     offsets = memory_plan.offsets
     program = model.program(config.alignment, io_in_arena=config.io == "arena")
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
@@ -47,12 +50,13 @@ def metadata(
             | {
                 "offset": offsets[name],
                 "view_of": model.views[name][0] if name in model.views else None,
-                "first_layer": lives[model.root(name)].first,
-                "last_layer": lives[model.root(name)].last,
+                "first_layer": first[lives[model.root(name)].first],
+                "last_layer": last[lives[model.root(name)].last],
             }
             for name, info in model.tensors.items()
             if name in offsets
         ],
+        "regions": [_region(region, memory_plan) for region in model.regions],
         "memory": {
             "arena_bytes": memory_plan.arena_bytes,
             "without_scratch_bytes": plan(program.without_scratch(), method="greedy").arena_bytes,
@@ -73,6 +77,37 @@ def _weight_constant_bytes(model: LoweredModel) -> int:
         name for layer in model.layers if layer.macs for name in layer.arguments if name in model.constants
     }
     return sum(model.constants[name].nbytes for name in names)
+
+
+def _layers_of_calls(model: LoweredModel) -> tuple[dict[int, int], dict[int, int]]:
+    """First and last layer of each call of the entry function, by the call's number; -1 and the end included."""
+    first, last = {-1: -1}, {-1: -1}
+    for number, call in enumerate(model.calls):
+        layers = call.layers if isinstance(call, StreamedRegion) else (call,)
+        first[number], last[number] = layers[0].index, layers[-1].index
+    first[len(model.calls)] = last[len(model.calls)] = len(model.layers)
+    return first, last
+
+
+def _region(region: StreamedRegion, plan: MemoryPlan) -> dict[str, Any]:
+    """A streamed region; `calls` are numbers in its `layers`, a number beyond them fills a row."""
+    order = region.order
+    return {
+        "function": region.symbol,
+        "layers": [layer.index for layer in region.layers],
+        "strips": region.shape.strips,
+        "calls": {
+            "first": list(order.first),
+            "repeated": list(order.repeated),
+            "times": order.times,
+            "last": list(order.last),
+        },
+        "macs": region.shape.macs,
+        "buffers": [
+            {"name": buffer.name, "bytes": buffer.nbytes, "offset": plan.scratch_offsets[buffer.name]}
+            for buffer in region.buffers
+        ],
+    }
 
 
 def _tensor(info: TensorInfo) -> dict[str, Any]:

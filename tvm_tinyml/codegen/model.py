@@ -5,14 +5,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from tvm_tinyml.dialect.relax_api import Array, TensorSpec
 from tvm_tinyml.memory.program import Program, Step, Tensor
 
-from .tensorir import LoweredFunction, Scratch
+from .layer import Layer
+from .streaming import StreamedRegion
+from .tensorir import LoweredFunction
 
 
 @dataclass(frozen=True)
@@ -23,45 +24,6 @@ class TensorInfo:
     spec: TensorSpec
     scale: float
     zero_point: int
-
-
-@dataclass(frozen=True)
-class Alternative:
-    """One of the schedules that a layer could have: estimates, whether it was taken, and why or why not.
-
-    instructions: of one call; None when the schedule has no estimate.
-    code_bytes: with all its micro-kernels, which other layers may share.
-    """
-
-    schedule: str
-    instructions: int | None
-    code_bytes: int
-    scratch_bytes: int
-    taken: bool
-    reason: str
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One call in execution order.
-
-    arguments: names of activations and of constants, in the order of the C function's parameters; the output and
-        `scratch` follow them.
-    alternatives: the schedules that could be taken, the fastest first.
-    scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
-    """
-
-    index: int
-    name: str
-    operator: str
-    function: str
-    schedule: str
-    arguments: tuple[str, ...]
-    output: str
-    scratch: tuple[Scratch, ...]
-    macs: int
-    attributes: Mapping[str, Any]
-    alternatives: tuple[Alternative, ...] = ()
 
 
 @dataclass
@@ -80,6 +42,32 @@ class LoweredModel:
     constants: dict[str, Array] = field(default_factory=dict)
     functions: dict[str, LoweredFunction] = field(default_factory=dict)
     micro_kernels: dict[str, str] = field(default_factory=dict)
+    regions: list[StreamedRegion] = field(default_factory=list)
+
+    @property
+    def calls(self) -> list[Layer | StreamedRegion]:
+        """What the entry function calls: layers, and regions in the place of theirs."""
+        region_of = {layer.index: region for region in self.regions for layer in region.layers}
+        calls: list[Layer | StreamedRegion] = []
+        for layer in self.layers:
+            call = region_of.get(layer.index, layer)
+            if not calls or calls[-1] is not call:
+                calls.append(call)
+        return calls
+
+    @property
+    def call_of_layer(self) -> list[int]:
+        """For every layer, the number of the call of the entry function that runs it."""
+        return [
+            number
+            for number, call in enumerate(self.calls)
+            for _ in (call.layers if isinstance(call, StreamedRegion) else (call,))
+        ]
+
+    @property
+    def streamed(self) -> set[str]:
+        """Tensors that exist in line buffers only."""
+        return {tensor for region in self.regions for tensor in region.streamed}
 
     def place(self, tensor: str) -> tuple[str, int]:
         """Tensor that owns the bytes of `tensor`, itself unless it is a view, and the byte at which it begins."""
@@ -96,6 +84,7 @@ class LoweredModel:
     def program(self, alignment: int, io_in_arena: bool) -> Program:
         """The memory planner's view of the model; tensors in caller buffers are left out of it."""
         external = set() if io_in_arena else {self.root(t.name) for t in (*self.inputs, *self.outputs)}
+        external |= self.streamed
 
         def inside(names: Sequence[str]) -> tuple[str, ...]:
             return tuple(n for n in names if n in self.tensors and self.root(n) not in external)
@@ -103,16 +92,20 @@ class LoweredModel:
         names = inside(list(self.tensors))
         return Program(
             tensors=tuple(Tensor(name, self.tensors[name].spec.nbytes, alignment) for name in names),
-            steps=tuple(
-                Step(
-                    layer.name,
-                    inside(layer.arguments),
-                    inside([layer.output]),
-                    tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in layer.scratch),
-                )
-                for layer in self.layers
-            ),
+            steps=tuple(_step(call, inside, alignment) for call in self.calls),
             inputs=inside([t.name for t in self.inputs]),
             outputs=inside([t.name for t in self.outputs]),
             aliases={name: self.place(name) for name in names if name in self.views},
         )
+
+
+def _step(
+    call: Layer | StreamedRegion, inside: Callable[[Sequence[str]], tuple[str, ...]], alignment: int
+) -> Step:
+    """A call of the entry function as the planner sees it; `inside` keeps the tensors of the arena."""
+    if isinstance(call, StreamedRegion):
+        reads, writes = inside(call.shape.inputs), inside([call.shape.output])
+        inplace = (one for one in call.permissions if one.input in reads and one.output in writes)
+        return Step(call.symbol, reads, writes, call.buffers, tuple(inplace))
+    scratch = tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in call.scratch)
+    return Step(call.name, inside(call.arguments), inside([call.output]), scratch)

@@ -37,9 +37,10 @@ def project_files(
         f"{name}.c": sources.implementation(model, plan, config, functions),
         f"{name}_data.h": sources.data_header(model, config),
         f"{name}_data.c": sources.data_source(model, config),
-        f"include/{sources.RUNTIME_HEADER}": (
-            data_dir("runtime_c") / "include" / sources.RUNTIME_HEADER
-        ).read_text(),
+        **{
+            f"include/{header}": (data_dir("runtime_c") / "include" / header).read_text()
+            for header in sources.runtime_headers(model)
+        },
         METADATA: json.dumps(metadata(model, plan, config, history), indent=1) + "\n",
         "CMakeLists.txt": _cmake(model),
         "Makefile": _makefile(model, config),

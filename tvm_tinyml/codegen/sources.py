@@ -16,7 +16,10 @@ from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.target import TargetConfig
 
 from .constants import CONSTANT_ALIGNMENT, LINE_WIDTH, c_type, declarations, definitions
-from .model import Layer, LoweredModel, TensorInfo
+from .layer import Layer
+from .model import LoweredModel, TensorInfo
+from .region_source import region_arguments, region_body, region_signature
+from .streaming import ROWS_HEADER, StreamedRegion
 from .tensorir import CFunction
 
 RUNTIME_HEADER = "tinyml_fixed_point.h"
@@ -121,22 +124,40 @@ def implementation(
     users: dict[str, list[Layer]] = {}
     for layer in model.layers:
         users.setdefault(layer.function, []).append(layer)
+    signatures = [function.signature for function in functions] + list(map(region_signature, model.regions))
     parts = [
         _banner(model, config, "layer functions and entry point."),
-        f'#include "{model.name}.h"\n\n#include "{model.name}_data.h"\n#include "{RUNTIME_HEADER}"\n',
+        f'#include "{model.name}.h"\n\n#include "{model.name}_data.h"\n{_includes(model)}\n',
         "/* Layers stay functions of their own, so that profiles and stack traces name them. */\n"
         "#if defined(__GNUC__)\n#define TINYML_LAYER __attribute__((noinline))\n"
         "#else\n#define TINYML_LAYER\n#endif\n",
         *(source + "\n" for source in model.micro_kernels.values()),
-        "\n".join(_wrap(f"TINYML_LAYER {function.signature};") for function in functions) + "\n",
+        "\n".join(_wrap(f"TINYML_LAYER {signature};") for signature in signatures) + "\n",
     ]
     for function in functions:
         described = "\n".join(
             f" * {layer.name}: {_describe(model, layer)}" for layer in users[function.symbol]
         )
         parts.append(f"/*\n{described}\n */\n{_wrap(function.signature)}\n{function.body}\n")
+    parts += [_region(region) for region in model.regions]
     parts.append(_entry(model, plan, config))
     return "\n".join(parts)
+
+
+def _includes(model: LoweredModel) -> str:
+    return "\n".join(f'#include "{name}"' for name in runtime_headers(model))
+
+
+def runtime_headers(model: LoweredModel) -> list[str]:
+    """Headers of the runtime that the generated sources include."""
+    return [RUNTIME_HEADER, *([ROWS_HEADER] if model.regions else [])]
+
+
+def _region(region: StreamedRegion) -> str:
+    """The function that streams the rows of a region."""
+    described = f"{region.layers[0].name} to {region.layers[-1].name}, rows through line buffers"
+    body = "\n".join(_wrap(text, indent=4 * depth) for depth, text in region_body(region))
+    return f"/*\n * {described}\n */\n{_wrap(region_signature(region))}\n{{\n{body}\n}}\n"
 
 
 def _describe(model: LoweredModel, layer: Layer) -> str:
@@ -147,9 +168,7 @@ def _describe(model: LoweredModel, layer: Layer) -> str:
 
 def _entry(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
     places = _places(model, plan, config)
-    calls = [
-        _wrap(f"{layer.function}({', '.join(_actual(places, layer))});", indent=4) for layer in model.layers
-    ]
+    calls = [_wrap(_call(places, call), indent=4) for call in model.calls]
     in_use = any("base +" in call for call in calls)
     body = ["    uint8_t *const base = (uint8_t *)arena;\n" if in_use else "    (void)arena;\n", *calls]
     body.append("    return 0;")
@@ -171,9 +190,13 @@ def _wrap(text: str, indent: int = 0) -> str:
     )
 
 
-def _actual(places: Mapping[str, str], layer: Layer) -> list[str]:
-    names = (*layer.arguments, layer.output, *(buffer.name for buffer in layer.scratch))
-    return [places.get(name, name) for name in names]
+def _call(places: Mapping[str, str], call: Layer | StreamedRegion) -> str:
+    if isinstance(call, StreamedRegion):
+        function, names = call.symbol, region_arguments(call)
+    else:
+        function = call.function
+        names = (*call.arguments, call.output, *(buffer.name for buffer in call.scratch))
+    return f"{function}({', '.join(places.get(name, name) for name in names)});"
 
 
 def _places(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict[str, str]:
@@ -183,7 +206,8 @@ def _places(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict
         external = {model.root(edge.info.name): edge.parameter for edge in edges(model)}
     inputs = {info.name for info in model.inputs}
     places = {}
-    for name, info in model.tensors.items():
+    for name in model.tensors.keys() - model.streamed:
+        info = model.tensors[name]
         kind = c_type(info.spec.dtype)
         root, offset = model.place(name)
         if root not in external:

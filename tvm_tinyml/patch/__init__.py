@@ -5,5 +5,6 @@ keeping rows between pieces instead of computing them again is StreamNet's (Zhen
 """
 
 from .plan import PatchPlan, Region
+from .region import Node, RegionShape, Stage, shape_region
 
-__all__ = ["PatchPlan", "Region"]
+__all__ = ["Node", "PatchPlan", "Region", "RegionShape", "Stage", "shape_region"]

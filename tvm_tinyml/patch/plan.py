@@ -6,9 +6,11 @@ the module (windows, line buffers, the order of calls, memory) is derived.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from itertools import chain
+from typing import Any
 
 from ..errors import PlanError
 
@@ -82,6 +84,25 @@ class PatchPlan:
                     "in front of it; list regions in execution order"
                 )
             reached = end
+
+    def to_json(self) -> str:
+        """The plan as text that `from_json` reads."""
+        return json.dumps(asdict(self))
+
+    @classmethod
+    def from_json(cls, text: str) -> PatchPlan:
+        """Read what `to_json` wrote; PlanError when it is something else."""
+        try:
+            document: dict[str, Any] = json.loads(text)
+            regions = tuple(
+                Region(tuple(row["operators"]), int(row["strip"]), dict(row["rows"]))
+                for row in document["regions"]
+            )
+            return cls(tuple(document["order"]), regions)
+        except (json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+            raise PlanError(
+                f"patch plan: not a plan written by this package: {error!r}; make it again"
+            ) from None
 
     def region_of(self, operator: str) -> Region | None:
         """The region `operator` belongs to, or None when it runs whole."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ..dialect import Operator
+from ..dialect.registry import IN_PLACE
 from ..dialect.relax_api import Attrs, TensorSpec
 from ..errors import PlanError
 from .geometry import (
@@ -165,7 +166,7 @@ def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
 def operation_of(node: Node, rows: int) -> Operation:
     """Geometry of a call that makes `rows` rows at a time; PlanError when it cannot be computed row by row."""
     shape = node.output.shape
-    if len(shape) != RANK or shape[0] != 1 or node.operator.is_view:
+    if len(shape) != RANK or shape[0] != 1 or node.operator.is_view or node.attrs.get(IN_PLACE):
         raise PlanError(
             f"patch plan: {node.operator.name} {node.name!r} makes no image of one batch, but {list(shape)}; "
             "leave it out of the region"

@@ -75,6 +75,8 @@ def layer_work(
         tensor["name"]: tensor["shape"]
         for tensor in (*metadata["tensors"], *metadata["inputs"], *metadata["outputs"])
     }
+    # Tensors of a streamed region exist in no memory of their own.
+    shapes |= {layer["output_tensor"]: layer["shape"] for layer in metadata["layers"]}
     cycles = estimate.layers if estimate is not None else (None,) * len(counts)
     return tuple(
         LayerWork(

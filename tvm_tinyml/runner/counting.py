@@ -15,7 +15,7 @@ from pathlib import Path
 from tvm_tinyml.errors import RunError
 from tvm_tinyml.resources import data_dir
 from tvm_tinyml.runner.elf import SymbolTable
-from tvm_tinyml.runner.project import LayerInfo, Project
+from tvm_tinyml.runner.project import Project
 from tvm_tinyml.runner.report import LayerCount
 from tvm_tinyml.runner.tools import run_tool
 
@@ -46,11 +46,12 @@ def counting_plugin() -> Path:
 
 
 def markers(project: Project, symbols: SymbolTable) -> str:
-    """Return the plugin's marker file: start, body and return of the entry function, starts of the layers."""
+    """Return the plugin's marker file: start and return of the entry function, bodies of callers, starts of layers."""
     entry = symbols.find(project.entry)
     lines = [f"entry {entry.address:x}", f"return {symbols.find(_RETURN_LABEL).address:x}"]
-    for body in symbols.variants(project.entry):
-        lines.append(f"body {body.address:x} {body.address + body.size:x}")
+    for caller in project.callers:
+        for body in symbols.variants(caller):
+            lines.append(f"body {body.address:x} {body.address + body.size:x}")
     layers = {
         symbol.address
         for layer in project.layers
@@ -60,11 +61,11 @@ def markers(project: Project, symbols: SymbolTable) -> str:
     return "\n".join(lines) + "\n"
 
 
-def read_snapshots(text: str, layers: tuple[LayerInfo, ...]) -> tuple[int, tuple[LayerCount, ...]]:
+def read_snapshots(text: str, project: Project) -> tuple[int, tuple[LayerCount, ...]]:
     """Return the instructions of the first inference and of each of its layers.
 
-    `text` is the plugin's snapshot file. A layer lasts from its function's first instruction to that of
-    the next layer, the last one to the entry function's return, so that the layers and the instructions
+    `text` is the plugin's snapshot file. A call lasts from its function's first instruction to that of
+    the next call of a layer, the last one to the entry function's return, so that the layers and the instructions
     before the first of them add up to the total. RunError when the number of calls seen is not that of
     the metadata.
     """
@@ -75,15 +76,17 @@ def read_snapshots(text: str, layers: tuple[LayerInfo, ...]) -> tuple[int, tuple
     counts = [int(snapshot[2]) for snapshot in snapshots]
     first, last = kinds.index("entry"), kinds.index("return")
     starts = [counts[index] for index in range(first, last) if kinds[index] == "layer"]
-    if len(starts) != len(layers):
+    if len(starts) != len(project.calls):
         raise RunError(
-            f"{len(starts)} layer calls were executed and the metadata lists {len(layers)}; "
+            f"{len(starts)} layer calls were executed and the metadata lists {len(project.calls)}; "
             "layer functions must have external linkage and not be inlined: compile the model again"
         )
-    ends = [*starts, counts[last]][1:]
+    executed = [0] * len(project.layers)
+    for number, start, end in zip(project.calls, starts, [*starts, counts[last]][1:], strict=True):
+        executed[number] += end - start
     return counts[last] - counts[first], tuple(
-        LayerCount(layer.name, layer.function, end - start)
-        for layer, start, end in zip(layers, starts, ends, strict=True)
+        LayerCount(layer.name, layer.function, count)
+        for layer, count in zip(project.layers, executed, strict=True)
     )
 
 

@@ -72,6 +72,10 @@ class Project:
     inputs: tuple[TensorInfo, ...]
     outputs: tuple[TensorInfo, ...]
     layers: tuple[LayerInfo, ...]
+    callers: tuple[str, ...]
+    """C functions that call layers: the entry function, and one for each streamed region."""
+    calls: tuple[int, ...]
+    """Layers in the order in which their functions are called, by number; those of a streamed region recur."""
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:
@@ -117,7 +121,8 @@ def _read_project(root: Path, table: dict[str, Any]) -> Project:
     if table["io"] not in ("arena", "caller"):
         raise ValueError(f"io is {table['io']!r}")
     # Names end up in generated C and on command lines.
-    for name in (table["model"], table["entry"], *(layer["function"] for layer in table["layers"])):
+    functions = (row["function"] for row in (*table["layers"], *table.get("regions", ())))
+    for name in (table["model"], table["entry"], *functions):
         if not _IDENTIFIER.fullmatch(name):
             raise ValueError(f"{name!r} is not a C identifier")
     return Project(
@@ -134,7 +139,20 @@ def _read_project(root: Path, table: dict[str, Any]) -> Project:
             LayerInfo(str(row["name"]), str(row["function"]), int(row.get("macs", 0)))
             for row in table["layers"]
         ),
+        callers=(table["entry"], *(str(region["function"]) for region in table.get("regions", ()))),
+        calls=_read_calls(len(table["layers"]), table.get("regions", ())),
     )
+
+
+def _read_calls(layers: int, regions: Sequence[dict[str, Any]]) -> tuple[int, ...]:
+    calls = {number: [number] for number in range(layers)}
+    for region in regions:
+        order, inside = region["calls"], region["layers"]
+        numbers = [*order["first"], *order["repeated"] * order["times"], *order["last"]] * region["strips"]
+        calls |= {number: [] for number in inside}
+        # Numbers beyond the region's layers fill rows and call nothing.
+        calls[inside[0]] = [inside[number] for number in numbers if number < len(inside)]
+    return tuple(number for called in calls.values() for number in called)
 
 
 def _read_tensor(row: dict[str, Any], io: str) -> TensorInfo:

@@ -91,7 +91,7 @@ def run_qemu(
             elf=keep_elf,
         )
         if profile and inputs:
-            instructions, layers = read_snapshots((folder / "profile.txt").read_text("utf-8"), project.layers)
+            instructions, layers = read_snapshots((folder / "profile.txt").read_text("utf-8"), project)
             report = replace(report, instructions=instructions, layers=layers)
         if address_counts and inputs:
             counts = read_address_counts((folder / "counts.txt").read_text("utf-8"))

@@ -16,6 +16,7 @@ from .join_unary import JoinUnary
 from .materialize_outputs import MaterializeOutputs
 from .merge_clamps import MergeClamps
 from .merge_equal_calls import MergeEqualCalls
+from .patch_inference import PatchInference, plan_of
 from .schedule_for_memory import ScheduleForMemory
 from .share_buffers import ShareBuffers
 from .split_channels import SplitChannels
@@ -33,7 +34,9 @@ __all__ = [
     "MaterializeOutputs",
     "MergeClamps",
     "MergeEqualCalls",
+    "PatchInference",
     "ScheduleForMemory",
     "ShareBuffers",
     "SplitChannels",
+    "plan_of",
 ]

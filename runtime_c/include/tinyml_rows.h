@@ -1,0 +1,158 @@
+/*
+ * Rows of images on the move: what the generated code of a streamed region does besides calling layers.
+ *
+ * A line buffer holds consecutive rows of a tensor. Windows that reach outside an image, or that do not lie in memory
+ * as a layer reads them, are copied to a place of their own; what lies outside holds the border's value.
+ *
+ * Sizes, pitches and columns are in bytes. C99, also C++; of libc only memcpy and memset.
+ */
+#ifndef TINYML_ROWS_H
+#define TINYML_ROWS_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if defined(__GNUC__)
+#define TINYML_ROWS static __attribute__((unused, noinline))
+#define TINYML_WORD_ALIGNED(place) __builtin_assume_aligned(place, 4)
+/* Compilers would make the loop a call of memmove, which small C libraries copy byte by byte. */
+#define TINYML_KEEP_LOOP __asm__ volatile("" : : : "memory")
+#else
+#define TINYML_ROWS static
+#define TINYML_WORD_ALIGNED(place) (place)
+#define TINYML_KEEP_LOOP (void)0
+#endif
+
+/* The word at an address that is a multiple of four, and storing one there. */
+static inline uint32_t tinyml_word(const int8_t *from)
+{
+    uint32_t word;
+    memcpy(&word, TINYML_WORD_ALIGNED(from), 4);
+    return word;
+}
+
+static inline void tinyml_put_word(int8_t *to, uint32_t word)
+{
+    memcpy(TINYML_WORD_ALIGNED(to), &word, 4);
+    TINYML_KEEP_LOOP;
+}
+
+/* The smaller and the larger of two numbers. */
+static inline int32_t tinyml_least(int32_t a, int32_t b)
+{
+    return a < b ? a : b;
+}
+
+static inline int32_t tinyml_most(int32_t a, int32_t b)
+{
+    return a > b ? a : b;
+}
+
+/* Copy upwards; the two places may overlap when `to` is the lower one. */
+TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes)
+{
+#if defined(__ARM_FEATURE_MVE)
+    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
+                     "1:\n\t"
+                     "vldrb.u8 q0, [%1], #16\n\t"
+                     "vstrb.8 q0, [%0], #16\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : "+r"(to), "+r"(from)
+                     : "r"(bytes)
+                     : "q0", "lr", "cc", "memory");
+#elif defined(__riscv_vector)
+    int32_t count;
+    for (; bytes > 0; bytes -= count, to += count, from += count) {
+        __asm__ volatile("vsetvli %0, %3, e8, m8, ta, ma\n\t"
+                         "vle8.v v8, (%1)\n\t"
+                         "vse8.v v8, (%2)"
+                         : "=&r"(count)
+                         : "r"(from), "r"(to), "r"(bytes)
+                         : "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "memory");
+    }
+#else
+    if ((((uintptr_t)to | (uintptr_t)from) & 3u) == 0u) {
+#if defined(__thumb__)
+        for (; bytes >= 32; bytes -= 32) {
+            __asm__ volatile("ldmia %1!, {r3-r6}\n\t"
+                             "stmia %0!, {r3-r6}\n\t"
+                             "ldmia %1!, {r3-r6}\n\t"
+                             "stmia %0!, {r3-r6}"
+                             : "+l"(to), "+l"(from)
+                             :
+                             : "r3", "r4", "r5", "r6", "memory");
+        }
+#else
+        for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
+            const uint32_t a = tinyml_word(from), b = tinyml_word(from + 4);
+            const uint32_t c = tinyml_word(from + 8), d = tinyml_word(from + 12);
+            tinyml_put_word(to, a);
+            tinyml_put_word(to + 4, b);
+            tinyml_put_word(to + 8, c);
+            tinyml_put_word(to + 12, d);
+        }
+#endif
+        for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {
+            tinyml_put_word(to, tinyml_word(from));
+        }
+    }
+    for (; bytes > 0; --bytes) {
+        *to++ = *from++;
+        TINYML_KEEP_LOOP;
+    }
+#endif
+}
+
+/* Copy `bytes` of each of `rows` rows between two images. */
+TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *from, int32_t from_pitch,
+                                  int32_t rows, int32_t bytes)
+{
+    for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
+        tinyml_move_bytes(to, from, bytes);
+    }
+}
+
+/* Copy the window of `rows` rows and `bytes` columns at (row, column) of an image of `height` rows of `pitch` bytes.
+ * Elements outside the image are `value`. Returns `to`. */
+TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, int32_t height, int32_t pitch,
+                                             int32_t row, int32_t rows, int32_t column, int32_t bytes, int8_t value)
+{
+    const int32_t top = tinyml_most(row, 0), bottom = tinyml_least(row + rows, height);
+    const int32_t left = tinyml_most(column, 0), right = tinyml_least(column + bytes, pitch);
+    if (bottom - top < rows || right - left < bytes) {
+        memset(to, value, (size_t)(rows * bytes));
+    }
+    if (right > left) {
+        tinyml_copy_rows(to + (top - row) * bytes + (left - column), bytes, image + top * pitch + left, pitch,
+                         bottom - top, right - left);
+    }
+    return to;
+}
+
+/* Make room in a line buffer that holds rows `first` to `end` - 1: move those from row `keep` on to its start.
+ * Returns the row that it holds first from now on. */
+TINYML_ROWS int32_t tinyml_drop_rows(int8_t *line, int32_t pitch, int32_t first, int32_t end, int32_t keep)
+{
+    keep = tinyml_least(keep, end);
+    tinyml_move_bytes(line, line + (keep - first) * pitch, (end - keep) * pitch);
+    return keep;
+}
+
+/* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none. */
+TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right,
+                                   int8_t value)
+{
+    left = tinyml_least(left, pitch);
+    right = tinyml_least(right, pitch);
+    for (; rows > 0; --rows, row += pitch) {
+        if (left > 0) {
+            memset(row, value, (size_t)left);
+        }
+        if (right > 0) {
+            memset(row + pitch - right, value, (size_t)right);
+        }
+    }
+}
+
+#endif

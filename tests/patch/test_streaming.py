@@ -1,0 +1,180 @@
+"""Streamed regions equal the plain model, on the host and on emulated cores, for hand-made plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.patch.streamed import WHOLE, calls, cleaned, named, plan_for
+from tests.transform.building import ModuleBuilder, random_inputs
+from tvm_tinyml import relay
+from tvm_tinyml.dialect.evaluate import evaluate
+from tvm_tinyml.dialect.fixed_point import quantize_multiplier
+from tvm_tinyml.errors import PlanError
+from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.transform import PatchInference
+
+DIGITS = Path(__file__).resolve().parents[1] / "models" / "digits.tflite"
+HOST = "tinyml -mcpu=host"
+
+
+@pytest.fixture(scope="module")
+def digits() -> Any:
+    return relay.frontend.from_tflite(DIGITS)[0]
+
+
+@pytest.fixture(scope="module")
+def golden() -> tuple[Any, Any]:
+    with np.load(DIGITS.parent / "digits_golden.npz") as archive:
+        return archive["images"][3:4], archive["outputs"][3:4]
+
+
+@pytest.mark.parametrize(("rows", "strip"), [(1, WHOLE), (3, WHOLE), (2, 3)])
+def test_a_region_with_residuals_keeps_every_output(
+    digits: Any, golden: tuple[Any, Any], rows: int, strip: int
+) -> None:
+    plan = plan_for(digits, HOST, (0, 8), (12, 16), rows=rows, strip=strip)
+    built = relay.build(digits, target=HOST, patch=plan)
+    np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
+    # What is left in memory holds what it held before.
+    ours, plain = built.tensors(golden[0]), relay.build(digits, target=HOST).tensors(golden[0])
+    inside = {layer.output for region in built.compiled.model.regions for layer in region.layers[:-1]}
+    assert ours.keys() == plain.keys() - inside
+    for name, value in ours.items():
+        np.testing.assert_array_equal(value, plain[name], err_msg=name)
+
+
+@pytest.mark.parametrize("target", ["tinyml/cortex-m4", "tinyml/cortex-m55", "tinyml/cortex-m0"])
+def test_emulated_cores_agree_and_count_every_layer(
+    digits: Any, golden: tuple[Any, Any], target: str
+) -> None:
+    plan = plan_for(digits, target, (0, 5), rows=2, strip=4 if target == "tinyml/cortex-m4" else WHOLE)
+    outputs, report = relay.build(digits, target=target, patch=plan).run(golden[0])
+    np.testing.assert_array_equal(outputs[0], golden[1])
+    assert [layer.name for layer in report.layers] == list(plan.order)
+    assert all(layer.instructions > 0 for layer in report.layers)
+    assert sum(layer.instructions for layer in report.layers) + report.prologue_instructions == (
+        report.instructions
+    )
+
+
+def test_neither_memory_nor_code_grows_with_the_rows() -> None:
+    sizes = {}
+    for height in (20, 80):
+        builder = ModuleBuilder()
+        value = builder.parameter(1, height, 12, 4)
+        for _ in range(4):
+            value = builder.conv2d(value, padding=(1, 1, 1, 1))
+        module = named(builder, [value])
+        plain = relay.build(module, target="tinyml -mcpu=host -io=caller")
+        plan = plan_for(module, HOST, (0, 3))
+        ours = relay.build(module, target="tinyml -mcpu=host -io=caller", patch=plan)
+        assert ours.compiled.plan.arena_bytes < 1000 < plain.compiled.plan.arena_bytes
+        sizes[height] = len(ours.files["net.c"])
+    assert abs(sizes[80] - sizes[20]) < 100
+
+
+def test_a_plan_reaches_the_build_as_a_pass_as_well(digits: Any, golden: tuple[Any, Any]) -> None:
+    plan = plan_for(digits, HOST, (0, 2))
+    module = PatchInference(plan)(cleaned(digits, HOST))
+    built = relay.build(module, target=HOST)
+    assert [layer.name for layer in built.compiled.model.regions[0].layers] == list(plan.order[:3])
+    np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
+
+
+def add(builder: ModuleBuilder, one: Any, other: Any) -> Any:
+    """A sum of two tensors of the standard quantisation."""
+    half, shift = quantize_multiplier(0.5)
+    scales = {
+        f"{side}_{key}": value for side in "ab" for key, value in (("multiplier", half), ("shift", shift))
+    }
+    zero_points = {"a_zero_point": -3, "b_zero_point": -3}
+    multiplier, shift = quantize_multiplier(2.0 / (1 << 20))
+    return builder.call(
+        "add",
+        one,
+        other,
+        **scales,
+        **zero_points,
+        left_shift=20,
+        multiplier=multiplier,
+        shift=shift,
+        clamp_min=-128,
+        clamp_max=127,
+    )
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Any, PatchPlan]:
+    """A chain of windows with residuals over an image of odd sizes, and a plan for a part of it."""
+    builder = ModuleBuilder()
+    values = [
+        builder.parameter(1, draw(st.integers(7, 13)), draw(st.integers(7, 11)), draw(st.integers(1, 4)))
+    ]
+    for _ in range(draw(st.integers(2, 5))):
+        source = values[-1]
+        kernel = draw(st.integers(1, 3))
+        strides = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (2, 2)]))
+        dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1)]))
+        padding = tuple(draw(st.integers(0, 2)) for _ in range(4))
+        kind = draw(st.sampled_from(["conv2d", "conv2d", "depthwise", "maximum", "add"]))
+        try:
+            if kind == "maximum":
+                value = builder.max_pool2d(source, pool=(2, 2), strides=strides, padding=(1, 0, 1, 1))
+            else:
+                value = builder.conv2d(
+                    source,
+                    depthwise=kind == "depthwise",
+                    kernel=kernel,
+                    strides=strides,
+                    dilation=dilation,
+                    padding=padding,
+                )
+        except ValueError:
+            # The window does not fit the image any more.
+            continue
+        equal = [other for other in values if other.ty.shape == value.ty.shape]
+        if kind == "add" and equal:
+            value = add(builder, equal[-1], value)
+        values.append(value)
+    if len(values) == 1:
+        values.append(builder.max_pool2d(values[0]))
+    module = named(builder, [values[-1]])
+    names = tuple(calls(cleaned(module, HOST)))
+    first = draw(st.integers(0, len(names) - 1))
+    inside = names[first:]
+    rows = {name: draw(st.sampled_from([1, 1, 2, 3])) for name in inside}
+    region = Region(inside, draw(st.sampled_from([WHOLE, 1, 2, 3, 5])), rows)
+    return module, PatchPlan(names, (region,))
+
+
+@given(networks())
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+def test_random_networks_equal_the_plain_model(case: tuple[Any, PatchPlan]) -> None:
+    module, plan = case
+    try:
+        built = relay.build(module, target=HOST, patch=plan)
+    except PlanError:
+        # Readers that pad with different values, or a part with two results.
+        return
+    inputs = random_inputs(module, 7)
+    (expected,) = evaluate(module, inputs).outputs
+    np.testing.assert_array_equal(built.run(inputs).outputs[0], expected)
+
+
+def test_what_cannot_be_streamed_is_refused_in_words(digits: Any) -> None:
+    order = plan_for(digits, HOST).order
+    for operators, rows, message in (
+        (order[2:5], 1, "is read by"),
+        (order[-2:], 1, "makes no image"),
+    ):
+        plan = PatchPlan(order, (Region(operators, WHOLE, dict.fromkeys(operators, rows)),))
+        with pytest.raises(PlanError, match=message):
+            relay.build(digits, target=HOST, patch=plan)
+    with pytest.raises(PlanError, match="made for another module"):
+        relay.build(digits, target=HOST, patch=PatchPlan(order[1:]))

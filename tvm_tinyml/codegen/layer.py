@@ -1,0 +1,48 @@
+"""One layer of a lowered model: which function computes it, from what, and what else could."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .tensorir import Scratch
+
+
+@dataclass(frozen=True)
+class Alternative:
+    """One of the schedules that a layer could have: estimates, whether it was taken, and why or why not.
+
+    instructions: of one inference; None when the schedule has no estimate.
+    code_bytes: with all its micro-kernels, which other layers may share.
+    """
+
+    schedule: str
+    instructions: int | None
+    code_bytes: int
+    scratch_bytes: int
+    taken: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One call in execution order.
+
+    arguments: names of activations and of constants, in the order of the C function's parameters; the output and
+        `scratch` follow them.
+    alternatives: the schedules that could be taken, the fastest first.
+    scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
+    """
+
+    index: int
+    name: str
+    operator: str
+    function: str
+    schedule: str
+    arguments: tuple[str, ...]
+    output: str
+    scratch: tuple[Scratch, ...]
+    macs: int
+    attributes: Mapping[str, Any]
+    alternatives: tuple[Alternative, ...] = ()

@@ -1,0 +1,169 @@
+"""Streamed regions: where every layer of a region reads and writes, and the C function that calls them row by row.
+
+The function is a frame like the entry function: it says who is called with which part of which line buffer, and moves
+rows where layers want them elsewhere than they are (runtime_c/include/tinyml_rows.h). Its size depends on the number
+of operators and on the period of their calls, not on the number of rows or strips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
+from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
+from tvm_tinyml.patch.region import RegionShape
+from tvm_tinyml.patch.workspace import (
+    Buffer,
+    Workspace,
+    buffer_spans,
+    overwrite_distance,
+    row_bytes,
+    rows_done,
+)
+
+from .layer import Layer
+from .order import Repetition, fold
+from .tensorir import Scratch
+
+ROWS_HEADER = "tinyml_rows.h"
+# Kernels may load words from the start of a tensor.
+WORD = 4
+WORKSPACE = "workspace"
+
+
+@dataclass(frozen=True)
+class StreamedRegion:
+    """A region of a lowered model.
+
+    symbol: C function that runs it.
+    layers: its layers; each layer's function computes one call.
+    scratch: what the function of each layer needs besides.
+    alignment: of buffers in the arena, bytes.
+    """
+
+    symbol: str
+    shape: RegionShape
+    layers: tuple[Layer, ...]
+    scratch: tuple[tuple[Scratch, ...], ...]
+    alignment: int
+
+    @cached_property
+    def order(self) -> Repetition:
+        """Calls by the number of the layer in the region; larger numbers fill a row of that layer's output."""
+        count = len(self.layers)
+        return fold([event.operation + count * event.fills for event in self.shape.stream.events])
+
+    @property
+    def streamed(self) -> tuple[str, ...]:
+        """Tensors of which only line buffers exist."""
+        return tuple(self.shape.stream.buffers)
+
+    @cached_property
+    def block(self) -> MemoryPlan:
+        """Where the line buffers, and what single calls need besides, lie in the one block of the region."""
+        shape = self.shape
+        operations = [stage.operation for stage in shape.stages]
+        spans = buffer_spans(operations, shape.stream)
+        lines = [
+            Buffer(tensor, buffer.rows * shape.pitch(tensor), *spans[tensor])
+            for tensor, buffer in shape.stream.buffers.items()
+        ]
+        parts = [
+            Buffer(self.part_name(index, name), size, index, index)
+            for index in range(len(self.layers))
+            for name, size in self.parts(index).items()
+        ]
+        space = Workspace(tuple(operations), shape.strips, shape.columns, shape.stream, (*lines, *parts))
+        return space.place(self.alignment)
+
+    @property
+    def buffers(self) -> tuple[Tensor, ...]:
+        """The block as scratch of one step, if there is anything in it."""
+        size = self.block.arena_bytes
+        return (Tensor(f"{self.symbol}.{WORKSPACE}", size, self.alignment),) if size else ()
+
+    @property
+    def permissions(self) -> tuple[InPlace, ...]:
+        """Inputs whose dead rows the output may overwrite."""
+        if not self.shape.whole:
+            return ()
+        operations = [stage.operation for stage in self.shape.stages]
+        done = rows_done(operations, self.shape.stream)
+        read = [tensor for stage in self.shape.stages for tensor in stage.node.inputs]
+        by_rows = [one.tensor for operation in operations for one in operation.reads]
+        return tuple(
+            InPlace(tensor, self.shape.output, overwrite_distance(operations, done, tensor, self.shape.specs))
+            for tensor in self.shape.inputs
+            if read.count(tensor) == by_rows.count(tensor)
+        )
+
+    def part_name(self, index: int, name: str) -> str:
+        """Name in the block of what the calls of layer `index` need under `name`."""
+        return f"{self.symbol}.{index}.{name}"
+
+    def parts(self, index: int) -> dict[str, int]:
+        """What the calls of layer `index` need while they run: scratch, copied windows and output; name -> bytes."""
+        stage = self.shape.stages[index]
+        parts = {buffer.name: buffer.nbytes for buffer in self.scratch[index]}
+        for tensor, spec in zip(stage.node.inputs, stage.specs, strict=True):
+            if tensor is not None and self.is_image(index, tensor) and self.copies_window(index, tensor):
+                parts[tensor] = spec.nbytes
+        if self.copies_output(index):
+            parts[stage.node.tensor] = stage.output.nbytes
+        return parts
+
+    def reads(self, index: int) -> dict[str, Read]:
+        """Images that layer `index` reads, by tensor."""
+        return {read.tensor: read for read in self.shape.stages[index].operation.reads}
+
+    def is_image(self, index: int, tensor: str) -> bool:
+        """Whether layer `index` reads `tensor` through windows."""
+        return tensor in self.reads(index)
+
+    def begins(self, index: int) -> Iterator[int]:
+        """First row of every call of layer `index`."""
+        operation = self.shape.stages[index].operation
+        return iter(range(0, operation.height, operation.rows))
+
+    def leaves_image(self, index: int, tensor: str) -> bool:
+        """Whether a window of layer `index` goes beyond the rows of `tensor`, which is made before the region."""
+        rows = self.reads(index)[tensor].rows
+        span = rows.span(self.shape.stages[index].operation.rows)
+        height = self.shape.specs[tensor].shape[ROWS]
+        return any(rows.begin(row) < 0 or rows.begin(row) + span > height for row in self.begins(index))
+
+    def always_copies(self, index: int, tensor: str) -> bool:
+        """Whether no window of layer `index` lies in memory as the layer reads it."""
+        read, shape = self.reads(index)[tensor], self.shape
+        if tensor in shape.stream.buffers:
+            needed = read_columns(read, shape.columns[shape.stages[index].node.tensor])
+            misplaced = not shape.whole and needed != shape.columns[tensor]
+            slots = shape.stream.read_slots[index, tensor]
+            return misplaced or any(slot * shape.pitch(tensor) % WORD for slot in slots)
+        pitch = row_bytes(shape.specs[tensor])
+        return not shape.whole or any(read.rows.begin(row) * pitch % WORD for row in self.begins(index))
+
+    def refills(self, tensor: str) -> bool:
+        """Whether the line buffer of `tensor` is always filled from its start: there is nothing to keep or to count."""
+        stream = self.shape.stream
+        slots = {slot for (_, read), slots in stream.read_slots.items() if read == tensor for slot in slots}
+        maker = next(k for k, stage in enumerate(self.shape.stages) if stage.node.tensor == tensor)
+        return slots | stream.write_slots[maker] == {0}
+
+    def copies_window(self, index: int, tensor: str) -> bool:
+        """Whether some window of layer `index` over `tensor` is copied to the workspace."""
+        if self.always_copies(index, tensor):
+            return True
+        return tensor not in self.shape.stream.buffers and self.leaves_image(index, tensor)
+
+    def copies_output(self, index: int) -> bool:
+        """Whether what layer `index` makes is copied from the workspace to its place."""
+        stage, shape = self.shape.stages[index], self.shape
+        if stage.node.tensor in shape.stream.buffers:
+            slots = shape.stream.write_slots[index]
+            return any(slot * shape.pitch(stage.node.tensor) % WORD for slot in slots)
+        beyond = stage.operation.height % stage.operation.rows != 0
+        pitch = row_bytes(stage.node.output)
+        return not shape.whole or beyond or any(row * pitch % WORD for row in self.begins(index))
