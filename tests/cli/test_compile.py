@@ -71,6 +71,17 @@ def test_passes_are_shown_with_what_they_bring(tmp_path: Path) -> None:
     assert "FoldInputZeroPoint" not in outcome.stdout
 
 
+def test_explanation_shows_what_was_taken_and_what_was_not(tmp_path: Path) -> None:
+    output = tmp_path / "digits"
+    text = succeed("compile", DIGITS, "--target", M4, "--output", output, "--explain").stdout
+    for layer in json.loads((output / "metadata.json").read_text())["layers"]:
+        (taken,) = (one for one in layer["alternatives"] if one["taken"])
+        assert taken["schedule"] == layer["schedule"]
+        assert all(one["reason"] for one in layer["alternatives"])
+    assert "taken: fewest instructions" in text
+    assert "instructions more" in text
+
+
 def test_opt_replaces_the_objective_of_the_target(tmp_path: Path) -> None:
     target = f"{M4} -opt=speed"
     document = succeed(

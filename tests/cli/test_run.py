@@ -58,7 +58,18 @@ def test_board_run_reports_everything(image: Path, tmp_path: Path) -> None:
     assert document["bit_exact"] is True
     assert document["mismatches"] == [0]
     assert 0 < sum(layer["instructions"] for layer in document["layers"]) <= document["instructions"]
-    assert set(document["layers"][0]) == {"name", "function", "instructions"}
+    first = document["layers"][0]
+    assert set(first) == {
+        "name",
+        "function",
+        "instructions",
+        "schedule",
+        "estimated_instructions",
+        "slowdown_in_class",
+        "reason",
+    }
+    # The estimate is of what was counted.
+    assert 0.5 < first["estimated_instructions"] / first["instructions"] < 2
     assert document["arena_bytes"] > 0
     assert document["stack_bytes"] > 0
     assert set(document["flash"]) == {"text", "rodata", "data"}

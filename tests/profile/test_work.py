@@ -22,6 +22,7 @@ def layer(
         "operator": operator,
         "schedule": "plain",
         "inputs": [source],
+        "output_tensor": f"{operator}_{macs}_output",
         "shape": shape,
         "macs": macs,
         "constant_bytes": constant_bytes,

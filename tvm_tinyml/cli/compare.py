@@ -47,8 +47,10 @@ _LAYER_COLUMNS = (
     "schedule",
     "macs",
     "instructions",
+    "estimated_instructions",
     "instructions_per_mac",
     "slowdown_in_class",
+    "reason",
     "estimated_cycles",
     "register_list_cycles",
     "peak_share",
@@ -236,6 +238,7 @@ class Extras:
         return texts | (self._plots() if self.plots else {})
 
     def _layer_rows(self) -> list[dict[str, Any]]:
+        from tvm_tinyml.profile.reasons import reasons
         from tvm_tinyml.profile.work import slowdown_in_class
 
         return [
@@ -245,10 +248,14 @@ class Extras:
                 "class": layer.layer_class,
                 "schedule": layer.schedule,
                 **_work_columns(layer.work, one.own.core),
+                "estimated_instructions": layer.estimated_instructions,
                 "slowdown_in_class": _rounded(slowdown),
+                "reason": reason,
             }
             for one in self.measured
-            for layer, slowdown in zip(one.layers, slowdown_in_class(one.layers), strict=True)
+            for layer, slowdown, reason in zip(
+                one.layers, slowdown_in_class(one.layers), reasons(one.layers, one.own.core), strict=True
+            )
         ]
 
     def _class_rows(self, measured: Sequence[Measured] | None = None) -> list[dict[str, Any]]:

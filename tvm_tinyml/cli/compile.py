@@ -26,6 +26,7 @@ from .common import (
 )
 
 ARCHIVE = ".tar"
+_CANDIDATE_COLUMNS = ("layer", "schedule", "est. instructions", "code", "scratch", "why")
 _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 
 
@@ -40,10 +41,15 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
     type=click.Path(path_type=Path),
     help=f"Folder to write, or a Model Library Format archive when it ends in {ARCHIVE}.",
 )
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show every schedule that a layer could have, what it costs, and why one was taken.",
+)
 @force_option
 @json_option
 def compile_command(
-    model: Path, target: str, opt: str | None, output: Path, force: bool, as_json: bool
+    model: Path, target: str, opt: str | None, output: Path, explain: bool, force: bool, as_json: bool
 ) -> None:
     """Compile MODEL to C with one static memory plan."""
     config = target_config(target, opt)
@@ -73,6 +79,10 @@ def compile_command(
         for layer in description["layers"]
     ]
     print_table("Layers", ("", "shape", "MACs", "constants", "schedule"), rows)
+    if explain:
+        print_table(
+            "Schedules that were candidates", _CANDIDATE_COLUMNS, _candidate_rows(description["layers"])
+        )
     print_table("Graph passes", _PASS_COLUMNS, _pass_rows(description["passes"]))
     print_facts(
         {
@@ -86,6 +96,22 @@ def compile_command(
             "written to": output,
         }
     )
+
+
+def _candidate_rows(layers: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:
+    """Every alternative of every layer, the fastest first."""
+    return [
+        (
+            "" if index else layer["name"],
+            one["schedule"],
+            one["instructions"],
+            one["code_bytes"],
+            one["scratch_bytes"],
+            f"{'taken: ' if one['taken'] else ''}{one['reason']}",
+        )
+        for layer in layers
+        for index, one in enumerate(layer["alternatives"])
+    ]
 
 
 def _pass_rows(passes: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

@@ -32,6 +32,7 @@ from .common import (
 from .estimator import NO_MODEL, require_estimator
 
 if TYPE_CHECKING:
+    from tvm_tinyml.module import AOTModule
     from tvm_tinyml.runner import RunReport
     from tvm_tinyml.target import TargetConfig
 
@@ -101,11 +102,12 @@ def run_command(
     inputs = read_inputs(input_files, described) if input_files else random_inputs(described, seed or 0)
     with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as scratch:
         elf = Path(scratch) / f"{imported.signature['name']}.elf"
-        report = _run(imported, config, inputs, elf, cycles)
+        built, report = _run(imported, config, inputs, elf, cycles)
         estimated = {"estimated_cycles": _estimate(report, config)} if cycles else {}
         verdict = _verdict(imported, config, inputs, report.outputs[0], check)
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
         document = _document(imported, config, report, verdict, place) | estimated
+        document["layers"] = _layers(built, report)
         _save(place, report, document, force)
     if as_json:
         print_json(document)
@@ -125,7 +127,7 @@ def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
 
 def _run(
     model: Model, config: TargetConfig, inputs: Sequence[Array], elf: Path, address_counts: bool
-) -> RunReport:
+) -> tuple[AOTModule, RunReport]:
     from tvm_tinyml import relay
 
     with progress(f"Compiling {model.path.name} for {config}"):
@@ -133,7 +135,33 @@ def _run(
     where = config.board.name if config.board is not None else config.core.name
     with progress(f"Running {model.path.name} on {where}"):
         keep_elf = None if config.core.family == "host" else elf
-        return built.run_many([inputs], keep_elf=keep_elf, address_counts=address_counts)
+        return built, built.run_many([inputs], keep_elf=keep_elf, address_counts=address_counts)
+
+
+def _layers(built: AOTModule, report: RunReport) -> list[dict[str, Any]]:
+    """Counted instructions of every layer beside the estimate of its schedule, and why it is slow if it is."""
+    from tvm_tinyml.profile.reasons import reasons
+    from tvm_tinyml.profile.work import layer_work, slowdown_in_class
+
+    if not report.layers:
+        return []
+    layers = layer_work(built.metadata, report.layers, None)
+    return [
+        asdict(count)
+        | {
+            "schedule": layer.schedule,
+            "estimated_instructions": layer.estimated_instructions,
+            "slowdown_in_class": None if slowdown is None else round(slowdown, 3),
+            "reason": reason,
+        }
+        for count, layer, slowdown, reason in zip(
+            report.layers,
+            layers,
+            slowdown_in_class(layers),
+            reasons(layers, built.config.core.name),
+            strict=True,
+        )
+    ]
 
 
 def _estimate(report: RunReport, config: TargetConfig) -> dict[str, Any] | None:
@@ -170,7 +198,6 @@ def _document(
         "outputs": [str(place / _output_name(index)) for index in range(len(report.outputs[0]))],
         **verdict,
         "instructions": report.instructions,
-        "layers": [asdict(layer) for layer in report.layers],
         "arena_bytes": report.arena_bytes,
         "stack_bytes": report.stack_bytes,
         "flash": None if report.flash is None else asdict(report.flash),
@@ -199,13 +226,14 @@ def _save(place: Path, report: RunReport, document: Mapping[str, Any], force: bo
 def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
     estimate = document.get("estimated_cycles")
     if document["layers"]:
-        columns = ["layer", "function", "instructions", "share"]
+        columns = ["layer", "schedule", "instructions", "share", "estimate"]
         rows = [
             [
                 layer["name"],
-                layer["function"],
+                layer["schedule"],
                 layer["instructions"],
                 f"{layer['instructions'] / document['instructions']:.1%}",
+                layer["estimated_instructions"],
             ]
             for layer in document["layers"]
         ]
@@ -214,6 +242,10 @@ def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
             for row, layer in zip(rows, estimate["layers"], strict=True):
                 row += [layer["cycles"], layer["register_lists"]]
         print_table("One inference, layer by layer", columns, rows)
+        for layer in document["layers"]:
+            if layer["reason"] is not None:
+                slow = f"{layer['slowdown_in_class']:.1f}x the instructions per MAC of the best of its class"
+                click.echo(f"{layer['name']}: {slow} ({layer['reason']})")
     flash = document["flash"]
     print_facts(
         {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from tvm_tinyml import __version__
@@ -138,6 +139,7 @@ def _layer(model: LoweredModel, memory_plan: MemoryPlan, layer: Layer) -> dict[s
         "zero_point": output.zero_point,
         "macs": layer.macs,
         "constant_bytes": sum(value.nbytes for value in constants),
+        "alternatives": [asdict(one) for one in layer.alternatives],
         "scratch": [
             {"name": buffer.name, "bytes": buffer.nbytes, "offset": memory_plan.scratch_offsets[buffer.name]}
             for buffer in layer.scratch

@@ -50,12 +50,32 @@ class Work:
 
 @dataclass(frozen=True)
 class LayerWork:
-    """One layer: its class, the schedule rule that made its code, its work."""
+    """One layer: its class, the schedule rule that made its code and its estimate of the instructions, its work.
+
+    shape: of the output.
+    """
 
     name: str
     layer_class: str
     schedule: str
     work: Work
+    shape: tuple[int, ...] = ()
+    estimated_instructions: int | None = None
+
+    @property
+    def channels(self) -> int:
+        """Extent of the last axis of the output."""
+        return self.shape[-1] if self.shape else 1
+
+    @property
+    def pixels(self) -> int:
+        """Outputs per channel."""
+        return prod(self.shape[:-1])
+
+    @property
+    def depth(self) -> float:
+        """Multiply-accumulates per output."""
+        return self.work.macs / prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -89,9 +109,15 @@ def layer_work(
                 None if estimated is None else estimated.cycles,
                 None if estimated is None else estimated.register_lists,
             ),
+            tuple(layer["shape"]),
+            _estimate_of(layer),
         )
         for layer, count, estimated in zip(metadata["layers"], counts, cycles, strict=True)
     )
+
+
+def _estimate_of(layer: Mapping[str, Any]) -> int | None:
+    return next((one["instructions"] for one in layer.get("alternatives", ()) if one["taken"]), None)
 
 
 def by_class(layers: Iterable[LayerWork]) -> list[ClassWork]:
