@@ -104,6 +104,17 @@ def test_front_says_which_plan_keeps_a_budget() -> None:
     assert "no plan found needs at most 1,024 bytes; the smallest needs" in missed
 
 
-def test_front_and_picture_exclude_each_other(tmp_path: Path) -> None:
-    message = refuse("plan", DIGITS, "--target", M4, "--pareto", "--svg", tmp_path / "plan.svg")
-    assert "leave one of them out" in message
+def test_a_plan_of_the_front_is_drawn(tmp_path: Path) -> None:
+    picture = tmp_path / "plan.svg"
+    text = succeed("plan", DIGITS, "--target", M4, "--pareto", "--point", "1", "--svg", picture).stdout
+    assert " ^ peak" in text
+    assert "Plan 1: " in text
+    assert ElementTree.parse(picture).getroot().tag.endswith("svg")
+
+
+def test_pictures_and_data_are_of_one_plan_or_of_all(tmp_path: Path) -> None:
+    front = ("plan", DIGITS, "--target", M4, "--pareto")
+    assert "choose one with --point" in refuse(*front, "--svg", tmp_path / "plan.svg")
+    assert "without --json" in refuse(*front, "--point", "0", "--json")
+    assert "of --pareto" in refuse("plan", DIGITS, "--target", M4, "--point", "0")
+    assert "there is no plan 999" in refuse(*front, "--point", "999")

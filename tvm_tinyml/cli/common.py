@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 # A pipe has no width of its own: wide enough that no table is cut.
 PIPE_WIDTH = 160
+WIDEST_MAP = 140
+"""Characters per line of a memory map."""
 
 model_argument = click.argument("model", type=click.Path(path_type=Path))
 target_option = click.option(

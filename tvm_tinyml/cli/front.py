@@ -3,18 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
-from .common import print_json, print_table
+from tvm_tinyml.output import write_text
+
+from .common import WIDEST_MAP, print_json, print_table, terminal_width
 
 
-def show_front(header: Mapping[str, Any], imported: Any, config: Any, fetch: bool, as_json: bool) -> None:
-    """Search the front of a model for a target and print it."""
+def find_front(imported: Any, config: Any, input_mode: str) -> tuple[Any, Sequence[Any]]:
+    """Network and front of a model for a target; `input_mode` says whether inputs are "held" or come by "rows"."""
     from tvm_tinyml.pipeline import patch_front
 
-    network, front = patch_front(imported.module, config, fetch_inputs=fetch)
+    return patch_front(imported.module, config, fetch_inputs=input_mode == "rows")
+
+
+def show_map(
+    title: str, network: Any, front: Sequence[Any], number: int, svg: Path | None, force: bool
+) -> None:
+    """Print the memory map of plan `number` of a front and draw it; UsageError when there is no such plan."""
+    from tvm_tinyml.memory import draw_svg, draw_text
+    from tvm_tinyml.patch.words import limits
+
+    if number >= len(front):
+        raise click.UsageError(
+            f"there is no plan {number}; the plans of this model are 0 to {len(front) - 1}"
+        )
+    found = front[number]
+    if svg is not None:
+        write_text(svg, draw_svg(found.program, found.memory, title=f"{title}, plan {number}"), force=force)
+    click.echo(draw_text(found.program, found.memory, width=min(terminal_width(), WIDEST_MAP)))
+    click.echo()
+    click.echo(f"Plan {number}: {found.factor:.3f} times the work. {limits(network, found)}")
+
+
+def show_front(
+    header: Mapping[str, Any], network: Any, front: Sequence[Any], config: Any, as_json: bool
+) -> None:
+    """Print a front as a table or as data."""
     points = [_point(network, front, index) for index in range(len(front))]
     if as_json:
         print_json({**header, "plain_macs": front[0].plain_macs, "points": points})

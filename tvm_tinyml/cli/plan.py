@@ -10,6 +10,7 @@ import click
 from tvm_tinyml.output import refuse_existing, write_text
 
 from .common import (
+    WIDEST_MAP,
     force_option,
     import_model,
     json_option,
@@ -20,9 +21,7 @@ from .common import (
     target_option,
     terminal_width,
 )
-from .front import show_front
-
-WIDEST_MAP = 140
+from .front import find_front, show_front, show_map
 
 
 @click.command("plan")
@@ -38,26 +37,42 @@ WIDEST_MAP = 140
     show_default=True,
     help="With --pareto: whether inputs lie in memory or are fetched row by row.",
 )
+@click.option(
+    "--point", type=click.IntRange(min=0), help="With --pareto: draw the map of the plan of this number."
+)
 @force_option
 @json_option
 def plan_command(
-    model: Path, target: str, svg: Path | None, pareto: bool, input_mode: str, force: bool, as_json: bool
+    model: Path,
+    target: str,
+    svg: Path | None,
+    pareto: bool,
+    input_mode: str,
+    point: int | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Show where the tensors of MODEL lie in memory, and when."""
     from tvm_tinyml.target import parse_target
 
-    if pareto and svg is not None:
-        raise click.UsageError("--svg draws one plan and --pareto lists many; leave one of them out")
+    if pareto and svg is not None and point is None:
+        raise click.UsageError("--svg draws one plan and --pareto lists many; choose one with --point")
+    if point is not None and (as_json or not pareto):
+        raise click.UsageError("--point draws the map of one plan of --pareto, without --json")
     config = parse_target(target)
-    if pareto:
-        imported = import_model(model)
-        header = {"model": imported.signature["name"], "target": str(config), "input": input_mode}
-        with progress(f"Searching plans of {model.name} for {config}"):
-            show_front(header, imported, config, input_mode == "rows", as_json)
-        return
     if svg is not None:
         refuse_existing(svg, force)
     imported = import_model(model)
+    name = imported.signature["name"]
+    if pareto:
+        with progress(f"Searching plans of {model.name} for {config}"):
+            network, front = find_front(imported, config, input_mode)
+        if point is not None:
+            show_map(f"{name} for {config}", network, front, point, svg, force)
+        else:
+            header = {"model": name, "target": str(config), "input": input_mode}
+            show_front(header, network, front, config, as_json)
+        return
     with progress(f"Planning {model.name} for {config}"):
         from tvm_tinyml.memory import draw_svg, draw_text
         from tvm_tinyml.pipeline import compile_module
@@ -65,10 +80,10 @@ def plan_command(
         compiled = compile_module(imported.module, config)
     program, plan = compiled.program, compiled.plan
     if svg is not None:
-        title = f"{imported.signature['name']} for {config}"
+        title = f"{name} for {config}"
         write_text(svg, draw_svg(program, plan, title=title), force=force)
     if as_json:
-        header = {"model": imported.signature["name"], "target": str(config)}
+        header = {"model": name, "target": str(config)}
         print_json(header | _document(compiled) | {"svg": None if svg is None else str(svg)})
         return
     click.echo(draw_text(program, plan, width=min(terminal_width(), WIDEST_MAP)))
