@@ -43,7 +43,7 @@ from . import (
 )
 from .dead_channels import with_ordinary_constants
 from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule
-from .selection import Choice, code_bytes, select
+from .selection import Choice, code_bytes, rounds, select
 
 RULES: tuple[Rule, ...] = (
     conv2d_mve.schedule_conv2d_mve,
@@ -106,5 +106,6 @@ __all__ = [
     "Rule",
     "candidates",
     "code_bytes",
+    "rounds",
     "select",
 ]

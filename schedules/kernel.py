@@ -86,6 +86,7 @@ class Candidate:
     micro_kernels: makes the functions that the kernel will call, or more.
     scratch: bytes of the buffers that the kernel will allocate in the arena, estimated.
     loop_bytes: bytes of code around the micro-kernels, estimated.
+    counted: instructions of one call as they were counted, if they were.
     """
 
     rule: str
@@ -94,6 +95,12 @@ class Candidate:
     micro_kernels: Callable[[], tuple[MicroKernel, ...]] = tuple
     scratch: int = 0
     loop_bytes: int = LOOP_BYTES
+    counted: int | None = None
+
+    @property
+    def cost(self) -> float:
+        """Instructions of one call, as well as they are known."""
+        return self.instructions if self.counted is None else self.counted
 
 
 Answer: TypeAlias = "Candidate | Sequence[Candidate] | None"

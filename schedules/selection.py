@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -76,6 +76,16 @@ def select(
     return [network.choice(layer, taken) for layer in range(len(layers))]
 
 
+def rounds(
+    layers: Sequence[Sequence[Candidate]], scratch: Sequence[int] | None = None
+) -> Iterator[list[Choice]]:
+    """Selections in which every candidate that is within the scratch is taken at least once."""
+    network = _Network(layers, scratch)
+    for number in range(max(map(len, network.allowed), default=0)):
+        taken = [allowed[min(number, len(allowed) - 1)] for allowed in network.allowed]
+        yield [network.choice(layer, taken) for layer in range(len(layers))]
+
+
 class _Network:
     """The candidates of all layers, and what a selection of them costs."""
 
@@ -103,7 +113,7 @@ class _Network:
     @cached_property
     def instructions_per_byte(self) -> float:
         """Of the fastest selection."""
-        estimates = [self.layers[layer][index].instructions for layer, index in enumerate(self.fastest)]
+        estimates = [self.layers[layer][index].cost for layer, index in enumerate(self.fastest)]
         return sum(one for one in estimates if math.isfinite(one)) / max(1, self.code(self.fastest))
 
     def code(self, taken: Sequence[int]) -> int:
@@ -193,7 +203,7 @@ class _Network:
         if index not in self.allowed[layer]:
             limit = self.limits[layer] if self.limits is not None else 0
             return f"{candidates[index].scratch:,} bytes of scratch where {max(0, limit):,} are left"
-        saved = candidates[mine].instructions - candidates[index].instructions
+        saved = candidates[mine].cost - candidates[index].cost
         added = code[index] - code[mine]
         if saved > 0:
             return f"saves {saved:,.0f} instructions for {added:,} bytes of code"
@@ -207,4 +217,4 @@ def _kernel_bytes(candidate: Candidate) -> dict[str, int]:
 
 
 def _instructions(candidate: Candidate) -> float:
-    return min(candidate.instructions, UNKNOWN)
+    return min(candidate.cost, UNKNOWN)

@@ -31,7 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "lower": {"codegen", "dialect", "patch", "schedules", "target"},
     "choose": {"codegen", "lower", "memory", "patch", "schedules", "target"},
     "pipeline": {"choose", "codegen", "errors", "memory", "patch", "target", "transform"},
-    "module": {"codegen", "dialect", "errors", "patch", "pipeline", "runner", "target"},
+    "module": {"choose", "codegen", "dialect", "errors", "memory", "patch", "pipeline", "runner", "target"},
     "reference": {"dialect", "errors", "transform"},
     "relay": {"errors", "frontend", "module", "patch", "target"},
     "plugin": {"dialect", "frontend", "relay", "target"},

@@ -2,20 +2,23 @@
 
 Scratch lies in the arena between the tensors. A layer may use what the tensors of its step leave free of the RAM, and
 of what the tensors of the whole network need at once plus `SCRATCH_BYTES`. What code the flash leaves room for, and the
-objective, are the selection's business (`schedules/selection.py`).
+objective, are the selection's business (`schedules/selection.py`). It goes by the estimates of the schedules, or by
+instructions that were counted: then the whole network is built as often as a layer has candidates, each time with other
+ones, and run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, TypeAlias
 
 from .codegen import LoweredModel
 from .lower import Lowering
 from .memory import MemoryPlan, plan, scratch_room
 from .memory.program import Program
 from .patch import PatchPlan
-from .schedules import Choice, select
+from .schedules import Candidate, Choice, rounds, select
 from .target import TargetConfig
 
 # Bytes that the scratch of fast schedules may add to what the tensors need.
@@ -24,18 +27,30 @@ SCRATCH_BYTES = 5 * 1024
 OTHER_CODE_BYTES = 2500
 
 
+Count: TypeAlias = Callable[[LoweredModel, MemoryPlan], Sequence[int]]
+"""Runs a model and returns the instructions of each of its layers."""
+
+
 def lower_and_plan(
-    module: Any, config: TargetConfig, patch: PatchPlan | None = None, *, keep_all: bool
+    module: Any,
+    config: TargetConfig,
+    patch: PatchPlan | None = None,
+    *,
+    keep_all: bool,
+    count: Count | None = None,
 ) -> tuple[LoweredModel, Program, MemoryPlan]:
     """Choose a schedule for every layer of a cleaned-up module, build them and plan the arena.
 
     patch: the plan whose order the module has, if any.
     keep_all: as in `memory.plan`.
+    count: runs every candidate; None: estimates decide.
     """
     lowering = Lowering(module, config, patch)
     outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
     free = scratch_room(outline, SCRATCH_BYTES, config.ram_bytes)
     room = [free[call] for call in lowering.outline.call_of_layer]
+    if count is not None:
+        lowering.candidates = _counted(lowering, config, room, count)
     choices = _choose(lowering, config, room)
     planned = _planned(lowering, choices, config, keep_all=keep_all)
     # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.
@@ -45,6 +60,18 @@ def lower_and_plan(
         if any(new.taken != old.taken for new, old in zip(fewer, choices, strict=True)):
             return _planned(lowering, fewer, config, keep_all=keep_all)
     return planned
+
+
+def _counted(
+    lowering: Lowering, config: TargetConfig, room: Sequence[int], count: Count
+) -> list[Sequence[Candidate]]:
+    """The candidates of all layers with the instructions they execute, the fastest first."""
+    counted = [list(candidates) for candidates in lowering.candidates]
+    for choices in rounds(lowering.candidates, room):
+        model, _, memory_plan = _planned(lowering, choices, config, keep_all=False)
+        for layer, (choice, instructions) in enumerate(zip(choices, count(model, memory_plan), strict=True)):
+            counted[layer][choice.taken] = replace(choice.candidate, counted=instructions)
+    return [sorted(candidates, key=lambda candidate: candidate.cost) for candidates in counted]
 
 
 def _choose(lowering: Lowering, config: TargetConfig, room: Sequence[int]) -> list[Choice]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import isfinite
 from typing import Any
 
@@ -31,14 +31,6 @@ from .target import TargetConfig
 SIGNATURE_ATTR = "tinyml.signature"
 
 
-@dataclass(frozen=True)
-class _Call:
-    """A layer before its candidate is built: names of its activations by role, and what the rules offer."""
-
-    arguments: Mapping[str, str]
-    candidates: Sequence[Candidate]
-
-
 class Lowering:
     """The Relax function "main" of a cleaned-up dialect module on its way to loops.
 
@@ -47,6 +39,7 @@ class Lowering:
     order of the bindings.
 
     outline: the model with layers that have no functions and no scratch yet: what memory the tensors need.
+    candidates: what the rules offer for each layer.
     constant_bytes: of all layers, before schedules pack them.
     """
 
@@ -56,10 +49,11 @@ class Lowering:
         self.config = config
         self.outline = LoweredModel(signature["name"])
         self._names: dict[Any, str] = {}
-        self._calls: list[_Call] = []
+        self._arguments: list[Mapping[str, str]] = []
         self._patch = patch
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self.constant_bytes = 0
+        self.candidates: list[Sequence[Candidate]] = []
         for parameter, described in zip(function.params, signature["inputs"], strict=True):
             info = TensorInfo(
                 described["name"], spec_of(parameter), described["scale"], described["zero_point"]
@@ -72,11 +66,6 @@ class Lowering:
         result = function.body.body
         returned = list(result.fields) if isinstance(result, relax.Tuple) else [result]
         self.outline.outputs = [self.outline.tensors[self._names[value]] for value in returned]
-
-    @property
-    def candidates(self) -> list[Sequence[Candidate]]:
-        """What the rules offer for each layer."""
-        return [call.candidates for call in self._calls]
 
     def _define(self, variable: Any, info: TensorInfo) -> None:
         """Record that a Relax variable is the activation `info`."""
@@ -148,7 +137,8 @@ class Lowering:
         )
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
         offered = [replace(one, instructions=one.instructions * calls) for one in candidates(problem)]
-        self._calls.append(_Call(names, offered))
+        self._arguments.append(names)
+        self.candidates.append(offered)
         self.constant_bytes += sum(value.nbytes for value in problem.constants.values())
         self.outline.layers.append(
             Layer(
@@ -209,8 +199,8 @@ class Lowering:
         outline = self.outline
         model = replace(outline, layers=[], constants={}, functions={}, micro_kernels={}, regions=[])
         builder = _Builder(model, self.config.tvm_target())
-        for layer, call, choice in zip(outline.layers, self._calls, choices, strict=True):
-            model.layers.append(builder.layer(layer, choice, call.arguments))
+        for layer, names, choice in zip(outline.layers, self._arguments, choices, strict=True):
+            model.layers.append(builder.layer(layer, choice, names))
         for region in outline.regions:
             # What calls of a region need besides lies in the region's block.
             first, count = region.layers[0].index, len(region.layers)
@@ -252,6 +242,7 @@ class _Builder:
                 Alternative(
                     schedule=candidate.rule,
                     instructions=round(candidate.instructions) if isfinite(candidate.instructions) else None,
+                    counted_instructions=candidate.counted,
                     code_bytes=code_bytes(candidate),
                     scratch_bytes=candidate.scratch,
                     taken=index == choice.taken,

@@ -13,14 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from .codegen import project_files, write_folder, write_model_library
+from .choose import Count
+from .codegen import LoweredModel, project_files, write_folder, write_model_library
 from .dialect.relax_api import Array
 from .errors import BuildError, RunError
+from .memory import MemoryPlan
 from .patch import PatchPlan
 from .pipeline import Compiled, compile_module
 from .runner.host import HostModel
 from .runner.qemu import run_qemu
 from .runner.report import RunReport
+from .runner.tools import require_program
 from .target import TargetConfig, parse_target
 
 Inputs = Sequence[Array] | Mapping[str, Array] | Array
@@ -49,12 +52,19 @@ class AOTModule:
         config: TargetConfig,
         patch: PatchPlan | None = None,
         compiled: Compiled | None = None,
+        *,
+        measure: bool = False,
     ) -> None:
-        """Compile a module in the dialect, unless `compiled` is the result for a target of equal `code_key`."""
+        """Compile a module in the dialect, unless `compiled` is the result for a target of equal `code_key`.
+
+        measure: choose schedules by running all candidates on the target's emulated board. BuildError or RunError when
+            a program for that is missing, or the board is not emulated.
+        """
+        count = _counter(config) if measure and compiled is None else None
         self.relax_module = relax_module
         self.config = config
         self.patch = patch
-        self.compiled: Compiled = compiled or compile_module(relax_module, config, patch=patch)
+        self.compiled: Compiled = compiled or compile_module(relax_module, config, patch=patch, count=count)
 
     @property
     def name(self) -> str:
@@ -178,6 +188,27 @@ class AOTModule:
         """The project in a temporary folder."""
         with tempfile.TemporaryDirectory() as scratch:
             yield self.export_folder(Path(scratch) / self.name)
+
+
+def _counter(config: TargetConfig) -> Count:
+    """Runs models on the target's emulated board and counts the instructions of their layers."""
+    if runner_of(config) != "qemu" or config.board is None or config.board.qemu is None:
+        raise RunError(
+            f"{config}: instructions are counted on emulated boards only; name one with -board=, or do not measure"
+        )
+    require_program(config.compiler_command()[0], BuildError)
+    require_program(config.linker_command()[0], BuildError)
+    require_program(config.board.qemu.binary, RunError)
+
+    def count(model: LoweredModel, memory_plan: MemoryPlan) -> list[int]:
+        zeros = [np.zeros(info.spec.shape, info.spec.dtype) for info in model.inputs]
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / model.name
+            write_folder(project_files(model, memory_plan, config), folder)
+            report = run_qemu(folder, config, [zeros], profile=True)
+        return [layer.instructions for layer in report.layers]
+
+    return count
 
 
 def config_for_board(config: TargetConfig, board: str | None) -> TargetConfig:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .choose import lower_and_plan
+from .choose import Count, lower_and_plan
 from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
@@ -152,13 +152,19 @@ def passes_for_plans(config: TargetConfig) -> list[Any]:
 
 
 def compile_module(
-    module: Any, config: TargetConfig, *, patch: PatchPlan | None = None, keep_all: bool = False
+    module: Any,
+    config: TargetConfig,
+    *,
+    patch: PatchPlan | None = None,
+    keep_all: bool = False,
+    count: Count | None = None,
 ) -> Compiled:
     """Run the passes, lower and plan a module in the dialect.
 
     patch: regions to stream, in terms of the module that `passes_for_plans` leave; None: that of the module, if any.
     keep_all: give every tensor memory of its own until the end, so that all can be read after a run (debugging);
         the budgets do not apply then.
+    count: runs every candidate of every layer, so that counted instructions decide instead of estimates.
     Raises PlanError when the arena exceeds the target's RAM budget, or the constants its flash budget; code is
     measured when it is linked.
     """
@@ -167,7 +173,7 @@ def compile_module(
     if patch is not None:
         # After the passes, which know nothing of regions and may order the calls differently.
         module = PatchInference(patch)(module)
-    model, program, memory_plan = lower_and_plan(module, config, patch, keep_all=keep_all)
+    model, program, memory_plan = lower_and_plan(module, config, patch, keep_all=keep_all, count=count)
     verify(program, memory_plan)
     compiled = Compiled(model, program, memory_plan, stages)
     if not keep_all:

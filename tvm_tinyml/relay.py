@@ -26,6 +26,7 @@ def build(
     runtime: Any = None,
     *,
     patch: PatchPlan | None = None,
+    measure: bool = False,
 ) -> AOTModule:
     """Compile an imported module.
 
@@ -34,6 +35,8 @@ def build(
     params: constants by name, as the importer returned them; embedded constants need none.
     executor, runtime: accepted for scripts written for microTVM; only "aot" and "crt" exist here.
     patch: regions that stream rows and strips through line buffers, instead of every operator in turn; exact.
+    measure: run every schedule that a layer could have on the target's emulated board, and take by counted instead of
+        estimated instructions.
     Raises PlanError for a plan that does not fit the model, TargetError for a target, executor or runtime that does
     not exist.
     """
@@ -48,4 +51,4 @@ def build(
         from tvm import relax
 
         mod = relax.transform.BindParams("main", dict(params))(mod)
-    return AOTModule(mod, parse_target(target), patch)
+    return AOTModule(mod, parse_target(target), patch, measure=measure)

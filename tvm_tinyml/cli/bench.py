@@ -18,6 +18,7 @@ from .common import (
     force_option,
     import_model,
     json_option,
+    measure_option,
     opt_option,
     print_json,
     print_table,
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     help="Repeat for several targets.",
 )
 @opt_option
+@measure_option
 @click.option(
     "--compiler",
     type=click.Choice(["gcc", "clang", "both"]),
@@ -69,6 +71,7 @@ def bench_command(
     models: Sequence[Path],
     targets: Sequence[str],
     opt: str | None,
+    measure: bool,
     compiler: str | None,
     count: int,
     output: Path | None,
@@ -93,7 +96,7 @@ def bench_command(
     imported = [import_model(path) for path in models]
     rows: list[dict[str, Any]] = []
     for model in imported:
-        bench = _ModelBench(model, count, extras)
+        bench = _ModelBench(model, count, extras, measure)
         for config in configs:
             position = f"[{len(rows) + 1}/{len(imported) * len(configs)}]"
             click.echo(f"{position} {model.path.stem} on {config}", err=True)
@@ -174,13 +177,14 @@ def _tools(configs: Sequence[TargetConfig]) -> dict[str, str]:
 class _ModelBench:
     """One model on one target after the other; inputs and references are the same for all of them."""
 
-    def __init__(self, model: Model, count: int, extras: Extras) -> None:
+    def __init__(self, model: Model, count: int, extras: Extras, measure: bool) -> None:
         from tvm_tinyml.frontend.tflite import summarize
 
         from .tensors import random_inputs
 
         self.model = model
         self.extras = extras
+        self.measure = measure
         # Of the file: passes may leave less to do, which must show as fewer instructions for the same work.
         self.macs = summarize(model.path).macs
         self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
@@ -231,7 +235,9 @@ class _ModelBench:
         known = self._built.get(config.code_key)
         if known is not None:
             return known.for_target(config)
-        return self._built.setdefault(config.code_key, relay.build(self.model.module, target=config))
+        return self._built.setdefault(
+            config.code_key, relay.build(self.model.module, target=config, measure=self.measure)
+        )
 
     def _reference(self, rounding: str) -> tuple[str, list[list[Array]]]:
         from tvm_tinyml.reference import reference_outputs

@@ -38,6 +38,11 @@ opt_option = click.option(
     type=click.Choice(["balanced", "size", "speed"]),
     help="What schedules are chosen for, instead of what the target says: few instructions, little code, or both.",
 )
+measure_option = click.option(
+    "--measure",
+    is_flag=True,
+    help="Choose schedules by running all candidates of every layer on the emulated board, not by estimates.",
+)
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON document instead of tables."

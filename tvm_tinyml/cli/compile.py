@@ -14,6 +14,7 @@ from .common import (
     force_option,
     import_model,
     json_option,
+    measure_option,
     model_argument,
     opt_option,
     print_facts,
@@ -26,7 +27,7 @@ from .common import (
 )
 
 ARCHIVE = ".tar"
-_CANDIDATE_COLUMNS = ("layer", "schedule", "est. instructions", "code", "scratch", "why")
+_CANDIDATE_COLUMNS = ("layer", "schedule", "est. instructions", "counted", "code", "scratch", "why")
 _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 
 
@@ -34,6 +35,7 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @model_argument
 @target_option
 @opt_option
+@measure_option
 @click.option(
     "--output",
     "-o",
@@ -49,7 +51,14 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @force_option
 @json_option
 def compile_command(
-    model: Path, target: str, opt: str | None, output: Path, explain: bool, force: bool, as_json: bool
+    model: Path,
+    target: str,
+    opt: str | None,
+    measure: bool,
+    output: Path,
+    explain: bool,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Compile MODEL to C with one static memory plan."""
     config = target_config(target, opt)
@@ -59,7 +68,7 @@ def compile_command(
     with progress(f"Compiling {imported.path.name} for {config}"):
         from tvm_tinyml import relay
 
-        built = relay.build(imported.module, target=config)
+        built = relay.build(imported.module, target=config, measure=measure)
         if is_archive:
             built.export_model_library_format(output, force=force)
         else:
@@ -105,6 +114,7 @@ def _candidate_rows(layers: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]
             "" if index else layer["name"],
             one["schedule"],
             one["instructions"],
+            one["counted_instructions"],
             one["code_bytes"],
             one["scratch_bytes"],
             f"{'taken: ' if one['taken'] else ''}{one['reason']}",

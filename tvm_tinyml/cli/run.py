@@ -20,6 +20,7 @@ from .common import (
     force_option,
     import_model,
     json_option,
+    measure_option,
     model_argument,
     opt_option,
     print_facts,
@@ -46,6 +47,7 @@ REPORT = "report.json"
 @model_argument
 @target_option
 @opt_option
+@measure_option
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @click.option(
     "--input",
@@ -73,6 +75,7 @@ def run_command(
     model: Path,
     target: str,
     opt: str | None,
+    measure: bool,
     board: str | None,
     input_files: Sequence[Path],
     seed: int | None,
@@ -102,7 +105,8 @@ def run_command(
     inputs = read_inputs(input_files, described) if input_files else random_inputs(described, seed or 0)
     with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as scratch:
         elf = Path(scratch) / f"{imported.signature['name']}.elf"
-        built, report = _run(imported, config, inputs, elf, cycles)
+        built = _build(imported, config, measure)
+        report = _run(built, imported, inputs, elf, cycles)
         estimated = {"estimated_cycles": _estimate(report, config)} if cycles else {}
         verdict = _verdict(imported, config, inputs, report.outputs[0], check)
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
@@ -125,17 +129,21 @@ def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
     return config
 
 
-def _run(
-    model: Model, config: TargetConfig, inputs: Sequence[Array], elf: Path, address_counts: bool
-) -> tuple[AOTModule, RunReport]:
+def _build(model: Model, config: TargetConfig, measure: bool) -> AOTModule:
     from tvm_tinyml import relay
 
     with progress(f"Compiling {model.path.name} for {config}"):
-        built = relay.build(model.module, target=config)
+        return relay.build(model.module, target=config, measure=measure)
+
+
+def _run(
+    built: AOTModule, model: Model, inputs: Sequence[Array], elf: Path, address_counts: bool
+) -> RunReport:
+    config = built.config
     where = config.board.name if config.board is not None else config.core.name
     with progress(f"Running {model.path.name} on {where}"):
         keep_elf = None if config.core.family == "host" else elf
-        return built, built.run_many([inputs], keep_elf=keep_elf, address_counts=address_counts)
+        return built.run_many([inputs], keep_elf=keep_elf, address_counts=address_counts)
 
 
 def _layers(built: AOTModule, report: RunReport) -> list[dict[str, Any]]:

@@ -13,12 +13,14 @@ from .tensorir import Scratch
 class Alternative:
     """One of the schedules that a layer could have: estimates, whether it was taken, and why or why not.
 
-    instructions: of one inference; None when the schedule has no estimate.
+    instructions: of one inference, estimated; None when the schedule has no estimate.
+    counted_instructions: the same as counted, where candidates were run.
     code_bytes: with all its micro-kernels, which other layers may share.
     """
 
     schedule: str
     instructions: int | None
+    counted_instructions: int | None
     code_bytes: int
     scratch_bytes: int
     taken: bool
