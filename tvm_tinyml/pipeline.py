@@ -17,9 +17,9 @@ from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
 from .memory.program import Program
 from .patch import PatchPlan
-from .patch.footprint import PlanFigures, Settings
-from .patch.network import Network
-from .patch.search import MAX_FACTOR, pareto_front
+from .patch.choice import PatchFront
+from .patch.footprint import Settings
+from .patch.search import MAX_FACTOR
 from .target import TargetConfig
 from .transform import (
     ApplyRounding,
@@ -196,12 +196,12 @@ def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any
 
 def patch_front(
     module: Any, config: TargetConfig, *, fetch_inputs: bool = False, max_factor: float = MAX_FACTOR
-) -> tuple[Network, list[PlanFigures]]:
+) -> PatchFront:
     """Run the passes and search for patch plans: those between the least work and the smallest arena.
 
     fetch_inputs: the model's inputs are fetched row by row instead of lying in memory.
     max_factor: bound on the work, as a multiple of the plain model's.
-    Returns the network the plans speak of, and the plans. Scratch of kernels is not known yet and not counted.
+    Scratch of kernels is not known yet and not counted.
     """
     for one in passes_for_plans(config):
         module = one(module)
@@ -211,7 +211,7 @@ def patch_front(
         io_in_arena=config.io == "arena",
         pulled=frozenset(network.inputs) if fetch_inputs else frozenset(),
     )
-    return network, pareto_front(network, settings, max_factor=max_factor)
+    return PatchFront.search(network, settings, max_factor=max_factor)
 
 
 def _check_budgets(compiled: Compiled, config: TargetConfig) -> None:

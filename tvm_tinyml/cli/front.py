@@ -13,39 +13,34 @@ from tvm_tinyml.output import write_text
 from .common import WIDEST_MAP, print_json, print_table, terminal_width
 
 
-def find_front(imported: Any, config: Any, input_mode: str) -> tuple[Any, Sequence[Any]]:
-    """Network and front of a model for a target; `input_mode` says whether inputs are "held" or come by "rows"."""
+def find_front(imported: Any, config: Any, input_mode: str) -> Any:
+    """Front of a model for a target; `input_mode` says whether inputs are "held" or come by "rows"."""
     from tvm_tinyml.pipeline import patch_front
 
     return patch_front(imported.module, config, fetch_inputs=input_mode == "rows")
 
 
-def show_map(
-    title: str, network: Any, front: Sequence[Any], number: int, svg: Path | None, force: bool
-) -> None:
+def show_map(title: str, front: Any, number: int, svg: Path | None, force: bool) -> None:
     """Print the memory map of plan `number` of a front and draw it; UsageError when there is no such plan."""
     from tvm_tinyml.memory import draw_svg, draw_text
     from tvm_tinyml.patch.words import limits
 
-    if number >= len(front):
-        raise click.UsageError(
-            f"there is no plan {number}; the plans of this model are 0 to {len(front) - 1}"
-        )
-    found = front[number]
+    if number >= len(front.plans):
+        last = len(front.plans) - 1
+        raise click.UsageError(f"there is no plan {number}; the plans of this model are 0 to {last}")
+    found = front.plans[number]
     if svg is not None:
         write_text(svg, draw_svg(found.program, found.memory, title=f"{title}, plan {number}"), force=force)
     click.echo(draw_text(found.program, found.memory, width=min(terminal_width(), WIDEST_MAP)))
     click.echo()
-    click.echo(f"Plan {number}: {found.factor:.3f} times the work. {limits(network, found)}")
+    click.echo(f"Plan {number}: {found.factor:.3f} times the work. {limits(front.network, found)}")
 
 
-def show_front(
-    header: Mapping[str, Any], network: Any, front: Sequence[Any], config: Any, as_json: bool
-) -> None:
+def show_front(header: Mapping[str, Any], front: Any, config: Any, as_json: bool) -> None:
     """Print a front as a table or as data."""
-    points = [_point(network, front, index) for index in range(len(front))]
+    points = [_point(front, number) for number in range(len(front.plans))]
     if as_json:
-        print_json({**header, "plain_macs": front[0].plain_macs, "points": points})
+        print_json({**header, "plain_macs": front.plans[0].plain_macs, "points": points})
         return
     title = f"{header['model']} for {header['target']}, input {header['input']}: {len(points)} plans"
     columns = ["plan", "arena (bytes)", "work", "regions", "narrowest strip", "calls", "peak set by"]
@@ -53,21 +48,23 @@ def show_front(
     click.echo("Work is multiply-accumulates over those of the plain model. Scratch of kernels comes on top.")
     click.echo(f"Plan 0: {points[0]['explanation']}")
     if config.ram_bytes is not None:
-        click.echo(_within(network, front, config.ram_bytes))
+        click.echo(_within(front, config.ram_bytes))
     if len(points) > 1:
         click.echo(f"Plan {len(points) - 1}: {points[-1]['explanation']}")
 
 
-def _within(network: Any, front: Sequence[Any], ram_bytes: int) -> str:
+def _within(front: Any, ram_bytes: int) -> str:
     """Which plan keeps the budget, or why none does."""
     from tvm_tinyml.errors import PlanError
-    from tvm_tinyml.patch.choice import cheapest_within
 
     try:
-        chosen = front.index(cheapest_within(network, front, ram_bytes))
+        number, found = front.first_within(ram_bytes), front.within(ram_bytes)
     except PlanError as error:
         return f"Budget: {error}"
-    return f"Plan {chosen} is the first whose arena keeps the budget of {ram_bytes:,} bytes."
+    return (
+        f"Plan {number} is the first whose arena keeps the budget of {ram_bytes:,} bytes; with more rows per call it "
+        f"makes {found.calls:,} calls in {found.arena_bytes:,} bytes."
+    )
 
 
 def _row(index: int, point: Mapping[str, Any]) -> Sequence[Any]:
@@ -83,11 +80,11 @@ def _row(index: int, point: Mapping[str, Any]) -> Sequence[Any]:
     )
 
 
-def _point(network: Any, front: Sequence[Any], index: int) -> dict[str, Any]:
+def _point(front: Any, number: int) -> dict[str, Any]:
     """One plan as plain data."""
     from tvm_tinyml.patch.words import limits, next_step, peak_step
 
-    found = front[index]
+    found, following = front.plans[number], front.plans[number + 1 : number + 2]
     return {
         "arena_bytes": found.arena_bytes,
         "lower_bound_bytes": found.memory.lower_bound,
@@ -95,8 +92,8 @@ def _point(network: Any, front: Sequence[Any], index: int) -> dict[str, Any]:
         "macs": found.macs,
         "calls": found.calls,
         "peak_operator": peak_step(found),
-        "explanation": limits(network, found),
-        "next": next_step(found, front[index + 1]) if index + 1 < len(front) else None,
+        "explanation": limits(front.network, found),
+        "next": next_step(found, following[0]) if following else None,
         "regions": [
             {"operators": list(region.operators), "strip": region.strip, "rows": dict(region.rows)}
             for region in found.plan.regions

@@ -66,12 +66,12 @@ def plan_command(
     name = imported.signature["name"]
     if pareto:
         with progress(f"Searching plans of {model.name} for {config}"):
-            network, front = find_front(imported, config, input_mode)
+            front = find_front(imported, config, input_mode)
         if point is not None:
-            show_map(f"{name} for {config}", network, front, point, svg, force)
+            show_map(f"{name} for {config}", front, point, svg, force)
         else:
             header = {"model": name, "target": str(config), "input": input_mode}
-            show_front(header, network, front, config, as_json)
+            show_front(header, front, config, as_json)
         return
     with progress(f"Planning {model.name} for {config}"):
         from tvm_tinyml.memory import draw_svg, draw_text

@@ -1,0 +1,43 @@
+"""More rows per call: within the arena, without more work, and with the same meaning."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from tests.patch.networks import bottlenecks, modules, network
+from tests.patch.test_meaning import assert_region_means_the_same
+from tvm_tinyml.errors import PlanError
+from tvm_tinyml.patch.footprint import Settings
+from tvm_tinyml.patch.search import pareto_front
+from tvm_tinyml.patch.taller import with_fewer_calls
+
+
+@settings(max_examples=25, deadline=None)
+@given(modules(), st.booleans(), st.integers(0, 300))
+def test_calls_fall_within_the_arena_at_the_same_work_and_meaning(module: Any, pull: bool, room: int) -> None:
+    net = network(module)
+    configuration = Settings(4, pulled=frozenset(net.inputs) if pull else frozenset())
+    try:
+        found = pareto_front(net, configuration)[-1]
+    except PlanError:
+        assume(False)
+    taller = with_fewer_calls(net, found, configuration, found.arena_bytes + room)
+    assert taller.arena_bytes <= found.arena_bytes + room
+    assert taller.macs <= found.macs
+    assert taller.calls <= found.calls
+    cuts = [(region.operators, region.strip) for region in found.plan.regions]
+    assert [(region.operators, region.strip) for region in taller.plan.regions] == cuts
+    for region in taller.plan.regions:
+        assert_region_means_the_same(module, net, region)
+
+
+def test_with_all_the_memory_every_operator_is_called_once_per_strip() -> None:
+    net = network(bottlenecks(2, size=16))
+    found = pareto_front(net, Settings())[-1]
+    taller = with_fewer_calls(net, found, Settings(), 1 << 30)
+    strips = sum(-(-8 // region.strip) * len(region.operators) for region in found.plan.regions)
+    whole = sum(found.plan.region_of(node.name) is None for node in net.nodes)
+    assert taller.calls == strips + whole < found.calls
