@@ -75,6 +75,21 @@ def test_any_two_clamps_merge_exactly(a: int, b: int, c: int, d: int) -> None:
     assert_same_meaning(module, merged)
 
 
+def test_movements_may_lie_between_a_clamp_and_its_producer() -> None:
+    builder = ModuleBuilder()
+    convolved = builder.conv2d(builder.parameter(*SHAPE))
+    turned = builder.call("transpose", convolved, axes=(0, 3, 1, 2))
+    flat = builder.call("reshape", turned, shape=(1, 24))
+    module = builder.module(builder.requantize(flat, clamp_min=0, zero_point=ZERO_POINT + 5))
+    merged = MergeClamps()(module)
+    calls = calls_of(merged)
+    assert [operator.name for operator, _, _ in calls] == ["conv2d", "transpose", "reshape"]
+    assert [attrs["zero_point"] for _, attrs, _ in calls] == [ZERO_POINT + 5] * 3
+    # The last tensor is the model's; the others hold what no tensor of the model does.
+    assert [attrs["tensor"] for _, attrs, _ in calls] == ["conv2d_0", "transpose_1", "t3"]
+    assert_same_meaning(module, merged)
+
+
 @settings(max_examples=40, deadline=None)
 @given(*(st.integers(-128, 127) for _ in range(5)))
 def test_a_moved_zero_point_merges_into_who_adds_it(a: int, b: int, c: int, d: int, zero_point: int) -> None:
@@ -124,7 +139,17 @@ def _another_type(builder: ModuleBuilder, convolved: Any) -> list[Any]:
 
 
 def _a_producer_without_a_clamp(builder: ModuleBuilder, convolved: Any) -> list[Any]:
-    return [CLAMPS["lookup"](builder, builder.call("transpose", convolved, axes=(0, 2, 1, 3)))]
+    return [CLAMPS["lookup"](builder, builder.pad(convolved, 1, 0, 0, 1))]
+
+
+def _a_movement_that_is_read_elsewhere(builder: ModuleBuilder, convolved: Any) -> list[Any]:
+    moved = builder.call("transpose", convolved, axes=(0, 2, 1, 3))
+    return [CLAMPS["lookup"](builder, moved), moved]
+
+
+def _a_movement_under_another_quantization(builder: ModuleBuilder, convolved: Any) -> list[Any]:
+    moved = builder.call("reshape", convolved, shape=(24,), scale=SCALE / 2)
+    return [CLAMPS["lookup"](builder, moved)]
 
 
 def _a_computed_table(builder: ModuleBuilder, convolved: Any) -> list[Any]:
@@ -143,6 +168,8 @@ def _a_computed_table(builder: ModuleBuilder, convolved: Any) -> list[Any]:
         _an_output,
         _another_type,
         _a_producer_without_a_clamp,
+        _a_movement_that_is_read_elsewhere,
+        _a_movement_under_another_quantization,
         _a_computed_table,
     ],
 )
