@@ -178,8 +178,10 @@ def test_both_compilers_stand_side_by_side(monkeypatch: pytest.MonkeyPatch, tmp_
     assert sorted([gcc["best"], clang["best"]]) == [False, True]
     assert (gcc["best"] is True) == (gcc["instructions"] <= clang["instructions"])
     assert "Best is the compiler" in (tmp_path / "out" / "results.md").read_text()
-    # The schedules are the same for both.
+    # The schedules are the same for both, unless each counts its own.
     assert compiled == [M0]
+    assert invoke(*command, "--measure").code == 0
+    assert compiled == [M0, M0, f"{M0} -compiler=clang"]
 
 
 def test_a_compiler_the_core_cannot_have_is_refused() -> None:
