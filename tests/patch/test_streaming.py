@@ -121,7 +121,8 @@ def networks(draw: st.DrawFn) -> tuple[Any, PatchPlan]:
         kernel = draw(st.integers(1, 3))
         strides = draw(st.sampled_from([(1, 1), (1, 1), (2, 1), (2, 2)]))
         dilation = draw(st.sampled_from([(1, 1), (1, 1), (2, 1)]))
-        padding = tuple(draw(st.integers(0, 2)) for _ in range(4))
+        beside = st.integers(0, kernel - 1)
+        padding = (draw(st.integers(0, 2)), draw(beside), draw(st.integers(0, 2)), draw(beside))
         kind = draw(st.sampled_from(["conv2d", "conv2d", "depthwise", "maximum", "add"]))
         try:
             if kind == "maximum":

@@ -28,7 +28,11 @@ def metadata(
     """
     first, last = _layers_of_calls(model)
     offsets = memory_plan.offsets
-    program = model.program(config.alignment, io_in_arena=config.io == "arena")
+    in_arena = config.io == "arena"
+    program = model.program(config.alignment, io_in_arena=in_arena)
+    # First fit is far off where outputs overwrite rows of inputs.
+    method = "auto" if model.regions else "greedy"
+    tensors = model.without_scratch().program(config.alignment, io_in_arena=in_arena)
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,
@@ -60,7 +64,7 @@ def metadata(
         "regions": [_region(region, memory_plan) for region in model.regions],
         "memory": {
             "arena_bytes": memory_plan.arena_bytes,
-            "without_scratch_bytes": plan(program.without_scratch(), method="greedy").arena_bytes,
+            "without_scratch_bytes": plan(tensors, method=method).arena_bytes,
             "lower_bound_bytes": memory_plan.lower_bound,
             "method": memory_plan.method,
             "optimal": memory_plan.optimal,

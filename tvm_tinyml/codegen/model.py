@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tvm_tinyml.dialect.relax_api import Array, TensorSpec
 from tvm_tinyml.memory.program import Program, Step, Tensor
@@ -68,6 +68,12 @@ class LoweredModel:
     def streamed(self) -> set[str]:
         """Tensors that exist in line buffers only."""
         return {tensor for region in self.regions for tensor in region.streamed}
+
+    def without_scratch(self) -> LoweredModel:
+        """This model as if no layer needed more than tensors, line buffers and windows."""
+        layers = [replace(layer, scratch=()) for layer in self.layers]
+        regions = [replace(region, scratch=((),) * len(region.layers)) for region in self.regions]
+        return replace(self, layers=layers, regions=regions)
 
     def place(self, tensor: str) -> tuple[str, int]:
         """Tensor that owns the bytes of `tensor`, itself unless it is a view, and the byte at which it begins."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -125,10 +125,6 @@ class Program:
             for tensor in self.tensors
             if tensor.name not in self.aliases
         )
-
-    def without_scratch(self) -> Program:
-        """The same program with steps that need no scratch: what the tensors alone take."""
-        return replace(self, steps=tuple(replace(step, scratch=()) for step in self.steps))
 
     def place(self, name: str) -> tuple[str, int]:
         """Root that holds tensor or view `name`, and the byte offset of `name` in it."""
