@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .choose import Count, lower_and_plan
+from .choose import SCRATCH_BYTES, Count, lower_and_plan
 from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
@@ -161,7 +161,8 @@ def compile_module(
 ) -> Compiled:
     """Run the passes, lower and plan a module in the dialect.
 
-    patch: regions to stream, in terms of the module that `passes_for_plans` leave; None: that of the module, if any.
+    patch: regions to stream, in terms of the module that `passes_for_plans` leave; None: that of the module, if any,
+        or else what the RAM budget needs.
     keep_all: give every tensor memory of its own until the end, so that all can be read after a run (debugging);
         the budgets do not apply then.
     count: runs every candidate of every layer, so that counted instructions decide instead of estimates.
@@ -169,7 +170,11 @@ def compile_module(
     measured when it is linked.
     """
     patch = patch or plan_of(module)
-    module, stages = _transformed(module, config, plain=patch is None)
+    source, (module, stages) = module, _transformed(module, config, plain=patch is None)
+    arena_bytes = stages[-1].footprint.arena
+    if patch is None and not keep_all and config.ram_bytes is not None and arena_bytes > config.ram_bytes:
+        patch = _plan_within(source, config, config.ram_bytes, arena_bytes)
+        module, stages = _transformed(source, config, plain=False)
     if patch is not None:
         # After the passes, which know nothing of regions and may order the calls differently.
         module = PatchInference(patch)(module)
@@ -192,6 +197,21 @@ def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any
         module = one(module)
         stages.append(stage(one.info.name))
     return module, tuple(stages)
+
+
+def _plan_within(module: Any, config: TargetConfig, ram_bytes: int, plain_bytes: int) -> PatchPlan:
+    """The plan with the least work that leaves the kernels their scratch, or else that keeps the budget at all."""
+    front = patch_front(module, config)
+    try:
+        return front.within(ram_bytes - SCRATCH_BYTES).plan
+    except PlanError:
+        pass
+    try:
+        return front.within(ram_bytes).plan
+    except PlanError as error:
+        raise PlanError(
+            f"the arena of {plain_bytes:,} bytes exceeds the RAM of {ram_bytes:,} bytes, and {error}"
+        ) from None
 
 
 def patch_front(
