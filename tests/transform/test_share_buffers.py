@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.runner.tools import usable_target
 from tests.transform.building import (
     ModuleBuilder,
     assert_same_meaning,
@@ -158,6 +159,29 @@ def test_compiled_code_reads_and_writes_the_right_bytes(name: str, io: str) -> N
     assert "slice" not in {layer.operator for layer in built.compiled.model.layers}
     for found, wanted in zip(built.run(inputs).outputs, expected.outputs, strict=True):
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55", "rv32imcv"])
+def test_no_schedule_writes_beyond_its_part(core: str, reverse: bool) -> None:
+    """Parts of 48 bytes in rows of three channels, filled in the order of the result and against it."""
+    usable_target(f"-mcpu={core}")
+    build = ModuleBuilder()
+    x = build.parameter(1, 4, 4, 3)
+    filtered = build.conv2d(x, depthwise=True, padding=(1, 1, 1, 1))
+    parts = [
+        filtered,
+        build.requantize(filtered, 0.7),
+        build.add(x, filtered),
+        build.max_pool2d(x, pool=(3, 3), padding=(1, 1, 1, 1)),
+        changed(build, x),
+    ]
+    module = build.module(build.call("concat", *(parts[::-1] if reverse else parts), axis=1))
+    built = relay.build(module, target=f"tinyml -mcpu={core} -without=ScheduleForMemory")
+    assert "concat" not in {layer.operator for layer in built.compiled.model.layers}
+    for seed in range(2):
+        inputs = random_inputs(module, seed)
+        np.testing.assert_array_equal(built.run(inputs).outputs[0], evaluate(module, inputs).outputs[0])
 
 
 def test_every_tensor_can_be_read_from_where_it_lies() -> None:
