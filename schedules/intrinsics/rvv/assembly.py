@@ -65,6 +65,14 @@ class Assembly:
         self.emit(f"bnez {left}, {label}b")
         self._times /= times
 
+    @contextmanager
+    def repeated(self, times: float) -> Iterator[None]:
+        """Count what the body executes so often; the instructions that repeat it are emitted by the caller."""
+        before = self._times
+        self._times *= times
+        yield
+        self._times = before
+
     @property
     def code_bytes(self) -> int:
         """Upper bound of the code's size."""

@@ -17,7 +17,9 @@ from .accumulators import Accumulators
 from .assembly import Assembly, advance
 from .description import nest, register
 from .epilogue import Epilogue
-from .products import unrolling
+
+# Groups of taps that the reduction loop unrolls: a power of two.
+UNROLLED_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -44,15 +46,23 @@ class ChannelTile:
     @property
     def name(self) -> str:
         """Name of the micro-kernel: everything its code depends on."""
-        return (
-            f"rvv_channels_{self.channels}x{self.pixels}_{self.rows}x{self.taps}"
-            f"_group{self.group}_{self.epilogue.suffix}"
-        )
+        accumulators = f"{self._sums.kind}x{self.pixels}"
+        return f"rvv_channels_{accumulators}_group{self._together}_{self.epilogue.code}"
+
+    @property
+    def _sums(self) -> Accumulators:
+        return Accumulators(self.channels, self.pixels)
+
+    @property
+    def _together(self) -> int:
+        """Taps that are summed in 16 bits, of which a row has some."""
+        return min(self.group, self.taps)
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""
         return register(
-            f"{self.name}_step{self.step}_dilation{self.dilation}",
+            f"{self.name}_{self.channels}_{self.rows}x{self.taps}_step{self.step}_dilation{self.dilation}"
+            f"_zero{self.epilogue.zero_point}",
             {
                 "data": ((self.data_rows, self.data_columns), "int8"),
                 "weight": ((self.rows * self.taps, self.channels), "int8"),
@@ -73,7 +83,19 @@ class ChannelTile:
             data.strides[0] * self.dilation,
             output.strides[0],
             self.step,
+            self.channels,
+            self.rows,
+            *self._walk,
+            self.epilogue.zero_point,
         ]
+
+    @property
+    def _walk(self) -> tuple[int, int, int, int, int]:
+        """Groups that the first round skips, and their taps; with them, taps of whole groups; taps left; all taps."""
+        groups, left = divmod(self.taps, self._together)
+        skipped = -groups % UNROLLED_GROUPS
+        before, whole = skipped * self._together, (groups + skipped) * self._together
+        return skipped, before, whole, left, whole + left
 
     @property
     def data_rows(self) -> int:
@@ -115,32 +137,52 @@ class ChannelTile:
         """Code of the tile.
 
         a0 data, a1 weight, a2 table, a3 output, a4 and a5 row distances of data and output, a6 distance of the
-        second pixel's data, which a7 points to.
+        second pixel's data, a7 channels; on the stack: rows, `_walk` and the zero point. After the beginning, a6 holds
+        the channels and a7 points to the second pixel's data.
         """
-        asm, sums = Assembly(), Accumulators(self.channels, self.pixels)
-        asm.emit("csrwi vxrm, 0")
-        if self.pixels == 2:
-            asm.emit("add a7, a0, a6")
-        asm.emit(f"li a6, {self.channels}")
+        asm, sums = Assembly(), self._sums
+        rows, skipped, before, whole, left, walked, zero_point = (f"{4 * index}(sp)" for index in range(7))
+        asm.emit("csrwi vxrm, 0", *(["add t0, a0, a6"] if self.pixels == 2 else []), "mv a6, a7")
+        asm.emit(*(["mv a7, t0"] if self.pixels == 2 else []))
         sums.begin(asm)
-        size, passes = unrolling(self.taps, self.group)
-        rest = self.taps - size * passes
-        walked = size * passes if passes > 1 or rest else 0
-        if self.rows > 1:
-            advance(asm, "a4", -walked)
-        with asm.loop("t5", self.rows):
-            with asm.loop("t6", passes):
-                self._products(asm, sums, size)
-                if walked:
-                    self._advance(asm, size)
-            if rest:
-                self._products(asm, sums, rest)
-            if self.rows > 1:
-                asm.emit("add a0, a0, a4")
-                if self.pixels == 2:
-                    asm.emit("add a7, a7, a4")
-        sums.finish(asm, self.epilogue)
+        row, again, end, done = 11, 12, 13, 16
+        asm.emit(f"lla t4, {again}f", f"lla t1, {end}f", "sub t1, t1, t4", f"lw t0, {skipped}")
+        asm.emit(f"srli t1, t1, {UNROLLED_GROUPS.bit_length() - 1}", "mul t1, t1, t0", "add t4, t4, t1")
+        asm.emit(f"lw t1, {before}", "sub a0, a0, t1")
+        asm.emit(*(["sub a7, a7, t1"] if self.pixels == 2 else []), f"lw t5, {rows}")
+        groups, rest = divmod(self.taps, self._together)
+        asm.lines.append(f"{row}:")
+        with asm.repeated(self.rows):
+            asm.emit(f"lw t6, {whole}", "add t6, t6, a0", "jr t4")
+            asm.lines.append(f"{again}:")
+            for group in range(UNROLLED_GROUPS):
+                with asm.repeated(groups / UNROLLED_GROUPS):
+                    self._products(asm, sums, group * self._together, self._together)
+            asm.lines.append(f"{end}:")
+            with asm.repeated(-(-groups // UNROLLED_GROUPS)):
+                self._advance(asm, UNROLLED_GROUPS * self._together)
+                asm.emit(f"bne a0, t6, {again}b")
+            self._left(asm, sums, left, rest)
+            asm.emit("addi t5, t5, -1", f"beqz t5, {done}f")
+        with asm.repeated(self.rows - 1):
+            asm.emit(f"lw t0, {walked}", "sub t0, a4, t0", "add a0, a0, t0")
+            asm.emit(*(["add a7, a7, t0"] if self.pixels == 2 else []), f"j {row}b")
+        asm.lines.append(f"{done}:")
+        sums.finish(asm, self.epilogue, zero_point)
         return asm
+
+    def _left(self, asm: Assembly, sums: Accumulators, left: str, rest: int) -> None:
+        """Taps that fill no group, one by one."""
+        if self._together == 1:
+            return
+        begin, end = 14, 15
+        asm.emit(f"lw t6, {left}", f"beqz t6, {end}f")
+        asm.lines.append(f"{begin}:")
+        with asm.repeated(rest):
+            self._products(asm, sums, 0, 1)
+            self._advance(asm, 1)
+            asm.emit("addi t6, t6, -1", f"bnez t6, {begin}b")
+        asm.lines.append(f"{end}:")
 
     def micro_kernel(self) -> MicroKernel:
         """The C function."""
@@ -154,6 +196,14 @@ class ChannelTile:
                 "int32_t data_pitch",
                 "int32_t output_pitch",
                 "int32_t second_pixel",
+                "int32_t channels",
+                "int32_t rows",
+                "int32_t skipped",
+                "int32_t before",
+                "int32_t whole",
+                "int32_t left",
+                "int32_t walked",
+                "int32_t zero_point",
             ),
         )
 
@@ -162,24 +212,23 @@ class ChannelTile:
         if self.pixels == 2:
             advance(asm, "a7", amount)
 
-    def _products(self, asm: Assembly, sums: Accumulators, taps: int) -> None:
-        """Sum `taps` products from a0 (and a7) and a1 on."""
+    def _products(self, asm: Assembly, sums: Accumulators, first: int, taps: int) -> None:
+        """Sum products of `taps` taps in 16 bits, the first one `first` bytes from a0 (and a7), weights from a1 on."""
         pixels = ("a0", "a7")[: self.pixels]
-        for first in range(0, taps, self.group):
-            for tap in range(first, min(first + self.group, taps)):
-                vector = ("v24", "v28")[tap % 2]
-                asm.emit(f"vle8.v {vector}, (a1)", group=sums.group)
-                asm.emit(f"addi a1, a1, {self.channels}")
-                for index, (pixel, product) in enumerate(zip(pixels, sums.products, strict=True)):
-                    scalar = f"t{2 * (tap % 2) + index}"
-                    asm.emit(f"lb {scalar}, {tap}({pixel})")
-                    multiply = (
-                        f"vwmul.vx {product}, {vector}, {scalar}"
-                        if tap == first
-                        else f"vwmacc.vx {product}, {scalar}, {vector}"
-                    )
-                    asm.emit(multiply, group=2 * sums.group)
-            sums.add(asm)
+        for tap in range(first, first + taps):
+            vector = ("v24", "v28")[tap % 2]
+            asm.emit(f"vle8.v {vector}, (a1)", group=sums.group)
+            asm.emit("add a1, a1, a6")
+            for index, (pixel, product) in enumerate(zip(pixels, sums.products, strict=True)):
+                scalar = f"t{2 * (tap % 2) + index}"
+                asm.emit(f"lb {scalar}, {tap}({pixel})")
+                multiply = (
+                    f"vwmul.vx {product}, {vector}, {scalar}"
+                    if tap == first
+                    else f"vwmacc.vx {product}, {scalar}, {vector}"
+                )
+                asm.emit(multiply, group=2 * sums.group)
+        sums.add(asm)
 
 
 @dataclass(frozen=True)

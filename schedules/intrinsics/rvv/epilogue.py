@@ -42,6 +42,12 @@ class Epilogue:
         limits = "_".join(str(v).replace("-", "m") for v in (self.zero_point, self.clamp_min, self.clamp_max))
         return f"{self.rounding}{'_ties' if self.correct_ties else ''}_{limits}"
 
+    @property
+    def code(self) -> str:
+        """The same for a kernel that takes the zero point as an argument."""
+        limits = "_".join(str(v).replace("-", "m") for v in (self.clamp_min, self.clamp_max))
+        return f"{self.rounding}{'_ties' if self.correct_ties else ''}_{limits}"
+
     def describe(self, accumulator: Any, multiplier: Any, right_shift: Any) -> Any:
         """TensorIR expression of the int8 output."""
         # In the form that TVM's simplifier leaves as it is, as it simplifies descriptions before it matches them.
