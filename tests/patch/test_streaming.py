@@ -17,6 +17,8 @@ from tvm_tinyml.dialect.evaluate import evaluate
 from tvm_tinyml.dialect.fixed_point import quantize_multiplier
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.pipeline import patch_front
+from tvm_tinyml.target import parse_target
 from tvm_tinyml.transform import PatchInference
 
 DIGITS = Path(__file__).resolve().parents[1] / "models" / "digits.tflite"
@@ -77,6 +79,19 @@ def test_neither_memory_nor_code_grows_with_the_rows() -> None:
         assert ours.compiled.plan.arena_bytes < 1000 < plain.compiled.plan.arena_bytes
         sizes[height] = len(ours.files["net.c"])
     assert abs(sizes[80] - sizes[20]) < 100
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.3])
+def test_plans_of_the_search_run_in_the_memory_they_promise(
+    digits: Any, golden: tuple[Any, Any], factor: float
+) -> None:
+    found = patch_front(digits, parse_target(HOST)).smallest(factor)
+    built = relay.build(digits, target=HOST, patch=found.plan)
+    np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
+    assert built.metadata["memory"]["without_scratch_bytes"] == found.arena_bytes
+    assert sum(region.shape.macs for region in built.compiled.model.regions) + sum(
+        layer.macs for layer in built.compiled.model.layers if found.plan.region_of(layer.name) is None
+    ) == round(found.factor * found.plain_macs)
 
 
 def test_a_plan_reaches_the_build_as_a_pass_as_well(digits: Any, golden: tuple[Any, Any]) -> None:
