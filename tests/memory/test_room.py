@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tvm_tinyml.memory import Program, Step, Tensor, scratch_room
+from tvm_tinyml.memory import InPlace, Program, Step, Tensor, scratch_room
 
 
 def chain(*sizes: int) -> Program:
@@ -18,3 +18,13 @@ def test_small_steps_have_room_up_to_the_largest_one_and_what_is_granted_beyond_
 
 def test_a_budget_limits_all_steps_even_where_tensors_alone_exceed_it() -> None:
     assert scratch_room(chain(100, 300, 60, 20), 50, 380) == [-20, 20, 300]
+
+
+def test_an_output_over_its_input_and_buffers_of_a_step_count_as_what_they_take() -> None:
+    tensors = (Tensor("x", 100, 4), Tensor("y", 60, 4))
+    buffers = (Tensor("lines", 20, 4),)
+    step = Step("region", ("x",), ("y",), buffers, (InPlace("x", "y", 8),))
+    program = Program(tensors, (step,), ("x",), ("y",))
+    assert scratch_room(program, 0, 200) == [0]
+    assert scratch_room(program, 50, 200) == [50]
+    assert scratch_room(program, 500, 200) == [72]

@@ -56,7 +56,7 @@ class PlacementProblem:
         )
         spacing = _disjoint_spacing(blocks)
         index = {block.name: position for position, block in enumerate(blocks)}
-        for output, source, distance in _usable_permissions(program, spans):
+        for output, source, distance in usable_permissions(program, spans):
             lower, upper = index[output], index[source]
             spacing[lower][upper] = min(spacing[lower][upper], round_up(max(0, distance), granule))
         return PlacementProblem(blocks, tuple(spacing), granule)
@@ -125,7 +125,7 @@ def _disjoint_spacing(blocks: tuple[Block, ...]) -> list[dict[int, int]]:
     return spacing
 
 
-def _usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable[tuple[str, str, int]]:
+def usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable[tuple[str, str, int]]:
     """Yield (output root, input root, distance between their starts) of the permissions that may be used."""
     for time, step in enumerate(program.steps):
         for permission in step.inplace:

@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 from tvm_tinyml.memory.liveness import lifetimes
+from tvm_tinyml.memory.problem import usable_permissions
 from tvm_tinyml.memory.program import Program
 
 
 def live_bytes(program: Program) -> list[int]:
-    """Bytes of the tensors that are in memory at each step, scratch not included."""
+    """Bytes of the tensors that are in memory at each step, scratch not included.
+
+    An output that may lie over an input counts with what the two need together.
+    """
     live = [0] * len(program.steps)
     sizes = {root.name: root.nbytes for root in program.roots}
-    for name, span in lifetimes(program).items():
+    spans = lifetimes(program)
+    for name, span in spans.items():
         for step in range(max(0, span.first), min(span.last, len(live) - 1) + 1):
             live[step] += sizes[name]
-    return live
+    shared = [0] * len(program.steps)
+    for output, source, distance in usable_permissions(program, spans):
+        together = max(sizes[output], sizes[source] + max(0, distance))
+        step = spans[output].first
+        shared[step] = max(shared[step], sizes[output] + sizes[source] - together)
+    return [one - less for one, less in zip(live, shared, strict=True)]
 
 
 def scratch_room(program: Program, extra: int, limit: int | None) -> list[int]:
-    """Bytes that scratch may take at each step; negative where the tensors alone are too many.
+    """Bytes that more scratch may take at each step; negative where what is there alone is too much.
 
-    extra: what scratch may add to the largest number of bytes that tensors need at once.
+    Scratch that the program has already, as the line buffers of a region, counts like its tensors.
+
+    extra: what scratch may add to the largest number of bytes that are needed at once.
     limit: bytes of the arena, None when there is no limit.
     """
-    live = live_bytes(program)
+    live = [
+        tensors + sum(buffer.nbytes for buffer in step.scratch)
+        for tensors, step in zip(live_bytes(program), program.steps, strict=True)
+    ]
     most = max(live, default=0) + extra
     return [(most if limit is None else min(most, limit)) - one for one in live]
