@@ -44,7 +44,8 @@ def plan_dense(problem: Problem, epilogue: Epilogue) -> Candidate | None:
         return None
     depth = window[-1]
     rows = problem.outputs // channels
-    tile = Dense(GROUP, depth // VECTOR, depth % VECTOR, epilogue.how)
+    uniform = epilogue.uniform()
+    tile = Dense(GROUP, depth // VECTOR, depth % VECTOR, epilogue.how, uniform is not None)
     # Whole groups of channels, then the rest.
     whole, rest = divmod(channels, GROUP)
     tiles = [(tile, 0, whole)] if whole else []
@@ -54,10 +55,10 @@ def plan_dense(problem: Problem, epilogue: Epilogue) -> Candidate | None:
         scratch=0,
         rule="mve dense",
         instructions=rows * sum(dense_instructions(part, groups) for part, _, groups in parts),
-        function=lambda: _build(parts, rows, epilogue.rounding),
+        function=lambda: _build(parts, rows, epilogue.rounding, uniform),
         constants=lambda: {
             "weight": pack(problem.constants["weight"].reshape(channels, depth)),
-            "table": tables(epilogue),
+            "table": tables(epilogue, uniform is not None),
         },
         micro_kernels=lambda: tuple(dense_kernel(part) for part, _, _ in parts),
     )
@@ -73,14 +74,13 @@ def pack(weight: Array) -> Array:
     return np.concatenate(parts)
 
 
-def tables(epilogue: Epilogue) -> Array:
-    """int32[groups, rows, 8] in the order of the accumulators."""
-    rows, channels = epilogue.rows.shape
-    padded = np.zeros((rows, -(-channels // GROUP) * GROUP), np.int32)
-    padded[:, :channels] = epilogue.rows
+def tables(epilogue: Epilogue, uniform: bool) -> Array:
+    """int32[groups, `table_words`] in the order of the accumulators; what the last group lacks repeats a channel."""
+    channels = epilogue.rows.shape[1]
     order = np.argsort([register_of(channel) for channel in range(GROUP)])
-    grouped = padded.reshape(rows, -1, GROUP)[:, :, order]
-    return np.ascontiguousarray(grouped.transpose(1, 0, 2))
+    groups = GROUP * np.arange(-(-channels // GROUP))[:, None] + order
+    chosen = np.minimum(groups, channels - 1)
+    return np.ascontiguousarray(epilogue.rows[0][chosen]) if uniform else epilogue.grouped(chosen)
 
 
 def _position(tile: Dense, group: Any, channel: Any, tap: Any) -> Any:
@@ -111,7 +111,7 @@ def dense_stages(
         sums[0:groups, 0 : tile.channels],
         data[offsets[0] : offsets[0] + 1, 0 : tile.depth],
         weight[offsets[2] : offsets[2] + groups * tile.channels * tile.depth],
-        table[offsets[1] : offsets[1] + groups, 0 : len(tile.requantization.table_rows), 0:GROUP],
+        table[offsets[1] : offsets[1] + groups, 0 : tile.table_words],
     )
     T.writes(
         sums[0:groups, 0 : tile.channels],
@@ -139,10 +139,10 @@ def dense_stages(
 
 
 @cache
-def _register(tile: Dense, groups: int, rounding: Rounding) -> str:
+def _register(tile: Dense, groups: int, rounding: Rounding, uniform: tuple[int, int] | None) -> str:
     channels, depth = tile.channels, tile.depth
-    constants, finish = rounding.constants, rounding.by_pair()
-    zero_point, vectors = rounding.zero_point, tile.vectors
+    words, finish = tile.table_words, rounding.by_group(GROUP, uniform)
+    arguments = (tile.vectors, rounding.zero_point, *(uniform or ()))
 
     def make(computes: bool) -> Any:
         @T.prim_func(s_tir=True)
@@ -157,10 +157,10 @@ def _register(tile: Dense, groups: int, rounding: Rounding) -> str:
             weight = T.match_buffer(weight_handle, (groups * channels * depth,), "int8", offset_factor=1)
             table = T.match_buffer(
                 table_handle,
-                (groups, constants, GROUP),
+                (groups, words),
                 "int32",
                 offset_factor=1,
-                strides=[T.int32(), T.int32(), 1],
+                strides=[T.int32(), 1],
             )
             sums = T.match_buffer(
                 sums_handle, (groups, channels), "int32", offset_factor=1, strides=[T.int32(), 1]
@@ -176,7 +176,7 @@ def _register(tile: Dense, groups: int, rounding: Rounding) -> str:
                         sums[0:groups, 0:channels],
                         data[0:1, 0:depth],
                         weight[0 : groups * channels * depth],
-                        table[0:groups, 0:constants, 0:GROUP],
+                        table[0:groups, 0:words],
                     )
                     T.writes(sums[0:groups, 0:channels], output[0:1, 0 : groups * channels])
                     T.evaluate(
@@ -188,26 +188,27 @@ def _register(tile: Dense, groups: int, rounding: Rounding) -> str:
                             table.access_ptr("r"),
                             output.access_ptr("w"),
                             groups,
-                            vectors,
-                            zero_point,
+                            *arguments,
                         )
                     )
 
         return dense
 
-    name = f"{tile.name}_{tile.vectors}_of_{groups}_zero_{zero_point}"
+    name = f"{tile.name}_of_{groups}_with_{'_'.join(map(str, arguments))}"
     TensorIntrin.register(name, make(True), make(False), override=True)
     return name
 
 
 @cache
-def _build(tiles: tuple[tuple[Dense, int, int], ...], rows: int, rounding: Rounding) -> Any:
+def _build(
+    tiles: tuple[tuple[Dense, int, int], ...], rows: int, rounding: Rounding, uniform: tuple[int, int] | None
+) -> Any:
     first, last = tiles[0], tiles[-1]
     depth = first[0].depth
     groups = last[1] + last[2]
     channels = last[1] * GROUP + last[2] * last[0].channels
     start = first[2] * GROUP * depth
-    constants, finish = rounding.constants, rounding.by_pair()
+    words, finish = first[0].table_words, rounding.by_group(GROUP, uniform)
 
     @T.prim_func(s_tir=True)
     def main(
@@ -215,7 +216,7 @@ def _build(tiles: tuple[tuple[Dense, int, int], ...], rows: int, rounding: Round
     ) -> None:
         data = T.match_buffer(data_handle, (rows, depth), "int8")
         weight = T.match_buffer(weight_handle, (channels * depth,), "int8")
-        table = T.match_buffer(table_handle, (groups, constants, GROUP), "int32")
+        table = T.match_buffer(table_handle, (groups, words), "int32")
         output = T.match_buffer(output_handle, (rows, channels), "int8")
         sums = T.sblock_alloc_buffer((first[2], first[0].channels), "int32")
         for r in range(rows):
@@ -231,5 +232,5 @@ def _build(tiles: tuple[tuple[Dense, int, int], ...], rows: int, rounding: Round
 
     sch = tensorizable(main)
     for block, (part, _, part_groups) in zip(blocks(sch), tiles, strict=True):
-        sch.tensorize(block, _register(part, part_groups, rounding))
+        sch.tensorize(block, _register(part, part_groups, rounding, uniform))
     return sch.mod["main"]

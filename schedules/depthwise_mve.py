@@ -6,20 +6,18 @@ channels are scattered into planes, then each plane is convolved.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
 
 from .intrinsics.mve.copy import FILL, fill_instructions
-from .intrinsics.mve.depthwise import (
-    Depthwise,
-    depthwise_instructions,
-    depthwise_kernel,
-    lanes_of,
-)
+from .intrinsics.mve.depthwise import Depthwise, lanes_of
+from .intrinsics.mve.depthwise_steps import stepped_instructions, stepped_kernels, stepped_tile
+from .intrinsics.mve.depthwise_unrolled import unrolled_instructions, unrolled_kernel
 from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernel
-from .kernel import Candidate, Problem
+from .kernel import Candidate, MicroKernel, Problem
 from .plan_mve import plan
 from .planes_mve import MAX_RUNS, SLACK, PlanesLayer, Run, build_planes
 from .requantize_mve import Epilogue, epilogue_of
@@ -27,6 +25,8 @@ from .requantize_mve import Epilogue, epilogue_of
 # Scratch that a layer should take, and must not exceed.
 SCRATCH = 2600
 MAX_SCRATCH = 5600
+# Instructions that a tile may take more with code that all sizes share, as a part of those with code of its own.
+SHARING = 0.13
 
 
 @dataclass(frozen=True)
@@ -62,11 +62,11 @@ def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limi
     """Plan bands of `rows` output rows."""
     tile = _tile(problem, shape, epilogue, rows)
     planes = _planes(problem, shape, tile)
-    lanes = lanes_of(tile)
-    if lanes is None or planes.group * tile.size + SLACK > limit:
+    if planes.group * tile.size + SLACK > limit:
         return None
+    convolve = _convolve(tile, planes.group * tile.multiplier)
     runs = _runs(shape, rows)
-    cost = _cost(tile, planes, runs)
+    cost = _cost(tile, planes, runs, convolve.instructions)
     if cost == inf or len(runs) > MAX_RUNS or any(run.rows < 1 for run in runs):
         return None
     layer = PlanesLayer(
@@ -87,11 +87,31 @@ def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limi
         instructions=cost,
         function=lambda: build_planes(layer),
         constants=lambda: {
-            "weight": np.ascontiguousarray(weight.transpose(2, 0, 1)).reshape(weight.shape[2], -1),
-            "table": np.ascontiguousarray(epilogue.rows.T),
+            "weight": np.concatenate(
+                [epilogue.shifts()[:, None], weight.transpose(2, 0, 1).reshape(weight.shape[2], -1)], 1
+            ),
+            "table": epilogue.words(),
         },
-        micro_kernels=lambda: (FILL, planes_kernel(planes), depthwise_kernel(tile, lanes)),
+        micro_kernels=lambda: (FILL, planes_kernel(planes), *convolve.micro_kernels()),
     )
+
+
+@dataclass(frozen=True)
+class Convolve:
+    """A way to compute a tile: instructions of a call, infinite when there is none, and its micro-kernels."""
+
+    instructions: float
+    micro_kernels: Callable[[], tuple[MicroKernel, ...]]
+
+
+def _convolve(tile: Depthwise, channels: int) -> Convolve:
+    """Code that all sizes share, unless code of its own saves the tile much."""
+    lanes, stepped = lanes_of(tile), stepped_tile(tile)
+    own = unrolled_instructions(tile, lanes, channels) if lanes is not None else inf
+    shared = stepped_instructions(stepped, channels) if stepped is not None else inf
+    if stepped is not None and shared <= own * (1 + SHARING):
+        return Convolve(shared, lambda: stepped_kernels(stepped))
+    return Convolve(own, lambda: (unrolled_kernel(tile, lanes),) if lanes is not None else ())
 
 
 def _geometry(problem: Problem) -> Geometry:
@@ -167,11 +187,8 @@ def _planes(problem: Problem, shape: Geometry, tile: Depthwise) -> Planes:
     )
 
 
-def _cost(tile: Depthwise, planes: Planes, runs: list[Run]) -> float:
-    lanes = lanes_of(tile)
-    assert lanes is not None
+def _cost(tile: Depthwise, planes: Planes, runs: list[Run], convolve: float) -> float:
     groups = -(-planes.channels // planes.group)
-    convolve = depthwise_instructions(tile, lanes, planes.group * tile.multiplier)
     scatter = sum(run.count * planes_instructions(planes, run.rows) for run in runs)
     fill = len(runs) * fill_instructions(planes.group * tile.size)
     return groups * (scatter + sum(run.count for run in runs) * convolve) + fill

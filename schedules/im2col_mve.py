@@ -19,7 +19,7 @@ from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
-from .requantize_mve import Epilogue, Rounding
+from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
     pack_weights,
     packed_shape,
@@ -168,8 +168,8 @@ def _build(
     rows, height, width, channels = shape
     bands, pixels = -(-height // rows), rows * width
     weight_shape = packed_shape(strip, channels)
-    table_shape = (-(-channels // 2), rounding.constants, 2)
-    finish = rounding.by_pair()
+    table_shape = (-(-channels // 2), table_size(rounding.how, 2))
+    finish = rounding.by_group(2)
     copied = _copied(windows, pixels)
     window_rows, span = _extent(windows, width, band.pitch)
 

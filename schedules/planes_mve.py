@@ -117,7 +117,10 @@ def convolve_stages(
     offsets: Any,
     finish: Any,
 ) -> None:
-    """sums[pixels, channels], output[pixel, channel], table[channel, rows]; offsets: output pixel and channel."""
+    """sums[pixels, channels], output[pixel, channel], weight[channel, 1 + taps], table[channel, rows].
+
+    offsets: output pixel and channel.
+    """
     for o, c in T.grid(tile.height * tile.width, channels):
         with T.sblock("start"):
             vo, vc = T.axis.remap("SS", [o, c])
@@ -126,12 +129,12 @@ def convolve_stages(
         with T.sblock("accumulate"):
             vo, vc, vk = T.axis.remap("SSR", [o, c, k])
             sums[vo, vc] = sums[vo, vc] + T.Cast("int32", planes[0, _tap(tile, vo, vc, vk)]) * T.Cast(
-                "int32", weight[offsets[1] + vc, vk]
+                "int32", weight[offsets[1] + vc, 1 + vk]
             )
     for o, c in T.grid(tile.height * tile.width, channels):
         with T.sblock("requantize"):
             vo, vc = T.axis.remap("SS", [o, c])
-            output[offsets[0] + vo, offsets[1] + vc] = finish(sums[vo, vc], table, offsets[1] + vc)
+            output[offsets[0] + vo, offsets[1] + vc] = finish(sums[vo, vc], weight, table, offsets[1] + vc)
 
 
 @cache
@@ -169,11 +172,11 @@ def _register_scatter(planes: Planes, rows: int) -> str:
 
 @cache
 def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> str:
-    pixels, channels, taps = tile.height * tile.width, planes.group * tile.multiplier, tile.taps
+    pixels, channels, taps = tile.height * tile.width, planes.group * tile.multiplier, 1 + tile.taps
     lowest = (tile.height - 1) * tile.strides[0] + (tile.kernel[0] - 1) * tile.dilation[0]
     rightmost = (tile.width - 1) * tile.strides[1] + (tile.kernel[1] - 1) * tile.dilation[1]
     extent = (planes.group - 1) * tile.size + lowest * tile.pitch + rightmost + 1
-    constants = rounding.constants
+    constants = rounding.words
     finish, zero_point = rounding.by_channel(), rounding.zero_point
 
     def make(computes: bool) -> Any:
@@ -270,7 +273,7 @@ def build_planes(layer: PlanesLayer) -> Any:
     """Function of a depthwise layer, its micro-kernels bound."""
     tile, planes, runs = layer.tile, layer.planes, layer.runs
     channels = planes.channels * tile.multiplier
-    constants = layer.rounding.constants
+    constants = layer.rounding.words
     size = planes.group * tile.size + SLACK
     band, group = tile.height * tile.width, planes.group * tile.multiplier
     pixels, outputs = layer.pixels, layer.outputs
@@ -280,7 +283,7 @@ def build_planes(layer: PlanesLayer) -> Any:
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:
         data = T.match_buffer(data_handle, (pixels, planes.channels), "int8")
-        weight = T.match_buffer(weight_handle, (channels, tile.taps), "int8")
+        weight = T.match_buffer(weight_handle, (channels, 1 + tile.taps), "int8")
         table = T.match_buffer(table_handle, (channels, constants), "int32")
         output = T.match_buffer(output_handle, (outputs, channels), "int8")
         sums = T.sblock_alloc_buffer((band, group), "int32")

@@ -14,7 +14,7 @@ from tvm.script import tirx as T  # noqa: N812
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
-from .requantize_mve import Epilogue, Rounding
+from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
     pack_weights,
     packed_shape,
@@ -86,8 +86,8 @@ def _build(layer: _Layer) -> Any:
         layer.channels,
     )
     data_shape, weight_shape = (layer.lines, layer.line), packed_shape(strip, channels)
-    table_shape = (-(-channels // 2), layer.rounding.constants, 2)
-    finish = layer.rounding.by_pair()
+    table_shape = (-(-channels // 2), table_size(layer.rounding.how, 2))
+    finish = layer.rounding.by_group(2)
 
     @T.prim_func(s_tir=True)
     def main(

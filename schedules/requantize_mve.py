@@ -29,23 +29,38 @@ class Rounding:
     zero_point: int
 
     @property
-    def constants(self) -> int:
-        """Rows of the table."""
-        return len(self.how.table_rows)
+    def words(self) -> int:
+        """Constants of a channel that are words; the shift is a byte elsewhere."""
+        return len(self.how.words)
 
-    def by_pair(self) -> Callable[..., Any]:
-        """TensorIR of one output from the sum, the layer's tables [pair, rows, 2], the pair and the channel in it."""
+    def by_group(self, lanes: int, uniform: tuple[int, int] | None = None) -> Callable[..., Any]:
+        """TensorIR of one output from the sum, the layer's table [group, words], the group and the lane in it.
 
-        def output(total: Any, table: Any, pair: Any, channel: Any) -> Any:
-            return self._output(total, [table[pair, row, channel] for row in range(self.constants)])
+        uniform: multiplier and shift of all channels; then tables hold biases only.
+        """
+
+        def output(total: Any, table: Any, group: Any, lane: Any) -> Any:
+            if uniform is not None:
+                shared = [tirx.const(value, "int32") for value in uniform]
+                return self._output(total, [table[group, lane], *shared])
+            bias, multiplier, *addend = (table[group, row * lanes + lane] for row in range(self.words))
+            shifts = table[group, self.words * lanes + lane // 4]
+            # The byte of the lane, its sign extended.
+            left = tirx.shift_left(shifts, tirx.const(24, "int32") - lane % 4 * 8)
+            shift = tirx.shift_right(left, tirx.const(24, "int32"))
+            return self._output(total, [bias, multiplier, shift, *addend])
 
         return output
 
     def by_channel(self) -> Callable[..., Any]:
-        """TensorIR of one output from the sum, the layer's table [channel, rows] and the channel."""
+        """TensorIR of one output from the sum, the weights with the shift before them, the table, and the channel.
 
-        def output(total: Any, table: Any, channel: Any) -> Any:
-            return self._output(total, [table[channel, row] for row in range(self.constants)])
+        The table is [channel, words].
+        """
+
+        def output(total: Any, weight: Any, table: Any, channel: Any) -> Any:
+            bias, multiplier, *addend = (table[channel, row] for row in range(self.words))
+            return self._output(total, [bias, multiplier, weight[channel, 0].astype("int32"), *addend])
 
         return output
 
@@ -66,18 +81,43 @@ class Epilogue:
     zero_point: int
     rows: Array
 
+    def uniform(self) -> tuple[int, int] | None:
+        """Multiplier and shift when all channels share them and there is no addend."""
+        first = self.rows[1:, 0]
+        same = bool((self.rows[1:] == first[:, None]).all())
+        return (int(first[0]), int(first[1])) if same and self.how.kind != "fit" else None
+
     def pairs(self) -> Array:
-        """Tables of two channels, int32[pairs, rows, 2]; the last pair of an odd number overlaps the one before."""
+        """Tables of two channels, int32[pairs, words]; the last pair of an odd number overlaps the one before."""
         channels = self.rows.shape[1]
         first = np.minimum(np.arange(0, channels, 2), channels - 2)
-        return np.ascontiguousarray(
-            np.stack([self.rows[:, first], self.rows[:, first + 1]], 2).transpose(1, 0, 2)
-        )
+        return self.grouped(np.stack([first, first + 1], 1))
+
+    def grouped(self, channels: Array) -> Array:
+        """Tables of groups of channels [groups, lanes]: words by row, then a byte per shift; int32[groups, words]."""
+        groups, lanes = channels.shape
+        words = self.words()[channels].transpose(0, 2, 1).reshape(groups, -1)
+        shifts = np.zeros((groups, -(-lanes // 4) * 4), np.int8)
+        shifts[:, :lanes] = self.shifts()[channels]
+        return np.ascontiguousarray(np.concatenate([words, shifts.view(np.int32)], 1))
+
+    def words(self) -> Array:
+        """Constants without the shifts, int32[channels, words]."""
+        return np.ascontiguousarray(np.delete(self.rows, 2, axis=0).T)
+
+    def shifts(self) -> Array:
+        """Shifts, int8[channels]."""
+        return self.rows[2].astype(np.int8)
 
     @property
     def rounding(self) -> Rounding:
         """What does not depend on the channel."""
         return Rounding(self.how, self.zero_point)
+
+
+def table_size(how: Requantization, lanes: int) -> int:
+    """Words of the table of a group of channels (`Epilogue.grouped`)."""
+    return len(how.words) * lanes + -(-lanes // 4)
 
 
 def epilogue_of(problem: Problem) -> Epilogue | None:

@@ -18,7 +18,7 @@ from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
-from .requantize_mve import Epilogue, Rounding
+from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
     pack_weights,
     packed_shape,
@@ -72,8 +72,8 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> Candidate | None:
 def _build(strip: Strip, band: Band, shape: tuple[int, int, int], rounding: Rounding) -> Any:
     height, width, channels = shape
     weight_shape = packed_shape(strip, channels)
-    table_shape = (-(-channels // 2), rounding.constants, 2)
-    finish = rounding.by_pair()
+    table_shape = (-(-channels // 2), table_size(rounding.how, 2))
+    finish = rounding.by_group(2)
 
     @T.prim_func(s_tir=True)
     def main(

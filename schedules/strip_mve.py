@@ -18,7 +18,7 @@ from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kerne
 from .intrinsics.mve.flat_strip import flat_strip, instructions, strip_kernel
 from .intrinsics.mve.strip import VECTOR, Strip
 from .kernel import Array, MicroKernel
-from .requantize_mve import Rounding
+from .requantize_mve import Rounding, table_size
 
 _PARTS = {"column": column_strip, "flat": flat_strip}
 # The caller's instructions per call: arguments and loop.
@@ -101,7 +101,7 @@ def strip_stages(
 ) -> None:
     """The stages of one strip.
 
-    source[row, column], weight[channels, depth] as packed, table[pair, rows, 2], sums[pixels, 2],
+    source[row, column], weight[channels, depth] as packed, table[pair, words], sums[pixels, 2],
     output[pixel, channel]. offsets: first row, column, channel, pair and output pixel.
     """
     T.reads(
@@ -112,7 +112,7 @@ def strip_stages(
             + strip.weight_tile[0],
             0 : strip.weight_tile[1],
         ],
-        table[offsets[3] : offsets[3] + 1, 0 : len(strip.requantization.table_rows), 0:2],
+        table[offsets[3] : offsets[3] + 1, 0 : table_size(strip.requantization, 2)],
     )
     T.writes(sums[0:pixels, 0:2], output[offsets[4] : offsets[4] + pixels, offsets[2] : offsets[2] + 2])
     for x, c in T.grid(pixels, 2):
@@ -143,7 +143,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
     """Register the intrinsic of a strip of `pixels` pixels and return its name."""
     rows, span = strip.rows, strip.span(pixels)
     weight_rows, weight_columns = strip.weight_tile
-    constants, finish = rounding.constants, rounding.by_pair()
+    words, finish = table_size(rounding.how, 2), rounding.by_group(2)
     zero_point, micro_kernel = rounding.zero_point, strip.name
 
     def make(computes: bool) -> Any:
@@ -165,9 +165,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
                 offset_factor=1,
                 strides=[T.int32(), 1],
             )
-            table = T.match_buffer(
-                table_handle, (1, constants, 2), "int32", offset_factor=1, strides=[T.int32(), T.int32(), 1]
-            )
+            table = T.match_buffer(table_handle, (1, words), "int32", offset_factor=1, strides=[T.int32(), 1])
             sums = T.match_buffer(sums_handle, (pixels, 2), "int32", offset_factor=1, strides=[T.int32(), 1])
             output = T.match_buffer(
                 output_handle, (pixels, 2), "int8", offset_factor=1, strides=[T.int32(), 1]
@@ -180,7 +178,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
                         sums[0:pixels, 0:2],
                         source[0:rows, 0:span],
                         weight[0:weight_rows, 0:weight_columns],
-                        table[0:1, 0:constants, 0:2],
+                        table[0:1, 0:words],
                     )
                     T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
                     T.evaluate(

@@ -18,7 +18,9 @@ PRELUDE = MicroKernel(
     "#define TINYML_ASSEMBLY __attribute__((naked, noinline))\n"
     "#else\n"
     "#define TINYML_ASSEMBLY __attribute__((naked, noipa))\n"
-    "#endif\n",
+    "#endif\n"
+    "/* Functions that only others written in assembly enter. */\n"
+    "#define TINYML_SHARED TINYML_ASSEMBLY __attribute__((used))\n",
 )
 
 # push {r4-r11, lr} and vpush {d8-d15}.
@@ -121,8 +123,17 @@ def _load(aligned: bool) -> str:
 
 def function(name: str, parameters: Sequence[str], instructions: Sequence[str]) -> MicroKernel:
     """Wrap assembly into a C function."""
+    return _wrap("TINYML_ASSEMBLY", name, parameters, instructions)
+
+
+def shared_function(name: str, parameters: Sequence[str], instructions: Sequence[str]) -> MicroKernel:
+    """Wrap assembly that other assembly branches to, which compilers do not see."""
+    return _wrap("TINYML_SHARED", name, parameters, instructions)
+
+
+def _wrap(kind: str, name: str, parameters: Sequence[str], instructions: Sequence[str]) -> MicroKernel:
     unused = ", ".join(f"{parameter} __attribute__((unused))" for parameter in parameters)
     text = "\n".join(f'        "{instruction}\\n"' for instruction in instructions)
     return MicroKernel(
-        name, f"TINYML_ASSEMBLY static void {name}({unused})\n{{\n    __asm__ volatile(\n{text});\n}}\n"
+        name, f"{kind} static void {name}({unused})\n{{\n    __asm__ volatile(\n{text});\n}}\n"
     )

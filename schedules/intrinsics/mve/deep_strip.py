@@ -17,7 +17,7 @@ from .assembly import (
     restore,
     save,
 )
-from .epilogue import Homes, requantize_tile
+from .epilogue import Homes, load_shifts, requantize_tile
 from .strip import PARAMETERS, TILE, VECTOR, Strip, places_of_outputs
 
 # Chunks per iteration: half a kilobyte of code, and three percent of the instructions for the loop.
@@ -37,10 +37,9 @@ def deep_strip_kernel(strip: Strip) -> MicroKernel:
     code += [f"str r1, [sp, #{_WEIGHTS}]", f"str r3, [sp, #{_OUTPUT}]", "mov r3, r1", "lsl r8, r4, #2"]
     code += [f"str r6, [sp, #{_ZERO_POINT}]", f"str r8, [sp, #{_STEP}]", "ldrd r10, r12, [r2], #8"]
     code += [f"strd r10, r12, [sp, #{_BIAS}]", "vmov.i32 q0, #0", "mov r1, r0"]
-    names = strip.requantization.table_rows[1:]
-    for index, name in enumerate(names):
-        code += [f"vldrd.u64 {_HOMES.registers[name]}, [r2, q0]"]
-        code += ["adds r2, #8"] if index < len(names) - 1 else []
+    for name in strip.requantization.words[1:]:
+        code += [f"vldrd.u64 {_HOMES.registers[name]}, [r2, q0]", "adds r2, #8"]
+    code += load_shifts(_HOMES.registers["shift"])
     code += places_of_outputs(_HOMES.registers["places"])
     code += [f"ldr r9, [sp, #{arguments}]", "lsr r9, r9, #2", f"str r9, [sp, #{_TILES}]"]
     code += load_constant("r0", strip.pitch)

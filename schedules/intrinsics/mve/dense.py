@@ -31,12 +31,17 @@ _STACK = 36
 
 @dataclass(frozen=True)
 class Dense:
-    """Shape of a tile. channels: per group, at most GROUP. vectors: whole ones of a row; tail: bytes after them."""
+    """Shape of a tile.
+
+    channels: per group, at most GROUP. vectors: whole ones of a row; tail: bytes after them. uniform: all channels
+    share multiplier and shift, which are arguments, and tables hold the biases only.
+    """
 
     channels: int
     vectors: int
     tail: int
     requantization: Requantization
+    uniform: bool
 
     @property
     def unroll(self) -> int:
@@ -47,7 +52,13 @@ class Dense:
     def name(self) -> str:
         """Name of the micro-kernel."""
         shape = f"{self.channels}_by{self.unroll}_tail{self.tail}"
-        return f"tinyml_mve_dense_{shape}_{self.requantization.name}"
+        uniform = "_uniform" if self.uniform else ""
+        return f"tinyml_mve_dense_{shape}{uniform}_{self.requantization.name}"
+
+    @property
+    def table_words(self) -> int:
+        """Words of the table of a group: accumulators' constants by row, then a byte per shift."""
+        return GROUP if self.uniform else len(self.requantization.words) * GROUP + GROUP // 4
 
     @property
     def depth(self) -> int:
@@ -61,13 +72,14 @@ def register_of(channel: int) -> int:
 
 
 def dense_kernel(tile: Dense) -> MicroKernel:
-    """Micro-kernel; table int32[groups][rows of the requantisation][8 accumulators], `vectors` whole ones of a row."""
+    """Micro-kernel; table int32[groups][`table_words`], `vectors` whole ones of a row."""
     arguments = _STACK + SAVED_BYTES
+    parameters = (*_PARAMETERS, *(("int32_t multiplier", "int32_t shift") if tile.uniform else ()))
     code = [*save(_STACK), f"str r0, [sp, #{_DATA}]", "mov r5, r2", "mov r7, r3", "mov r3, r1"]
     code += [f"ldr r9, [sp, #{arguments}]", f"ldr r0, [sp, #{arguments + 8}]", "vdup.16 q7, r0"]
     code += _mask((1 << tile.tail) - 1) if tile.tail and tile.channels == GROUP else []
-    code += ["1:", *_products(tile, arguments), *_finish(tile), "subs r9, r9, #1", "bne 1b"]
-    return function(tile.name, _PARAMETERS, [*code, *restore(_STACK)])
+    code += ["1:", *_products(tile, arguments), *_finish(tile, arguments), "subs r9, r9, #1", "bne 1b"]
+    return function(tile.name, parameters, [*code, *restore(_STACK)])
 
 
 def dense_instructions(tile: Dense, groups: int) -> float:
@@ -75,7 +87,7 @@ def dense_instructions(tile: Dense, groups: int) -> float:
     per_vector = 1 + 2 * tile.channels
     turns = tile.vectors // tile.unroll if tile.unroll else 0
     body = len(_products(tile, 0)) - (tile.unroll * per_vector + 2 if tile.unroll else 0)
-    return 30 + groups * (body + len(_finish(tile)) + 2 + turns * (tile.unroll * per_vector + 2))
+    return 30 + groups * (body + len(_finish(tile, 0)) + 2 + turns * (tile.unroll * per_vector + 2))
 
 
 def _mask(mask: int) -> list[str]:
@@ -103,25 +115,32 @@ def _products(tile: Dense, arguments: int) -> list[str]:
     return code
 
 
-def _finish(tile: Dense) -> list[str]:
-    how = tile.requantization
-    size = 4 * GROUP
+def _finish(tile: Dense, arguments: int) -> list[str]:
+    how, both = tile.requantization, ("q0", "q1")
     code = [f"stm sp, {ACCUMULATOR_LIST}", "vldrw.u32 q0, [sp]", "vldrw.u32 q1, [sp, #16]"]
+    shift = "vshl.s32" if how.kind == "fit" else "vrshl.s32"
 
-    def with_constants(row: str, operation: str) -> None:
-        offset = how.table_rows.index(row) * size
-        for half in range(2):
-            code.append(f"vldrw.u32 q{2 + half}, [r5, #{offset + 16 * half}]")
-            code.append(f"{operation} q{half}, q{half}, q{2 + half}")
+    def with_words(row: int, operation: str) -> None:
+        for half, x in enumerate(both):
+            code.append(f"vldrw.u32 q{2 + half}, [r5, #{4 * GROUP * row + 16 * half}]")
+            code.append(f"{operation} {x}, {x}, q{2 + half}")
 
-    with_constants("multiplier", "vqrdmulh.s32")
+    if tile.uniform:
+        code += [f"ldrd r0, r2, [sp, #{arguments + 12}]", *(f"vqrdmulh.s32 {x}, {x}, r0" for x in both)]
+    else:
+        with_words(1, "vqrdmulh.s32")
     if how.kind == "sign":
-        for half in range(2):
-            code += [f"vshr.s32 q2, q{half}, #31", f"vadd.i32 q{half}, q{half}, q2"]
+        for x in both:
+            code += [f"vshr.s32 q2, {x}, #31", f"vadd.i32 {x}, {x}, q2"]
     if how.kind == "fit":
-        with_constants("addend", "vadd.i32")
-    with_constants("shift", "vshl.s32" if how.kind == "fit" else "vrshl.s32")
-    code += [*narrow(how, "q0", "q1", "q2", "q7"), f"adds r5, #{len(how.table_rows) * size}"]
+        with_words(2, "vadd.i32")
+    if tile.uniform:
+        code += [f"{shift} {x}, r2" for x in both]
+    else:
+        first = 4 * GROUP * len(how.words)
+        code += [f"vldrb.s32 q{2 + half}, [r5, #{first + 4 * half}]" for half in range(2)]
+        code += [f"{shift} {x}, {x}, q{2 + half}" for half, x in enumerate(both)]
+    code += [*narrow(how, *both, "q2", "q7"), f"adds r5, #{4 * tile.table_words}"]
     if tile.channels == GROUP:
         return [*code, "vstrb.16 q0, [r7], #8"]
     return [*code, *_mask((1 << 2 * tile.channels) - 1), "vpst", "vstrbt.16 q0, [r7]"]

@@ -35,9 +35,14 @@ class Requantization:
         return self.kind + "".join(limits)
 
     @property
-    def table_rows(self) -> tuple[str, ...]:
-        """Rows of a tile's table, in order."""
-        return ("bias", "multiplier", "shift", *(("addend",) if self.kind == "fit" else ()))
+    def words(self) -> tuple[str, ...]:
+        """Constants of a channel that are words, in the order of a table; the shift is a byte after all of them."""
+        return ("bias", "multiplier", *(("addend",) if self.kind == "fit" else ()))
+
+    @property
+    def constants(self) -> tuple[str, ...]:
+        """Constants of a channel, the most used ones first."""
+        return ("bias", "multiplier", "shift", *self.words[2:])
 
     @property
     def needs_temporary(self) -> bool:
@@ -70,6 +75,12 @@ def assign_homes(names: Sequence[str], free: Sequence[str], temporary: str, firs
     )
 
 
+def load_shifts(vector: str) -> list[str]:
+    """Two shifts, bytes at r2, to the lanes of two channels of two pixels; uses r0 and r6."""
+    code = ["ldrsb r0, [r2]", "ldrsb r6, [r2, #1]"]
+    return [*code, f"vmov {vector}[2], {vector}[0], r0, r0", f"vmov {vector}[3], {vector}[1], r6, r6"]
+
+
 def requantize_tile(
     how: Requantization, first: str, second: str, homes: Homes, zero_point: str, *, biased: bool
 ) -> list[str]:
@@ -95,6 +106,25 @@ def requantize_tile(
         with_constant("addend", "vadd.i32")
     with_constant("shift", "vshl.s32" if how.kind == "fit" else "vrshl.s32")
     return [*code, *narrow(how, first, second, homes.temporary, zero_point)]
+
+
+def requantize_vectors(
+    how: Requantization, both: tuple[str, str], constants: Sequence[str], temporary: str
+) -> list[str]:
+    """Two vectors of sums of one channel to int8 in the even bytes of the first.
+
+    constants: core registers of bias, multiplier, shift, and of the addend or the zero point.
+    """
+    bias, multiplier, shift, last = constants[:4]
+    code = [f"vadd.i32 {x}, {x}, {bias}" for x in both]
+    code += [f"vqrdmulh.s32 {x}, {x}, {multiplier}" for x in both]
+    if how.kind == "sign":
+        for x in both:
+            code += [f"vshr.s32 {temporary}, {x}, #31", f"vadd.i32 {x}, {x}, {temporary}"]
+    if how.kind == "fit":
+        code += [f"vadd.i32 {x}, {x}, {last}" for x in both]
+    code += [f"{'vshl' if how.kind == 'fit' else 'vrshl'}.s32 {x}, {shift}" for x in both]
+    return [*code, *narrow(how, *both, temporary, last)]
 
 
 def narrow(how: Requantization, first: str, second: str, temporary: str, zero_point: str) -> list[str]:

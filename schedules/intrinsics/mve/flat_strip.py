@@ -17,7 +17,7 @@ from .assembly import (
     restore,
     save,
 )
-from .epilogue import Homes, assign_homes, requantize_tile
+from .epilogue import Homes, assign_homes, load_shifts, requantize_tile
 from .strip import ACCUMULATOR_BYTES, PARAMETERS, TILE, Strip, places_of_outputs
 
 # Output pointer, counter, branch.
@@ -57,14 +57,13 @@ def assemble(strip: Strip, parts: Parts) -> list[str]:
     homes = parts.homes
     stack = ACCUMULATOR_BYTES + 16 * len(homes.slots) + 4
     arguments = stack + SAVED_BYTES
-    names = strip.requantization.table_rows
     code = [*save(stack), "mov r7, r3", "mov r3, r1", "mov r1, r0"]
     # Step 1. Constants of two channels, repeated for two pixels: a gather of 64-bit elements with equal offsets.
     code += [f"ldr r4, [sp, #{arguments + 4}]", "vmov.i32 q0, #0"]
-    for index, name in enumerate(names):
-        code += [f"vldrd.u64 {homes.registers.get(name, 'q1')}, [r2, q0]"]
+    for name in (*strip.requantization.words, "shift"):
+        vector = homes.registers.get(name, "q1")
+        code += load_shifts(vector) if name == "shift" else [f"vldrd.u64 {vector}, [r2, q0]", "adds r2, #8"]
         code += [f"vstrw.32 q1, [sp, #{homes.slots[name]}]"] if name in homes.slots else []
-        code += ["adds r2, #8"] if index < len(names) - 1 else []
     # Step 2. Places of the outputs.
     code += places_of_outputs(homes.registers.get("places", "q1"))
     code += [f"vstrw.32 q1, [sp, #{homes.slots['places']}]"] if "places" in homes.slots else []
@@ -92,7 +91,7 @@ def _finish(strip: Strip, first: str, second: str, homes: Homes) -> list[str]:
 
 def constants_of(strip: Strip) -> tuple[str, ...]:
     """Constants in the order in which they deserve a register."""
-    return (*strip.requantization.table_rows, "places")
+    return (*strip.requantization.constants, "places")
 
 
 def _general(strip: Strip) -> Parts:
