@@ -19,5 +19,4 @@ def schedule_conv2d_mve(problem: Problem) -> list[Candidate]:
     epilogue = epilogue_of(problem)
     if epilogue is None:
         return []
-    plans = [way(problem, epilogue) for way in _WAYS]
-    return [plan for plan in plans if plan is not None]
+    return [plan for way in _WAYS for plan in way(problem, epilogue)]

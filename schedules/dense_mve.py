@@ -31,21 +31,25 @@ def schedule_dense_mve(problem: Problem) -> list[Candidate]:
     epilogue = epilogue_of(problem)
     if epilogue is None:
         return []
-    plans = plan_dense(problem, epilogue), plan_pointwise(problem, epilogue)
-    return [plan for plan in plans if plan is not None]
+    return [*plan_dense(problem, epilogue), *plan_pointwise(problem, epilogue)]
 
 
-def plan_dense(problem: Problem, epilogue: Epilogue) -> Candidate | None:
-    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; None for everything else."""
-    channels, *window = problem.shapes["weight"]
+def plan_dense(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
+    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; nothing for everything else."""
+    _, *window = problem.shapes["weight"]
     if problem.operator == "conv2d" and (
         window[:-1] != [1, 1] or any(problem.attrs["padding"]) or tuple(problem.attrs["strides"]) != (1, 1)
     ):
-        return None
+        return []
     depth = window[-1]
-    rows = problem.outputs // channels
     uniform = epilogue.uniform()
     tile = Dense(GROUP, depth // VECTOR, depth % VECTOR, epilogue.how, uniform is not None)
+    return [_plan(problem, epilogue, replace(tile, shared=shared)) for shared in (False, True)]
+
+
+def _plan(problem: Problem, epilogue: Epilogue, tile: Dense) -> Candidate:
+    channels, uniform = problem.output_shape[-1], epilogue.uniform()
+    rows = problem.outputs // channels
     # Whole groups of channels, then the rest.
     whole, rest = divmod(channels, GROUP)
     tiles = [(tile, 0, whole)] if whole else []
@@ -57,7 +61,7 @@ def plan_dense(problem: Problem, epilogue: Epilogue) -> Candidate | None:
         instructions=rows * sum(dense_instructions(part, groups) for part, _, groups in parts),
         function=lambda: _build(parts, rows, epilogue.rounding, uniform),
         constants=lambda: {
-            "weight": pack(problem.constants["weight"].reshape(channels, depth)),
+            "weight": pack(problem.constants["weight"].reshape(channels, tile.depth)),
             "table": tables(epilogue, uniform is not None),
         },
         micro_kernels=lambda: tuple(dense_kernel(part) for part, _, _ in parts),
@@ -142,7 +146,7 @@ def dense_stages(
 def _register(tile: Dense, groups: int, rounding: Rounding, uniform: tuple[int, int] | None) -> str:
     channels, depth = tile.channels, tile.depth
     words, finish = tile.table_words, rounding.by_group(GROUP, uniform)
-    arguments = (tile.vectors, rounding.zero_point, *(uniform or ()))
+    arguments = (tile.vectors, rounding.zero_point, *(uniform or ()), *((tile.tail,) if tile.shared else ()))
 
     def make(computes: bool) -> Any:
         @T.prim_func(s_tir=True)

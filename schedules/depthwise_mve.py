@@ -16,7 +16,7 @@ from .intrinsics.mve.copy import FILL, fill_instructions
 from .intrinsics.mve.depthwise import Depthwise, lanes_of
 from .intrinsics.mve.depthwise_steps import stepped_instructions, stepped_kernels, stepped_tile
 from .intrinsics.mve.depthwise_unrolled import unrolled_instructions, unrolled_kernel
-from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernel
+from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernels
 from .kernel import Candidate, MicroKernel, Problem
 from .plan_mve import plan
 from .planes_mve import MAX_RUNS, SLACK, PlanesLayer, Run, build_planes
@@ -41,36 +41,42 @@ class Geometry:
     before: tuple[int, int]
 
 
-def schedule_depthwise_mve(problem: Problem) -> Candidate | None:
-    """Schedule depthwise_conv2d; None for every other operator and for windows that no vectors hold."""
+def schedule_depthwise_mve(problem: Problem) -> list[Candidate]:
+    """Schedule depthwise_conv2d; nothing for every other operator and for windows that no vectors hold."""
     if problem.operator != "depthwise_conv2d" or "mve" not in problem.features:
-        return None
+        return []
     epilogue = epilogue_of(problem)
     if epilogue is None:
-        return None
+        return []
     shape = _geometry(problem)
     # Larger scratch only when a small one does not do.
     for limit in (SCRATCH, MAX_SCRATCH):
-        plans = [_plan(problem, shape, epilogue, rows, limit) for rows in range(1, shape.output[0] + 1)]
-        found = [plan for plan in plans if plan is not None]
+        found = []
+        for shared in (False, True):
+            every = range(1, shape.output[0] + 1)
+            plans = [_plan(problem, shape, epilogue, rows, limit, shared=shared) for rows in every]
+            ways = [plan for plan in plans if plan is not None]
+            found += [min(ways, key=lambda plan: plan.instructions)] if ways else []
         if found:
-            return min(found, key=lambda plan: plan.instructions)
-    return None
+            return found
+    return []
 
 
-def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limit: int) -> Candidate | None:
-    """Plan bands of `rows` output rows."""
+def _plan(
+    problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limit: int, *, shared: bool
+) -> Candidate | None:
+    """Plan bands of `rows` output rows. shared: only by functions that all sizes share."""
     tile = _tile(problem, shape, epilogue, rows)
-    planes = _planes(problem, shape, tile)
+    planes = _planes(problem, shape, tile, shared)
     if planes.group * tile.size + SLACK > limit:
         return None
-    convolve = _convolve(tile, planes.group * tile.multiplier)
+    convolve = _convolve(tile, planes.group * tile.multiplier, shared)
     runs = _runs(shape, rows)
     cost = _cost(tile, planes, runs, convolve.instructions)
     if cost == inf or len(runs) > MAX_RUNS or any(run.rows < 1 for run in runs):
         return None
     layer = PlanesLayer(
-        tile=tile,
+        tile=convolve.tile,
         planes=planes,
         runs=tuple(runs),
         rounding=epilogue.rounding,
@@ -92,7 +98,7 @@ def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limi
             ),
             "table": epilogue.words(),
         },
-        micro_kernels=lambda: (FILL, planes_kernel(planes), *convolve.micro_kernels()),
+        micro_kernels=lambda: (FILL, *planes_kernels(planes), *convolve.micro_kernels()),
     )
 
 
@@ -100,18 +106,21 @@ def _plan(problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limi
 class Convolve:
     """A way to compute a tile: instructions of a call, infinite when there is none, and its micro-kernels."""
 
+    tile: Depthwise
     instructions: float
     micro_kernels: Callable[[], tuple[MicroKernel, ...]]
 
 
-def _convolve(tile: Depthwise, channels: int) -> Convolve:
-    """Code that all sizes share, unless code of its own saves the tile much."""
-    lanes, stepped = lanes_of(tile), stepped_tile(tile)
+def _convolve(tile: Depthwise, channels: int, shared_only: bool) -> Convolve:
+    """Code that all sizes share, unless code of its own is permitted and saves the tile much."""
+    lanes, stepped = lanes_of(tile), stepped_tile(replace(tile, shared=True))
     own = unrolled_instructions(tile, lanes, channels) if lanes is not None else inf
     shared = stepped_instructions(stepped, channels) if stepped is not None else inf
-    if stepped is not None and shared <= own * (1 + SHARING):
-        return Convolve(shared, lambda: stepped_kernels(stepped))
-    return Convolve(own, lambda: (unrolled_kernel(tile, lanes),) if lanes is not None else ())
+    if stepped is not None and (shared_only or shared <= own * (1 + SHARING)):
+        return Convolve(stepped.tile, shared, lambda: stepped_kernels(stepped))
+    if lanes is None or shared_only:
+        return Convolve(tile, inf, tuple)
+    return Convolve(tile, own, lambda: (unrolled_kernel(tile, lanes),))
 
 
 def _geometry(problem: Problem) -> Geometry:
@@ -180,10 +189,15 @@ def _runs(shape: Geometry, rows: int) -> list[Run]:
     return runs
 
 
-def _planes(problem: Problem, shape: Geometry, tile: Depthwise) -> Planes:
+def _planes(problem: Problem, shape: Geometry, tile: Depthwise, shared: bool) -> Planes:
     channels = problem.shapes["data"][3]
     return Planes(
-        group=min(GROUP, channels), width=shape.data[1], channels=channels, pitch=tile.pitch, size=tile.size
+        group=min(GROUP, channels),
+        width=shape.data[1],
+        channels=channels,
+        pitch=tile.pitch,
+        size=tile.size,
+        shared=shared,
     )
 
 

@@ -25,7 +25,7 @@ from .strip_mve import (
     packed_shape,
     register_strip,
     strip_instructions,
-    strip_kernel_of,
+    strip_kernels_of,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -35,14 +35,22 @@ SCRATCH = 2600
 MAX_SCRATCH = 5000
 
 
-def plan_im2col(problem: Problem, epilogue: Epilogue) -> Candidate | None:
-    """Plan conv2d by im2col; None for images of less than four outputs and for too much scratch."""
+def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
+    """Plan conv2d by im2col; nothing for images of less than four outputs and for too much scratch."""
+    first = _windows(problem, band_of(problem, 1))
+    strips = [
+        Strip(1, first.depth, 0, first.pitch, overrun=True, requantization=epilogue.how, loop=loop)
+        for loop in (False, True)
+    ]
+    plans = [_plan(problem, epilogue, first, strip) for strip in strips]
+    return [plan for plan in plans if plan is not None]
+
+
+def _plan(problem: Problem, epilogue: Epilogue, first: Windows, strip: Strip) -> Candidate | None:
     _, height, width, channels = problem.output_shape
     if channels < 2:
         return None
     pairs = -(-channels // 2)
-    first = _windows(problem, band_of(problem, 1))
-    strip = Strip(1, first.depth, 0, first.pitch, overrun=True, requantization=epilogue.how)
     # How many output rows at a time: what costs least within the scratch.
     choices: list[tuple[bool, float, int]] = []
     for rows in range(1, height + 1):
@@ -70,7 +78,7 @@ def plan_im2col(problem: Problem, epilogue: Epilogue) -> Candidate | None:
             "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
-        micro_kernels=lambda: (strip_kernel_of(strip), COPY, FILL, im2col_kernel(windows)),
+        micro_kernels=lambda: (*strip_kernels_of(strip), COPY, FILL, im2col_kernel(windows)),
     )
 
 

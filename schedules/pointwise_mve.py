@@ -5,7 +5,7 @@ With stride 1 the whole image is one strip; with larger strides every output row
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,7 @@ from .strip_mve import (
     packed_shape,
     register_strip,
     strip_instructions,
-    strip_kernel_of,
+    strip_kernels_of,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -40,8 +40,8 @@ class _Layer:
     channels: int
 
 
-def plan_pointwise(problem: Problem, epilogue: Epilogue) -> Candidate | None:
-    """Plan a dense layer, or conv2d with 1x1 kernels and without padding; None for what no strip holds."""
+def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
+    """Plan a dense layer, or conv2d with 1x1 kernels and without padding; nothing for what no strip holds."""
     channels, *window = problem.shapes["weight"]
     size = 1
     for extent in problem.shapes["data"]:
@@ -57,22 +57,33 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> Candidate | None:
         lines, step = (1, 1) if whole else (problem.shapes["data"][1], stride_h)
         pitch = stride_w * depth
     else:
-        return None
+        return []
+    if pixels < TILE or channels < 2:
+        return []
+    looped = Strip(1, depth, 0, pitch, overrun=False, requantization=epilogue.how, loop=True)
     side_by_side = depth == pitch == VECTOR // 2
-    if pixels < TILE or channels < 2 or (depth < VECTOR and not side_by_side):
-        return None
-    strip = Strip(1, depth, 0, pitch, overrun=False, requantization=epilogue.how)
-    layer = _Layer(strip, epilogue.rounding, lines, size // lines, step, strips, pixels, channels)
+    unrolled = replace(looped, loop=False)
+    vectors = (depth >= VECTOR or side_by_side) and unrolled.form != looped.form
+    ways = (looped, unrolled) if vectors else (looped,)
+    shape = (lines, size // lines, step, strips, pixels, channels)
+    return [
+        _plan(problem, epilogue, _Layer(strip, epilogue.rounding, *shape)) for strip in dict.fromkeys(ways)
+    ]
+
+
+def _plan(problem: Problem, epilogue: Epilogue, layer: _Layer) -> Candidate:
+    strip = layer.strip
+    pairs = -(-layer.channels // 2)
     return plan(
         scratch=0,
         rule="mve pointwise" if problem.operator == "conv2d" else "mve dense rows",
-        instructions=strips * -(-channels // 2) * strip_instructions(strip, pixels),
+        instructions=layer.strips * pairs * strip_instructions(strip, layer.pixels),
         function=lambda: _build(layer),
         constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
-        micro_kernels=lambda: (strip_kernel_of(strip),),
+        micro_kernels=lambda: strip_kernels_of(strip),
     )
 
 

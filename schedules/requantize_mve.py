@@ -107,7 +107,8 @@ class Epilogue:
 
     def shifts(self) -> Array:
         """Shifts, int8[channels]."""
-        return self.rows[2].astype(np.int8)
+        shifts: Array = self.rows[2].astype(np.int8)
+        return shifts
 
     @property
     def rounding(self) -> Rounding:

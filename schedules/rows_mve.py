@@ -24,7 +24,7 @@ from .strip_mve import (
     packed_shape,
     register_strip,
     strip_instructions,
-    strip_kernel_of,
+    strip_kernels_of,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -34,13 +34,13 @@ MAX_SCRATCH = 4096
 MAX_DEPTH = 640
 
 
-def plan_rows(problem: Problem, epilogue: Epilogue) -> Candidate | None:
-    """Plan conv2d over a band of padded rows; None for windows that are not contiguous or too large."""
+def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
+    """Plan conv2d over a band of padded rows; nothing for windows that are not contiguous or too large."""
     channels, kernel_h, kernel_w, depth = problem.shapes["weight"]
     height, width = problem.output_shape[1:3]
     pitch = problem.attrs["strides"][1] * depth
     if (kernel_w > 1 and problem.attrs["dilation"][1] > 1) or channels < 2 or width < TILE:
-        return None
+        return []
     band = band_of(problem, 1)
     segment = kernel_w * depth
     # Two ways to walk a window: vectors that neighbouring pixels share, or runs of each pixel's own.
@@ -51,10 +51,10 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> Candidate | None:
     if own.form == "flat" and own.depth <= (MAX_DEPTH if segment % 4 == 0 else 2 * BYTE_RANGE):
         strips.append(own)
     if band.nbytes > MAX_SCRATCH or not strips:
-        return None
+        return []
     strip = min(strips, key=lambda candidate: strip_instructions(candidate, width))
     shape = (height, width, channels)
-    return plan(
+    candidate = plan(
         scratch=band.nbytes,
         rule=f"mve {strip.form} rows",
         instructions=band.instructions(height)
@@ -64,8 +64,9 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> Candidate | None:
             "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
-        micro_kernels=lambda: (strip_kernel_of(strip), COPY, FILL),
+        micro_kernels=lambda: (*strip_kernels_of(strip), COPY, FILL),
     )
+    return [candidate]
 
 
 @cache

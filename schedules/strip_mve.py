@@ -14,7 +14,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from .intrinsics.mve.column_strip import column_strip
-from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernel
+from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernels
 from .intrinsics.mve.flat_strip import flat_strip, instructions, strip_kernel
 from .intrinsics.mve.strip import VECTOR, Strip
 from .kernel import Array, MicroKernel
@@ -25,11 +25,11 @@ _PARTS = {"column": column_strip, "flat": flat_strip}
 _CALL = 14.0
 
 
-def strip_kernel_of(strip: Strip) -> MicroKernel:
-    """The micro-kernel of a strip."""
+def strip_kernels_of(strip: Strip) -> tuple[MicroKernel, ...]:
+    """The micro-kernel of a strip, and what it shares with others."""
     if strip.form == "deep":
-        return deep_strip_kernel(strip)
-    return strip_kernel(strip, _PARTS[strip.form](strip))
+        return deep_strip_kernels(strip)
+    return (strip_kernel(strip, _PARTS[strip.form](strip)),)
 
 
 def strip_instructions(strip: Strip, pixels: int) -> float:
@@ -47,13 +47,12 @@ def pack_weights(weight: Array, strip: Strip) -> Array:
     weight = weight.reshape(-1, strip.depth)
     if strip.form == "flat":
         return weight
-    whole = strip.depth // VECTOR * VECTOR
-    gap = np.zeros((len(weight), strip.taps - strip.depth), np.int8)
-    weight = np.concatenate([weight[:, :whole], gap, weight[:, whole:]], 1)
     first = np.minimum(np.arange(0, len(weight), 2), len(weight) - 2)
     pairs = np.stack([weight[first], weight[first + 1]], 1)
-    parts = pairs.reshape(len(first), 2, -1, strip.interleaved).transpose(0, 2, 1, 3)
-    return np.ascontiguousarray(parts).reshape(len(first), 2 * strip.taps)
+    whole = strip.depth // strip.interleaved * strip.interleaved
+    vectors = pairs[:, :, :whole].reshape(len(first), 2, -1, strip.interleaved).transpose(0, 2, 1, 3)
+    parts = [part.reshape(len(first), -1) for part in (vectors, pairs[:, :, whole:])]
+    return np.concatenate(parts, 1)
 
 
 def packed_shape(strip: Strip, channels: int) -> tuple[int, int]:
@@ -68,9 +67,6 @@ def _source_row(strip: Strip, tap: Any) -> Any:
 
 def _source_column(strip: Strip, tap: Any) -> Any:
     column = tap % strip.row_bytes if strip.rows > 1 else tap
-    if strip.taps > strip.depth:
-        # The last vector repeats taps, with weights of zero, so that it ends with the last one.
-        return tap - tap // (strip.depth // VECTOR * VECTOR) * (strip.taps - strip.depth)
     if not strip.columns:
         return column
     group = strip.columns * VECTOR
@@ -83,8 +79,13 @@ def _weight_row(strip: Strip, first: Any, pair: Any, channel: Any) -> Any:
 
 
 def _weight_column(strip: Strip, channel: Any, tap: Any) -> Any:
-    size = strip.interleaved
-    return tap if strip.form == "flat" else tap // size * (2 * size) + channel * size + tap % size
+    if strip.form == "flat":
+        return tap
+    size, rest = strip.interleaved, strip.depth % strip.interleaved
+    whole = strip.depth - rest
+    # Channels are closer to each other in what is left after whole vectors.
+    in_rest = tap // whole if rest and whole else int(whole == 0)
+    return tap // size * (2 * size) + channel * (size - (size - rest) * in_rest) + tap % size
 
 
 @T.macro
@@ -119,7 +120,7 @@ def strip_stages(
         with T.sblock("start"):
             vx, vc = T.axis.remap("SS", [x, c])
             sums[vx, vc] = 0
-    for x, c, k in T.grid(pixels, 2, strip.taps):
+    for x, c, k in T.grid(pixels, 2, strip.depth):
         with T.sblock("accumulate"):
             vx, vc, vk = T.axis.remap("SSR", [x, c, k])
             sums[vx, vc] = sums[vx, vc] + T.Cast(

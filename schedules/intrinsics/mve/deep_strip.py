@@ -1,104 +1,126 @@
-"""Strips of great depth: a loop over the reduction instead of unrolled code.
+"""Strips of any depth by one function: a loop over the reduction, entered in its middle.
 
-Four pixel pointers, the weights and the loop counter take the odd registers, so everything else lives on the stack.
-The weights of two channels alternate every sixteen bytes, in the order in which the loop reads them.
+What depends on the shape is a block of words behind a few instructions that hand its address over in r12. Four pixel
+pointers, the weights and the loop counter take the odd registers, so everything else lives on the stack. The weights
+lie in the order in which they are read: vectors of two channels alternate, then what is left of each channel.
 """
 
 from __future__ import annotations
 
 from ...kernel import MicroKernel
-from .assembly import (
-    ACCUMULATORS,
-    ADD_RANGE,
-    SAVED_BYTES,
-    add_constant,
-    function,
-    load_constant,
-    restore,
-    save,
-)
+from .assembly import ACCUMULATORS, SAVED_BYTES, function, restore, save, shared_function
 from .epilogue import Homes, load_shifts, requantize_tile
 from .strip import PARAMETERS, TILE, VECTOR, Strip, places_of_outputs
 
-# Chunks per iteration: half a kilobyte of code, and three percent of the instructions for the loop.
+# Vectors per iteration: half a kilobyte of code, and three percent of the instructions for the loop.
 _UNROLL = 4
 _POINTERS = ("r1", "r5", "r7", "r9")
-# Stack after the eight accumulators: biases, weights, output, tiles left, zero point, bytes of four output pixels.
+# Stack after the eight accumulators: biases, weights, output, tiles left, zero point, bytes of four output pixels,
+# bytes from the end of a tile to the next one, iterations, where the loop is entered and left.
 _BIAS, _WEIGHTS, _OUTPUT, _TILES, _ZERO_POINT, _STEP = 32, 40, 44, 48, 52, 56
-_STACK = 60
+_NEXT, _TURNS, _ENTRY, _EXIT = 60, 64, 68, 72
+_STACK = 76
 _HOMES = Homes({"multiplier": "q4", "places": "q5", "shift": "q6", "addend": "q7"}, {}, "q0")
+# Words of the block (the third is odd, as addresses of Thumb code are), and bytes of an instruction of the loop.
+_BLOCK_NEXT, _BLOCK_TURNS, _BLOCK_SKIPPED, _BLOCK_PITCH, _BLOCK_MASK = range(0, 20, 4)
+_WIDE = 4
 
 
-def deep_strip_kernel(strip: Strip) -> MicroKernel:
-    """Micro-kernel of a strip of one segment; weights int8[vectors][2][16]."""
-    before, loop, after = _parts(strip)
-    arguments = _STACK + SAVED_BYTES
-    code = [*save(_STACK), f"ldr r4, [sp, #{arguments + 4}]", f"ldr r6, [sp, #{arguments + 8}]"]
-    code += [f"str r1, [sp, #{_WEIGHTS}]", f"str r3, [sp, #{_OUTPUT}]", "mov r3, r1", "lsl r8, r4, #2"]
-    code += [f"str r6, [sp, #{_ZERO_POINT}]", f"str r8, [sp, #{_STEP}]", "ldrd r10, r12, [r2], #8"]
-    code += [f"strd r10, r12, [sp, #{_BIAS}]", "vmov.i32 q0, #0", "mov r1, r0"]
-    for name in strip.requantization.words[1:]:
-        code += [f"vldrd.u64 {_HOMES.registers[name]}, [r2, q0]", "adds r2, #8"]
-    code += load_shifts(_HOMES.registers["shift"])
-    code += places_of_outputs(_HOMES.registers["places"])
-    code += [f"ldr r9, [sp, #{arguments}]", "lsr r9, r9, #2", f"str r9, [sp, #{_TILES}]"]
-    code += load_constant("r0", strip.pitch)
-    code += [f"add {_POINTERS[pixel + 1]}, {_POINTERS[pixel]}, r0" for pixel in range(TILE - 1)]
-    code += ["1:", *before, "3:", *loop, *after, "bgt 1b", "blt 2f"]
-    # Left-over pixels: one more tile that ends with the last pixel.
-    code += [f"ldr r0, [sp, #{arguments}]", "ands r0, r0, #3", "beq 2f", "rsb r0, r0, #4"]
-    code += load_constant("r2", strip.pitch)
-    code += [f"mls {pointer}, r0, r2, {pointer}" for pointer in _POINTERS]
-    code += [f"ldr r2, [sp, #{arguments + 4}]", f"ldr r4, [sp, #{_OUTPUT}]", "mls r4, r0, r2, r4"]
-    code += [f"str r4, [sp, #{_OUTPUT}]", "b 1b", "2:", *restore(_STACK)]
-    return function(strip.name, PARAMETERS, code)
+def deep_strip_kernels(strip: Strip) -> tuple[MicroKernel, MicroKernel]:
+    """The function that all depths share, and the one of a strip; weights int8[vectors][2][16], then int8[2][rest]."""
+    whole, tail = divmod(strip.depth, VECTOR)
+    turns = -(-whole // _UNROLL)
+    skipped = (turns * _UNROLL - whole) * len(_vector()) * _WIDE
+    words = (TILE * strip.pitch - whole * VECTOR, turns, skipped + 1, strip.pitch, (1 << tail) - 1)
+    shared = f"tinyml_mve_deep_strip_{strip.requantization.name}"
+    code = ["adr.w r12, 8f", f"b.w {shared}", ".balign 4", "8:", f".word {', '.join(map(str, words))}"]
+    return shared_function(shared, PARAMETERS, _code(strip)), function(strip.name, PARAMETERS, code)
 
 
 def deep_strip_instructions(strip: Strip, pixels: int) -> float:
     """Instructions of one call."""
-    before, loop, after = _parts(strip)
-    turns = strip.depth // VECTOR // _UNROLL
-    frame = 45
-    return frame + (len(before) + len(loop) * turns + len(after) + 1) * -(-pixels // TILE)
-
-
-def _parts(strip: Strip) -> tuple[list[str], list[str], list[str]]:
-    """Code of a tile before its loop, in the loop, and after it up to the flags of the tile counter."""
     whole, tail = divmod(strip.depth, VECTOR)
-    turns, rest = divmod(whole, _UNROLL)
-    load = "vldrw.u32" if strip.depth % 4 == 0 and strip.pitch % 4 == 0 else "vldrb.u8"
-    before = [
-        f"ldrd {ACCUMULATORS[2 * pixel]}, {ACCUMULATORS[2 * pixel + 1]}, [sp, #{_BIAS}]"
-        for pixel in range(TILE)
+    products = len(_vector()) * whole + 2 * -(-whole // _UNROLL) + (len(_rest()) if tail else 0)
+    return len(_prologue()) + 40 + (len(_before()) + products + len(_after(strip)) + 3) * -(-pixels // TILE)
+
+
+def _code(strip: Strip) -> list[str]:
+    arguments = _STACK + SAVED_BYTES
+    code = [*_prologue(), "ldrd r10, r12, [r2], #8", f"strd r10, r12, [sp, #{_BIAS}]", "vmov.i32 q0, #0"]
+    for name in strip.requantization.words[1:]:
+        code += [f"vldrd.u64 {_HOMES.registers[name]}, [r2, q0]", "adds r2, #8"]
+    code += [*load_shifts(_HOMES.registers["shift"]), *places_of_outputs(_HOMES.registers["places"])]
+    code += ["1:", *_before(), f"ldr pc, [sp, #{_ENTRY}]", "3:", *_vector() * _UNROLL]
+    code += ["subs r11, r11, #1", "bne 3b", f"ldr pc, [sp, #{_EXIT}]", "4:", *_rest(), "5:"]
+    code += [*_after(strip), "bgt 1b", "blt 2f"]
+    # Left-over pixels: one more tile that ends with the last pixel.
+    code += [f"ldrd r0, r4, [sp, #{arguments}]", "ands r0, r0, #3", "beq 2f", "rsb r0, r0, #4"]
+    # The distance of two pixels is that of the first two pointers.
+    code += ["sub r2, r5, r1", *(f"mls {pointer}, r0, r2, {pointer}" for pointer in _POINTERS)]
+    code += [f"ldr r2, [sp, #{_OUTPUT}]", "mls r2, r0, r4, r2", f"str r2, [sp, #{_OUTPUT}]"]
+    return [*code, "b 1b", "2:", *restore(_STACK)]
+
+
+def _prologue() -> list[str]:
+    arguments = _STACK + SAVED_BYTES
+    code = [*save(_STACK), f"strd r1, r3, [sp, #{_WEIGHTS}]", "mov r3, r1", "mov r1, r0"]
+    code += [f"ldrd r9, r4, [sp, #{arguments}]", f"ldr r6, [sp, #{arguments + 8}]"]
+    code += ["lsl r8, r4, #2", f"strd r6, r8, [sp, #{_ZERO_POINT}]"]
+    code += ["lsr r9, r9, #2", f"str r9, [sp, #{_TILES}]"]
+    code += [f"ldrd r6, r0, [r12, #{_BLOCK_NEXT}]", f"strd r6, r0, [sp, #{_NEXT}]"]
+    # Where the loop is entered: behind the vectors that its first turn leaves out, or past it without any vector.
+    code += ["adr.w r6, 3f", f"ldr r8, [r12, #{_BLOCK_SKIPPED}]", "add r6, r6, r8"]
+    code += [f"ldr r8, [r12, #{_BLOCK_MASK}]", "vmsr p0, r8", "adr.w r10, 4f"]
+    code += ["cmp r8, #0", "it eq", "adreq.w r10, 5f", "add r10, r10, #1"]
+    code += ["cmp r0, #0", "it eq", "moveq r6, r10"]
+    code += [f"strd r6, r10, [sp, #{_ENTRY}]", f"ldr r0, [r12, #{_BLOCK_PITCH}]"]
+    return [*code, *(f"add {_POINTERS[p + 1]}, {_POINTERS[p]}, r0" for p in range(TILE - 1))]
+
+
+def _before() -> list[str]:
+    """Start of a tile."""
+    code = [f"ldrd {ACCUMULATORS[2 * p]}, {ACCUMULATORS[2 * p + 1]}, [sp, #{_BIAS}]" for p in range(TILE)]
+    return [*code, f"ldr r11, [sp, #{_TURNS}]"]
+
+
+def _vector() -> list[str]:
+    """Products of sixteen taps; every instruction is a wide one."""
+    code = ["vldrb.u8 q0, [r3], #16", "vldrb.u8 q1, [r3], #16"]
+    for pixel, pointer in enumerate(_POINTERS):
+        code.append(f"vldrb.u8 q2, [{pointer}], #16")
+        code += [f"vmladava.s8 {ACCUMULATORS[2 * pixel + c]}, q2, q{c}" for c in range(2)]
+    return code
+
+
+def _rest() -> list[str]:
+    """Products of the taps after whole vectors, under the predicate."""
+    # A predicated load leaves zero in the other lanes; how many it took tells where the second channel begins.
+    code = [
+        "vpst",
+        "vldrbt.u8 q0, [r3]",
+        "vmrs r11, p0",
+        "clz r11, r11",
+        "rsb r11, r11, #32",
+        "add r3, r3, r11",
     ]
-    before += [*(_chunk(load, "], #16") * rest), f"movs r11, #{turns}"]
-    loop = [*(_chunk(load, "], #16") * _UNROLL), "subs r11, r11, #1", "bne 3b"]
-    # The last vector ends with the last tap; the weights of what it repeats are zero.
-    last = _chunk(load, f", #{tail - VECTOR}]") if tail else []
+    code += ["vpst", "vldrbt.u8 q1, [r3]"]
+    for pixel, pointer in enumerate(_POINTERS):
+        code += ["vpst", f"vldrbt.u8 q2, [{pointer}]"]
+        code += [f"vmladava.s8 {ACCUMULATORS[2 * pixel + c]}, q2, q{c}" for c in range(2)]
+    return code
+
+
+def _after(strip: Strip) -> list[str]:
+    """End of a tile, up to the flags of the tile counter."""
     finish = requantize_tile(strip.requantization, "q2", "q3", _HOMES, "r0", biased=True)
     # The zero point needs a register as soon as the accumulators are stored.
     finish.insert(1, f"ldr r0, [sp, #{_ZERO_POINT}]")
-    after = [
-        *last,
+    code = [
         *finish,
-        f"ldr r11, [sp, #{_OUTPUT}]",
-        f"ldr r0, [sp, #{_STEP}]",
-        "vstrb.16 q2, [r11, q5]",
+        f"ldrd r0, r2, [sp, #{_OUTPUT}]",
+        f"ldrd r4, r6, [sp, #{_STEP}]",
+        "vstrb.16 q2, [r0, q5]",
     ]
-    after += ["add r11, r11, r0", f"str r11, [sp, #{_OUTPUT}]"]
-    step = TILE * strip.pitch - whole * VECTOR
-    if abs(step) <= ADD_RANGE:
-        after += [line for pointer in _POINTERS for line in add_constant(pointer, step)]
-    else:
-        after += [*load_constant("r0", step), *(f"add {pointer}, {pointer}, r0" for pointer in _POINTERS)]
-    after += [f"ldr r3, [sp, #{_WEIGHTS}]", f"ldr r0, [sp, #{_TILES}]", "subs r0, r0, #1"]
-    return before, loop, [*after, f"str r0, [sp, #{_TILES}]"]
-
-
-def _chunk(load: str, end: str) -> list[str]:
-    """Products of sixteen taps. end: of the address of a pixel."""
-    code = [f"{load} q0, [r3], #32", f"{load} q1, [r3, #-16]"]
-    for pixel, pointer in enumerate(_POINTERS):
-        code.append(f"{load} q2, [{pointer}{end}")
-        code += [f"vmladava.s8 {ACCUMULATORS[2 * pixel + c]}, q2, q{c}" for c in range(2)]
-    return code
+    code += [*(f"add {pointer}, {pointer}, r6" for pointer in _POINTERS)]
+    code += [f"ldr r3, [sp, #{_WEIGHTS}]", "add r0, r0, r4", "subs r2, r2, #1"]
+    return [*code, f"strd r0, r2, [sp, #{_OUTPUT}]"]

@@ -34,7 +34,8 @@ class Dense:
     """Shape of a tile.
 
     channels: per group, at most GROUP. vectors: whole ones of a row; tail: bytes after them. uniform: all channels
-    share multiplier and shift, which are arguments, and tables hold the biases only.
+    share multiplier and shift, which are arguments, and tables hold the biases only. shared: one function for all
+    depths.
     """
 
     channels: int
@@ -42,16 +43,19 @@ class Dense:
     tail: int
     requantization: Requantization
     uniform: bool
+    shared: bool = False
 
     @property
     def unroll(self) -> int:
         """Vectors per iteration."""
+        if self.shared:
+            return 1
         return next(factor for factor in (4, 2, 1) if self.vectors % factor == 0) if self.vectors else 0
 
     @property
     def name(self) -> str:
         """Name of the micro-kernel."""
-        shape = f"{self.channels}_by{self.unroll}_tail{self.tail}"
+        shape = str(self.channels) if self.shared else f"{self.channels}_by{self.unroll}_tail{self.tail}"
         uniform = "_uniform" if self.uniform else ""
         return f"tinyml_mve_dense_{shape}{uniform}_{self.requantization.name}"
 
@@ -75,16 +79,21 @@ def dense_kernel(tile: Dense) -> MicroKernel:
     """Micro-kernel; table int32[groups][`table_words`], `vectors` whole ones of a row."""
     arguments = _STACK + SAVED_BYTES
     parameters = (*_PARAMETERS, *(("int32_t multiplier", "int32_t shift") if tile.uniform else ()))
+    parameters += ("int32_t tail",) if tile.shared else ()
     code = [*save(_STACK), f"str r0, [sp, #{_DATA}]", "mov r5, r2", "mov r7, r3", "mov r3, r1"]
     code += [f"ldr r9, [sp, #{arguments}]", f"ldr r0, [sp, #{arguments + 8}]", "vdup.16 q7, r0"]
-    code += _mask((1 << tile.tail) - 1) if tile.tail and tile.channels == GROUP else []
-    code += ["1:", *_products(tile, arguments), *_finish(tile, arguments), "subs r9, r9, #1", "bne 1b"]
+    code += _mask((1 << tile.tail) - 1) if tile.tail and tile.channels == GROUP and not tile.shared else []
+    products = _shared_products if tile.shared else _products
+    code += ["1:", *products(tile, arguments), *_finish(tile, arguments), "subs r9, r9, #1", "bne 1b"]
     return function(tile.name, parameters, [*code, *restore(_STACK)])
 
 
 def dense_instructions(tile: Dense, groups: int) -> float:
     """Instructions of one call, the call included."""
     per_vector = 1 + 2 * tile.channels
+    if tile.shared:
+        rest = 3 + 4 * tile.channels if tile.tail else 0
+        return 30 + groups * (8 + tile.vectors * (per_vector + 2) + rest + len(_finish(tile, 0)) + 2)
     turns = tile.vectors // tile.unroll if tile.unroll else 0
     body = len(_products(tile, 0)) - (tile.unroll * per_vector + 2 if tile.unroll else 0)
     return 30 + groups * (body + len(_finish(tile, 0)) + 2 + turns * (tile.unroll * per_vector + 2))
@@ -113,6 +122,23 @@ def _products(tile: Dense, arguments: int) -> list[str]:
             code += ["vpst", f"vldrbt.u8 q1, [r3], #{tile.tail}"]
             code.append(f"vmladava.s8 {ACCUMULATORS[register_of(channel)]}, q0, q1")
     return code
+
+
+def _shared_products(tile: Dense, arguments: int) -> list[str]:
+    """Products of rows of any depth; the tail comes after the other arguments."""
+    tail = arguments + (20 if tile.uniform else 12)
+    code = [f"ldm r5, {ACCUMULATOR_LIST}", f"ldr r1, [sp, #{_DATA}]"]
+    code += [f"ldr r11, [sp, #{arguments + 4}]", "cmp r11, #0", "beq 3f", "2:", "vldrb.u8 q0, [r1], #16"]
+    products = [
+        f"vmladava.s8 {ACCUMULATORS[register_of(channel)]}, q0, q1" for channel in range(tile.channels)
+    ]
+    for product in products:
+        code += ["vldrb.u8 q1, [r3], #16", product]
+    code += ["subs r11, r11, #1", "bne 2b", "3:", f"ldr r11, [sp, #{tail}]", "cmp r11, #0", "beq 4f"]
+    code += ["vctp.8 r11", "vpst", "vldrbt.u8 q0, [r1]"]
+    for product in products:
+        code += ["vpst", "vldrbt.u8 q1, [r3]", "add r3, r3, r11", product]
+    return [*code, "4:"]
 
 
 def _finish(tile: Dense, arguments: int) -> list[str]:

@@ -40,7 +40,7 @@ class Depthwise:
     """Geometry of a depthwise tile.
 
     height, width: outputs of one channel. kernel, strides, dilation: of the window. pitch, size: bytes of a row and
-    of a plane. multiplier: output channels per plane.
+    of a plane. multiplier: output channels per plane. shared: by the function of all sizes.
     """
 
     height: int
@@ -52,6 +52,7 @@ class Depthwise:
     size: int
     multiplier: int
     requantization: Requantization
+    shared: bool = False
 
     @property
     def name(self) -> str:
@@ -64,7 +65,8 @@ class Depthwise:
         several = f"_m{self.multiplier}" if self.multiplier > 1 else ""
         window = f"{pair(self.kernel)}_s{pair(self.strides)}{dilation}{several}"
         shape = f"{self.height}x{self.width}_row{self.pitch}_plane{self.size}"
-        return f"tinyml_mve_depthwise_{window}_to_{shape}_{self.requantization.name}"
+        shared = "_shared" if self.shared else ""
+        return f"tinyml_mve_depthwise_{window}_to_{shape}{shared}_{self.requantization.name}"
 
     @property
     def taps(self) -> int:

@@ -43,6 +43,7 @@ class Strip:
     pitch: bytes from one pixel to the next.
     columns: taps of a segment whose vectors neighbouring pixels share, 0 for none; then row_bytes / columns is a
         multiple of 16, and so is the pitch.
+    loop: a loop over the reduction although unrolling it would not be long.
     overrun: whether up to 15 bytes after a segment may be read (scratch); otherwise row_bytes is at least 16, or 8 with
         pixels side by side.
     """
@@ -54,6 +55,7 @@ class Strip:
     overrun: bool
     requantization: Requantization
     columns: int = 0
+    loop: bool = False
 
     @property
     def name(self) -> str:
@@ -72,7 +74,7 @@ class Strip:
             return "column"
         # Two rows of unaligned weights must be within reach of one register.
         most = MAX_UNROLLED if self.row_bytes % 4 == 0 else 2 * BYTE_RANGE
-        return "deep" if self.rows == 1 and self.row_bytes > most else "flat"
+        return "deep" if self.rows == 1 and (self.loop or self.row_bytes > most) else "flat"
 
     @property
     def interleaved(self) -> int:
@@ -82,12 +84,7 @@ class Strip:
     @property
     def weight_tile(self) -> tuple[int, int]:
         """Shape of the weights of two channels: rows of their own, or one row in which they alternate."""
-        return (2, self.taps) if self.form == "flat" else (1, 2 * self.taps)
-
-    @property
-    def taps(self) -> int:
-        """Weights of one channel: the depth, in whole vectors for the deep form."""
-        return -(-self.depth // VECTOR) * VECTOR if self.form == "deep" else self.depth
+        return (2, self.depth) if self.form == "flat" else (1, 2 * self.depth)
 
     @property
     def depth(self) -> int:
