@@ -84,7 +84,10 @@ def tables(epilogue: Epilogue, uniform: bool) -> Array:
     order = np.argsort([register_of(channel) for channel in range(GROUP)])
     groups = GROUP * np.arange(-(-channels // GROUP))[:, None] + order
     chosen = np.minimum(groups, channels - 1)
-    return np.ascontiguousarray(epilogue.rows[0][chosen]) if uniform else epilogue.grouped(chosen)
+    if not uniform:
+        return epilogue.grouped(chosen)
+    words = np.delete(epilogue.words(), 1, axis=1)[chosen]
+    return np.ascontiguousarray(words.transpose(0, 2, 1)).reshape(len(groups), -1)
 
 
 def _position(tile: Dense, group: Any, channel: Any, tap: Any) -> Any:

@@ -36,13 +36,14 @@ class Rounding:
     def by_group(self, lanes: int, uniform: tuple[int, int] | None = None) -> Callable[..., Any]:
         """TensorIR of one output from the sum, the layer's table [group, words], the group and the lane in it.
 
-        uniform: multiplier and shift of all channels; then tables hold biases only.
+        uniform: multiplier and shift of all channels, which tables do not hold then.
         """
 
         def output(total: Any, table: Any, group: Any, lane: Any) -> Any:
             if uniform is not None:
                 shared = [tirx.const(value, "int32") for value in uniform]
-                return self._output(total, [table[group, lane], *shared])
+                bias, *addend = (table[group, row * lanes + lane] for row in range(self.words - 1))
+                return self._output(total, [bias, *shared, *addend])
             bias, multiplier, *addend = (table[group, row * lanes + lane] for row in range(self.words))
             shifts = table[group, self.words * lanes + lane // 4]
             # The byte of the lane, its sign extended.
@@ -82,10 +83,10 @@ class Epilogue:
     rows: Array
 
     def uniform(self) -> tuple[int, int] | None:
-        """Multiplier and shift when all channels share them and there is no addend."""
-        first = self.rows[1:, 0]
-        same = bool((self.rows[1:] == first[:, None]).all())
-        return (int(first[0]), int(first[1])) if same and self.how.kind != "fit" else None
+        """Multiplier and shift when all channels share them."""
+        multiplier, shift = self.rows[1], self.rows[2]
+        same = bool((multiplier == multiplier[0]).all() and (shift == shift[0]).all())
+        return (int(multiplier[0]), int(shift[0])) if same else None
 
     def pairs(self) -> Array:
         """Tables of two channels, int32[pairs, words]; the last pair of an odd number overlaps the one before."""

@@ -34,7 +34,7 @@ class Dense:
     """Shape of a tile.
 
     channels: per group, at most GROUP. vectors: whole ones of a row; tail: bytes after them. uniform: all channels
-    share multiplier and shift, which are arguments, and tables hold the biases only. shared: one function for all
+    share multiplier and shift, which are arguments instead of a part of the tables. shared: one function for all
     depths.
     """
 
@@ -62,7 +62,8 @@ class Dense:
     @property
     def table_words(self) -> int:
         """Words of the table of a group: accumulators' constants by row, then a byte per shift."""
-        return GROUP if self.uniform else len(self.requantization.words) * GROUP + GROUP // 4
+        words = len(self.requantization.words) * GROUP
+        return words - GROUP if self.uniform else words + GROUP // 4
 
     @property
     def depth(self) -> int:
@@ -159,7 +160,7 @@ def _finish(tile: Dense, arguments: int) -> list[str]:
         for x in both:
             code += [f"vshr.s32 q2, {x}, #31", f"vadd.i32 {x}, {x}, q2"]
     if how.kind == "fit":
-        with_words(2, "vadd.i32")
+        with_words(1 if tile.uniform else 2, "vadd.i32")
     if tile.uniform:
         code += [f"{shift} {x}, r2" for x in both]
     else:
