@@ -18,6 +18,7 @@ from tests.schedules.test_add_rvv import all_pairs, attributes
 from tests.schedules.test_conv2d_mve import TARGET, ways
 from tests.schedules.test_elementwise_mve import pooling
 from tests.support.layers import LayerCase, assert_layers_exact
+from tests.support.rules import ask_only
 
 
 @pytest.fixture
@@ -38,7 +39,8 @@ def forget() -> None:
                     value.cache_clear()
 
 
-def test_layers_of_descriptions_are_exact(unbound: None) -> None:
+def test_layers_of_descriptions_are_exact(unbound: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_only(monkeypatch, "mve")
     generator = np.random.default_rng(8)
     a, b = all_pairs()
     cases = [case for case, _ in ways(generator)]
