@@ -13,7 +13,7 @@ from math import inf
 import numpy as np
 
 from .intrinsics.mve.copy import FILL, fill_instructions
-from .intrinsics.mve.depthwise import Depthwise, lanes_of
+from .intrinsics.mve.depthwise import FORMS, Depthwise, lanes_of
 from .intrinsics.mve.depthwise_steps import stepped_instructions, stepped_kernels, stepped_tile
 from .intrinsics.mve.depthwise_unrolled import unrolled_instructions, unrolled_kernel
 from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernels
@@ -25,8 +25,6 @@ from .requantize_mve import Epilogue, epilogue_of
 # Scratch that a layer should take, and must not exceed.
 SCRATCH = 2600
 MAX_SCRATCH = 5600
-# Instructions that a tile may take more with code that all sizes share, as a part of those with code of its own.
-SHARING = 0.13
 
 
 @dataclass(frozen=True)
@@ -52,9 +50,9 @@ def schedule_depthwise_mve(problem: Problem) -> list[Candidate]:
     # Larger scratch only when a small one does not do.
     for limit in (SCRATCH, MAX_SCRATCH):
         found = []
-        for shared in (False, True):
+        for form in FORMS:
             every = range(1, shape.output[0] + 1)
-            plans = [_plan(problem, shape, epilogue, rows, limit, shared=shared) for rows in every]
+            plans = [_plan(problem, shape, epilogue, rows, limit, form) for rows in every]
             ways = [plan for plan in plans if plan is not None]
             found += [min(ways, key=lambda plan: plan.instructions)] if ways else []
         if found:
@@ -63,20 +61,20 @@ def schedule_depthwise_mve(problem: Problem) -> list[Candidate]:
 
 
 def _plan(
-    problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limit: int, *, shared: bool
+    problem: Problem, shape: Geometry, epilogue: Epilogue, rows: int, limit: int, form: str
 ) -> Candidate | None:
-    """Plan bands of `rows` output rows. shared: only by functions that all sizes share."""
-    tile = _tile(problem, shape, epilogue, rows)
-    planes = _planes(problem, shape, tile, shared)
+    """Plan bands of `rows` output rows. form: of the code."""
+    tile = replace(_tile(problem, shape, epilogue, rows), form=form)
+    planes = _planes(problem, shape, tile)
     if planes.group * tile.size + SLACK > limit:
         return None
-    convolve = _convolve(tile, planes.group * tile.multiplier, shared)
+    convolve = _convolve(tile, planes.group * tile.multiplier)
     runs = _runs(shape, rows)
     cost = _cost(tile, planes, runs, convolve.instructions)
     if cost == inf or len(runs) > MAX_RUNS or any(run.rows < 1 for run in runs):
         return None
     layer = PlanesLayer(
-        tile=convolve.tile,
+        tile=tile,
         planes=planes,
         runs=tuple(runs),
         rounding=epilogue.rounding,
@@ -106,21 +104,21 @@ def _plan(
 class Convolve:
     """A way to compute a tile: instructions of a call, infinite when there is none, and its micro-kernels."""
 
-    tile: Depthwise
     instructions: float
     micro_kernels: Callable[[], tuple[MicroKernel, ...]]
 
 
-def _convolve(tile: Depthwise, channels: int, shared_only: bool) -> Convolve:
-    """Code that all sizes share, unless code of its own is permitted and saves the tile much."""
-    lanes, stepped = lanes_of(tile), stepped_tile(replace(tile, shared=True))
-    own = unrolled_instructions(tile, lanes, channels) if lanes is not None else inf
-    shared = stepped_instructions(stepped, channels) if stepped is not None else inf
-    if stepped is not None and (shared_only or shared <= own * (1 + SHARING)):
-        return Convolve(stepped.tile, shared, lambda: stepped_kernels(stepped))
-    if lanes is None or shared_only:
-        return Convolve(tile, inf, tuple)
-    return Convolve(tile, own, lambda: (unrolled_kernel(tile, lanes),))
+def _convolve(tile: Depthwise, channels: int) -> Convolve:
+    if tile.form == "stepped":
+        stepped = stepped_tile(tile)
+        if stepped is not None:
+            return Convolve(stepped_instructions(stepped, channels), lambda: stepped_kernels(stepped))
+    else:
+        lanes = lanes_of(tile)
+        if lanes is not None:
+            cost = unrolled_instructions(tile, lanes, channels)
+            return Convolve(cost, lambda: (unrolled_kernel(tile, lanes),))
+    return Convolve(inf, tuple)
 
 
 def _geometry(problem: Problem) -> Geometry:
@@ -189,7 +187,7 @@ def _runs(shape: Geometry, rows: int) -> list[Run]:
     return runs
 
 
-def _planes(problem: Problem, shape: Geometry, tile: Depthwise, shared: bool) -> Planes:
+def _planes(problem: Problem, shape: Geometry, tile: Depthwise) -> Planes:
     channels = problem.shapes["data"][3]
     return Planes(
         group=min(GROUP, channels),
@@ -197,7 +195,7 @@ def _planes(problem: Problem, shape: Geometry, tile: Depthwise, shared: bool) ->
         channels=channels,
         pitch=tile.pitch,
         size=tile.size,
-        shared=shared,
+        shared=tile.form == "stepped",
     )
 
 

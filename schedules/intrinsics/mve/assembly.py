@@ -121,6 +121,13 @@ def _load(aligned: bool) -> str:
     return "vldrw.u32" if aligned else "vldrb.u8"
 
 
+def data(values: Sequence[int], size: int) -> list[str]:
+    """Constants of `size` bytes each, a word per line as instructions are."""
+    directive, per_line = {1: ".byte", 2: ".short", 4: ".word"}[size], 4 // size
+    lines = (values[start : start + per_line] for start in range(0, len(values), per_line))
+    return [f"{directive} {', '.join(map(str, line))}" for line in lines]
+
+
 def function(name: str, parameters: Sequence[str], instructions: Sequence[str]) -> MicroKernel:
     """Wrap assembly into a C function."""
     return _wrap("TINYML_ASSEMBLY", name, parameters, instructions)

@@ -8,7 +8,7 @@ lie in the order in which they are read: vectors of two channels alternate, then
 from __future__ import annotations
 
 from ...kernel import MicroKernel
-from .assembly import ACCUMULATORS, SAVED_BYTES, function, restore, save, shared_function
+from .assembly import ACCUMULATORS, SAVED_BYTES, data, function, restore, save, shared_function
 from .epilogue import Homes, load_shifts, requantize_tile
 from .strip import PARAMETERS, TILE, VECTOR, Strip, places_of_outputs
 
@@ -33,7 +33,7 @@ def deep_strip_kernels(strip: Strip) -> tuple[MicroKernel, MicroKernel]:
     skipped = (turns * _UNROLL - whole) * len(_vector()) * _WIDE
     words = (TILE * strip.pitch - whole * VECTOR, turns, skipped + 1, strip.pitch, (1 << tail) - 1)
     shared = f"tinyml_mve_deep_strip_{strip.requantization.name}"
-    code = ["adr.w r12, 8f", f"b.w {shared}", ".balign 4", "8:", f".word {', '.join(map(str, words))}"]
+    code = ["adr.w r12, 8f", f"b.w {shared}", ".balign 4", "8:", *data(words, 4)]
     return shared_function(shared, PARAMETERS, _code(strip)), function(strip.name, PARAMETERS, code)
 
 

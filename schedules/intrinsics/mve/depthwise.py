@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 from .epilogue import Requantization
 
+# All groups of outputs in the code, a loop over rows, or the function of all sizes.
+FORMS = ("unrolled", "looped", "stepped")
 LANES = 16
 OUTPUTS = 8
 # Weight vectors that stay in registers.
@@ -40,7 +42,7 @@ class Depthwise:
     """Geometry of a depthwise tile.
 
     height, width: outputs of one channel. kernel, strides, dilation: of the window. pitch, size: bytes of a row and
-    of a plane. multiplier: output channels per plane. shared: by the function of all sizes.
+    of a plane. multiplier: output channels per plane. form: of the code, one of FORMS.
     """
 
     height: int
@@ -52,7 +54,7 @@ class Depthwise:
     size: int
     multiplier: int
     requantization: Requantization
-    shared: bool = False
+    form: str = "unrolled"
 
     @property
     def name(self) -> str:
@@ -65,8 +67,7 @@ class Depthwise:
         several = f"_m{self.multiplier}" if self.multiplier > 1 else ""
         window = f"{pair(self.kernel)}_s{pair(self.strides)}{dilation}{several}"
         shape = f"{self.height}x{self.width}_row{self.pitch}_plane{self.size}"
-        shared = "_shared" if self.shared else ""
-        return f"tinyml_mve_depthwise_{window}_to_{shape}{shared}_{self.requantization.name}"
+        return f"tinyml_mve_{self.form}_depthwise_{window}_to_{shape}_{self.requantization.name}"
 
     @property
     def taps(self) -> int:

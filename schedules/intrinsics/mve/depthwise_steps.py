@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...kernel import MicroKernel
-from .assembly import ACCUMULATORS, SAVED_BYTES, function, restore, save, shared_function
+from .assembly import ACCUMULATORS, SAVED_BYTES, data, function, restore, save, shared_function
 from .depthwise import (
     LANES,
     OUTPUTS,
@@ -131,10 +131,8 @@ def stepped_kernels(stepped: SteppedTile) -> tuple[MicroKernel, MicroKernel]:
         "stored": lanes.stored_mask() if stepped.few else 0,
         "multiplier": tile.multiplier,
     }
-    block = [f".byte {_listed(lanes.tap_offsets())}"]
-    block += [f".byte {_listed(lanes.tap_numbers())}"] if lanes.outputs > 1 else []
-    block += [f".word {_listed([values[name] for name in _words(stepped)])}"]
-    block += [f"{'.byte' if walk.size == 1 else '.short'} {_listed(walk.steps)}", ".balign 4"]
+    block = [*data(lanes.tap_offsets(), 1), *(data(lanes.tap_numbers(), 1) if lanes.outputs > 1 else [])]
+    block += [*data([values[name] for name in _words(stepped)], 4), *data(walk.steps, walk.size), ".balign 4"]
     code = ["adr.w r12, 8f", f"b.w {stepped.shared_name}", ".balign 4", "8:", *block]
     shared = shared_function(stepped.shared_name, PARAMETERS, _Writer(stepped).code())
     return shared, function(tile.name, PARAMETERS, code)
@@ -147,10 +145,6 @@ def stepped_instructions(stepped: SteppedTile, channels: int) -> float:
     again = len(writer.jump_back()) if stepped.walk.back else 0
     channel = len(writer.load_channel()) + len(writer.next_channel()) + again + 3
     return 60 + channels * (channel + groups * len(writer.group()))
-
-
-def _listed(values: list[int] | tuple[int, ...]) -> str:
-    return ", ".join(map(str, values))
 
 
 def _words(stepped: SteppedTile) -> tuple[str, ...]:

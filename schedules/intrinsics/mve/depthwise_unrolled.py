@@ -93,11 +93,13 @@ class _Writer:
         self.channel_instructions = 0.0
 
     def plan(self) -> Unrolling | None:
-        """The shortest code that takes little more than the fastest; None when all would be too long."""
+        """The fastest code, or the shortest of what takes little more; None when all would be too long."""
         choices = [choice for choice in self._choices() if choice.groups <= self._most()]
         if not choices:
             return None
         fastest = min(self._cost(choice) for choice in choices)
+        if self.tile.form == "unrolled":
+            return min(choices, key=self._cost)
         quick = [choice for choice in choices if self._cost(choice) <= fastest * (1 + _LOOPING)]
         return min(quick, key=lambda choice: choice.groups)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...kernel import MicroKernel
-from .assembly import BYTE_RANGE, add_constant, function, load_constant, shared_function
+from .assembly import BYTE_RANGE, add_constant, data, function, load_constant, shared_function
 
 # Channels of one load.
 GROUP = 8
@@ -52,7 +52,7 @@ def planes_kernels(planes: Planes) -> tuple[MicroKernel, ...]:
         planes.pitch - planes.width,
         _mask(planes),
     )
-    code = ["adr.w r12, 8f", f"b.w {shared}", ".balign 4", "8:", f".word {', '.join(map(str, words))}"]
+    code = ["adr.w r12, 8f", f"b.w {shared}", ".balign 4", "8:", *data(words, 4)]
     return (
         shared_function(shared, _PARAMETERS, _shared_code(planes)),
         function(planes.name, _PARAMETERS, code),
