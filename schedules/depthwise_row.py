@@ -19,7 +19,7 @@ from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
 from .intrinsics.scalar_depthwise import StripOperands
 from .intrinsics.scalar_depthwise_row import DepthwiseRow
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
-from .requantize import accumulator_limits
+from .requantize import accumulator_range
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
 
@@ -42,10 +42,10 @@ def schedule_depthwise_row(problem: Problem) -> Candidate | None:
     # A window that misses the image altogether has no rows or columns to loop over.
     if tuple(attrs["dilation"]) != (1, 1) or max(top, bottom) >= kernel_h or max(left, right) >= kernel_w:
         return None
-    limits = accumulator_limits(
+    reach = accumulator_range(
         problem.constants["weight"], problem.constants["bias"], attrs["input_zero_point"], channel_axis=3
     )
-    form = choose(problem.constants, attrs, limits)
+    form = choose(problem.constants, attrs, reach)
     if form is None:
         return None
     layer = _Layer(problem, Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point))

@@ -20,7 +20,7 @@ from .intrinsics.rv32_depthwise import OutOfReachError
 from .intrinsics.scalar_depthwise import DepthwiseStrip, StripOperands
 from .intrinsics.scalar_memory import Copy
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
-from .requantize import accumulator_limits
+from .requantize import accumulator_range
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
 
@@ -40,10 +40,10 @@ def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
     stride_h, stride_w = attrs["strides"]
     if tuple(attrs["dilation"]) != (1, 1) or stride_h != stride_w or kernel_h > height:
         return None
-    limits = accumulator_limits(
+    reach = accumulator_range(
         problem.constants["weight"], problem.constants["bias"], attrs["input_zero_point"], channel_axis=3
     )
-    form = choose(problem.constants, attrs, limits)
+    form = choose(problem.constants, attrs, reach)
     if form is None:
         return None
     strip = DepthwiseStrip(

@@ -20,7 +20,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .intrinsics.rv32_assembly import Epilogue
 from .intrinsics.scalar import MatrixTile, TileOperands
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
-from .requantize import accumulator_limits
+from .requantize import accumulator_range
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import block_names, drop_unit_loops
 
@@ -85,13 +85,13 @@ def bands(extent: int, sizes: Sequence[int]) -> list[Band]:
 
 def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization | None:
     """The form in which a layer's tile requantises."""
-    limits = accumulator_limits(
+    reach = accumulator_range(
         problem.constants["weight"],
         problem.constants["bias"],
         problem.attrs["input_zero_point"],
         channel_axis,
     )
-    return choose(problem.constants, problem.attrs, limits)
+    return choose(problem.constants, problem.attrs, reach)
 
 
 @dataclass(frozen=True)

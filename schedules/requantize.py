@@ -83,6 +83,18 @@ def accumulator_limits(weight: Array, bias: Array, input_zero_point: int, channe
     return sums
 
 
+def accumulator_range(
+    weight: Array, bias: Array, input_zero_point: int, channel_axis: int
+) -> tuple[Array, Array]:
+    """Smallest and largest accumulator of each channel, bias included; int64[channels] each."""
+    axes = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
+    wide = weight.astype(np.int64)
+    lowest, highest = -128 - input_zero_point, 127 - input_zero_point
+    least = np.where(wide > 0, wide * lowest, wide * highest).sum(axis=axes) + bias
+    most = np.where(wide > 0, wide * highest, wide * lowest).sum(axis=axes) + bias
+    return least, most
+
+
 @dataclass(frozen=True)
 class Shared:
     """What all channels of a layer have in common where immediate operands and short tables want it.

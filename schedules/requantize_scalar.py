@@ -66,17 +66,17 @@ class ScalarRequantization:
 
 
 def choose(
-    constants: Mapping[str, Array], attrs: Mapping[str, Any], limits: Array
+    constants: Mapping[str, Array], attrs: Mapping[str, Any], reach: tuple[Array, Array]
 ) -> ScalarRequantization | None:
     """The cheapest proven form of a layer, or None when a channel has none.
 
     constants: "bias", "multiplier" and "shift", int32[channels].
     attrs: "rounding", "zero_point", "clamp_min" and "clamp_max".
-    limits: largest magnitude of each channel's accumulator.
+    reach: smallest and largest accumulator of each channel (`requantize.accumulator_range`).
     """
     channels = tuple(
         np.asarray(values, np.int64).tobytes()
-        for values in (constants["bias"], constants["multiplier"], constants["shift"], limits)
+        for values in (constants["bias"], constants["multiplier"], constants["shift"], *reach)
     )
     return _choose(channels, *(attrs[name] for name in ATTRIBUTES))
 
@@ -84,19 +84,23 @@ def choose(
 @lru_cache(maxsize=16)
 def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization | None:
     """`choose` for contents: several rules ask the same about a layer."""
-    bias, multiplier, shift, limits = (np.frombuffer(content, np.int64) for content in channels)
+    bias, multiplier, shift, least, most = (np.frombuffer(content, np.int64) for content in channels)
+    limits = np.maximum(np.abs(least), np.abs(most))
     attrs = dict(zip(ATTRIBUTES, values, strict=True))
     steps = np.arange(attrs["clamp_min"] + 1, attrs["clamp_max"] + 1, dtype=np.int64)
     if not steps.size or (multiplier < 2**30).any() or (limits >= 2**29).any():
         return None
-    thresholds = thresholds_of(multiplier, shift, attrs, limits, steps)
+    # A step beyond the reach is taken at its end, where accumulators are on one side of it only.
+    thresholds = np.clip(
+        thresholds_of(multiplier, shift, attrs, limits, steps), least[:, None], most[:, None] + 1
+    )
     point = 2 * attrs["zero_point"] + 1
     signed = attrs["rounding"] == "double"
     for finer in (0, *(FINER if signed else ())):
         right = finer - 1 - shift
         if (right < 0).any() or (right > LARGEST_SHIFT).any() or limits.max() << finer >= 2**30:
             continue
-        found = _search(thresholds, steps, limits, multiplier, right, (point << right) >> 1, finer)
+        found = _search(thresholds, steps, (least, most), multiplier, right, (point << right) >> 1, finer)
         if found is not None:
             moved, factors, fine = found
             words = np.stack([bias + moved, factors], axis=1).astype(np.int32)
@@ -107,7 +111,7 @@ def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization |
 def _search(
     thresholds: Array,
     steps: Array,
-    limits: Array,
+    reach: tuple[Array, Array],
     multiplier: Array,
     right: Array,
     addend: Array,
@@ -117,7 +121,12 @@ def _search(
     found = []
     for c in range(len(multiplier)):
         nearest = (int(multiplier[c]) >> SHIFT_BITS << SHIFT_BITS) + int(right[c])
-        channel = (thresholds[c], int(limits[c]), (steps << right[c]) - addend[c], finer)
+        channel = (
+            thresholds[c],
+            (int(reach[0][c]), int(reach[1][c])),
+            (steps << right[c]) - addend[c],
+            finer,
+        )
         row = next((answer for m in _multipliers(nearest) if (answer := _fit(m, *channel))), None)
         if row is None:
             return None
@@ -134,13 +143,13 @@ def _multipliers(nearest: int) -> list[int]:
 
 
 def _fit(
-    factor: int, thresholds: Array, limit: int, targets: Array, finer: int
+    factor: int, thresholds: Array, reach: tuple[int, int], targets: Array, finer: int
 ) -> tuple[int, int, int] | None:
     """(move of the bias, multiplier, fine part of the addend) of one channel, proven on both sides of its steps.
 
     targets: what high product and fine part must reach for each step.
     """
-    reachable, avoidable = thresholds > -limit, thresholds <= limit
+    reachable, avoidable = thresholds > reach[0], thresholds <= reach[1]
     widest = 2**7 - 1 if finer else 2**15 - 1
     for move in _SIGNED_MOVES if finer else _moves(factor, thresholds, targets, reachable, avoidable):
         first, before = _high(thresholds + move, factor, finer), _high(thresholds - 1 + move, factor, finer)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from .kernel import Array
-from .requantize import thresholds_of
+from .requantize import accumulator_range, thresholds_of
 from .requantize_scalar import ATTRIBUTES
 
 # Bits of a word that hold the shift.
@@ -101,11 +101,7 @@ class SplitRequantization:
 
 def reachable(weight: Array, bias: Array, input_zero_point: int, channel_axis: int) -> Array:
     """Largest magnitude that each channel's accumulator takes for some input, bias included; int64[channels]."""
-    axes = tuple(axis for axis in range(weight.ndim) if axis != channel_axis)
-    wide = weight.astype(np.int64)
-    lowest, highest = -128 - input_zero_point, 127 - input_zero_point
-    most = np.where(wide > 0, wide * highest, wide * lowest).sum(axis=axes) + bias
-    least = np.where(wide > 0, wide * lowest, wide * highest).sum(axis=axes) + bias
+    least, most = accumulator_range(weight, bias, input_zero_point, channel_axis)
     limits: Array = np.maximum(np.abs(most), np.abs(least))
     return limits
 

