@@ -76,7 +76,7 @@ def test_extreme_values_are_exact() -> None:
         ((24, 24, 32), (3, 3), (1, 1), 0.50, 2650),
         ((14, 14, 96), (3, 3), (1, 1), 0.51, 2650),
         ((10, 10, 120), (5, 5), (1, 1), 0.40, 2650),
-        ((20, 20, 48), (7, 7), (2, 2), 0.49, 2650),
+        ((20, 20, 48), (7, 7), (2, 2), 0.44, 2650),
         ((24, 1, 128), (10, 1), (1, 1), 0.60, 400),
     ],
 )
@@ -90,7 +90,7 @@ def test_instructions_and_scratch(
     case = depthwise(np.random.default_rng(0), image, kernel, strides=strides)
     # What most layers have: a ReLU with its zero at the lower end.
     case.attrs.update(zero_point=-128, clamp_min=-128, clamp_max=127)  # type: ignore[attr-defined]
-    module = build_layers([case], TARGET)
+    module = build_layers([case], f"{TARGET} -opt=speed")
     _, report = module.run([case.arrays[0]], profile=True)
     (layer,) = module.compiled.model.layers
     assert report.layers[0].instructions <= per_product * layer.macs
