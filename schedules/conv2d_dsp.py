@@ -17,6 +17,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from .intrinsics import dsp
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
+from .pareto import undominated
 from .requantize import accumulator_limits
 
 MAX_SCRATCH_BYTES = 4864
@@ -75,30 +76,34 @@ class _Blocks:
         return self.rows.count * self.columns.count
 
 
-def schedule_conv2d_dsp(problem: Problem) -> Candidate | None:
-    """Schedule conv2d of one image and dense layers of several rows; None when two pixels exceed the scratch."""
+def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
+    """Schedule conv2d of one image and dense layers of several rows; nothing when two pixels exceed the scratch."""
     if problem.operator not in ("conv2d", "dense") or "dsp" not in problem.features:
-        return None
+        return []
     channels = problem.output_shape[-1]
     if "weight" not in problem.constants or not 2 <= channels <= MAX_CHANNELS:
-        return None
+        return []
     geometry = _geometry(problem)
     if geometry is None:
-        return None
+        return []
     products = [STRIPS, PLAIN_TILES, *([SCALED_TILES] if _fits_24_bits(problem) else [])]
-    options = [
-        (_cost(geometry, blocks, channels), index, blocks)
-        for index, blocks in enumerate(_divisions(geometry, products))
-    ]
+    options = [(_cost(geometry, blocks, channels), blocks) for blocks in _divisions(geometry, products)]
     common = dsp.epilogue_of(problem, 0) if options else None
     if common is None:
-        return None
-    # The cheapest product and division into blocks that fit, whose biases fit into the table, too.
-    for estimate, _, blocks in sorted(options):
-        epilogue = _epilogue(problem.constants["weight"], blocks, common)
-        if epilogue is not None:
-            return _candidate(problem, geometry, blocks, epilogue, estimate)
-    return None
+        return []
+    # Products whose biases fit into the table, too.
+    epilogues = {
+        product: _epilogue(problem.constants["weight"], blocks, common)
+        for product, blocks in {blocks.product: blocks for _, blocks in options}.items()
+    }
+    fitting = [option for option in options if epilogues[option[1].product] is not None]
+    return [
+        _candidate(problem, geometry, blocks, epilogue, estimate)
+        for estimate, blocks in undominated(
+            fitting, lambda option: (option[0], _scratch(geometry, option[1]))
+        )
+        if (epilogue := epilogues[blocks.product]) is not None
+    ]
 
 
 def _candidate(

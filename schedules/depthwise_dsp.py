@@ -15,6 +15,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from .intrinsics import dsp
 from .kernel import Array, Candidate, Kernel, Problem
+from .pareto import undominated
 
 MIN_SCRATCH_BYTES, MAX_SCRATCH_BYTES = 64, 4608
 MAX_KERNEL_COLUMNS = 16
@@ -56,20 +57,23 @@ class _Bands:
     left: int
 
 
-def schedule_depthwise_dsp(problem: Problem) -> Candidate | None:
-    """Schedule depthwise_conv2d of one image; None when the rows of one output row do not fit the scratch."""
+def schedule_depthwise_dsp(problem: Problem) -> list[Candidate]:
+    """Schedule depthwise_conv2d of one image; nothing when the rows of one output row do not fit the scratch."""
     if problem.operator != "depthwise_conv2d" or "dsp" not in problem.features:
-        return None
+        return []
     if "weight" not in problem.constants or problem.output_shape[0] != 1:
-        return None
+        return []
     geometry = _geometry(problem)
-    bands = _bands(geometry)
-    channels = problem.output_shape[3]
-    if bands is None or channels > MAX_CHANNELS or geometry.kernel[1] > MAX_KERNEL_COLUMNS:
-        return None
+    if problem.output_shape[3] > MAX_CHANNELS or geometry.kernel[1] > MAX_KERNEL_COLUMNS:
+        return []
     epilogue = dsp.epilogue_of(problem, 3)
     if epilogue is None:
-        return None
+        return []
+    return [_candidate(problem, geometry, bands, epilogue) for bands in _bands(geometry)]
+
+
+def _candidate(problem: Problem, geometry: _Geometry, bands: _Bands, epilogue: dsp.Epilogue) -> Candidate:
+    channels = problem.output_shape[3]
     window = dsp.Window(
         bands.rows,
         geometry.output[1],
@@ -157,14 +161,14 @@ def _pack(weight: Array, geometry: _Geometry) -> Array:
     return packed
 
 
-def _bands(geometry: _Geometry) -> _Bands | None:
-    """The fewest bands that fit the scratch with four lanes, or with fewer when the rows are long."""
+def _bands(geometry: _Geometry) -> list[_Bands]:
+    """Divisions into bands that fit the scratch: the fewer the faster, the more the less scratch."""
     height, width, channels = geometry.image
     top, left = geometry.padding
     left_columns = (left + 1) // 2 * 2
     window = left_columns - left + (geometry.output[1] - 1) * geometry.strides[1] + geometry.kernel[1]
     pitch = (max(window, left_columns + width) + 1) // 2 * 2
-    options: list[tuple[int, int, _Bands]] = []
+    options: list[tuple[int, _Bands]] = []
     for lanes in dsp.LANES:
         for count in range(1, geometry.output[0] + 1):
             rows = -(-geometry.output[0] // count)
@@ -184,9 +188,8 @@ def _bands(geometry: _Geometry) -> _Bands | None:
                 bands = _Bands(len(starts), rows, copied, slack, planes, left_columns)
                 groups = -(-channels // lanes)
                 cost = len(starts) * groups * dsp.split_instructions(copied, width, lanes)
-                options.append((cost, len(options), bands))
-                break
-    return min(options)[2] if options else None
+                options.append((cost, bands))
+    return [bands for _, bands in undominated(options, lambda option: (option[0], option[1].planes.nbytes))]
 
 
 def _function(
