@@ -58,7 +58,8 @@ def _code(strip: Strip) -> list[str]:
     # The distance of two pixels is that of the first two pointers.
     code += ["sub r2, r5, r1", *(f"mls {pointer}, r0, r2, {pointer}" for pointer in _POINTERS)]
     code += [f"ldr r2, [sp, #{_OUTPUT}]", "mls r2, r0, r4, r2", f"str r2, [sp, #{_OUTPUT}]"]
-    return [*code, "b 1b", "2:", *restore(_STACK)]
+    # ADR counts from words: the function needs their alignment in a section of its own, too.
+    return [*code, "b 1b", "2:", *restore(_STACK), ".balign 4"]
 
 
 def _prologue() -> list[str]:
