@@ -33,7 +33,7 @@ STRIPS, SCALED_TILES, PLAIN_TILES = "dsp strips", "dsp scaled tiles", "dsp tiles
 class _Geometry:
     """image: rows, columns, channels. output: rows, columns. kernel, strides, dilation: vertical, horizontal.
 
-    padding: top, left. padded: whether any border is.
+    padding: top, left. padded: whether any border is. compact: whether code is to be small.
     """
 
     image: tuple[int, int, int]
@@ -43,6 +43,7 @@ class _Geometry:
     dilation: tuple[int, int]
     padding: tuple[int, int]
     padded: bool
+    compact: bool
 
 
 @dataclass(frozen=True)
@@ -164,9 +165,12 @@ def _intrinsics(
         used["copy"] = dsp.copy_rows(rows.copied, length, pitch, windows.pitch)
     if blocks.product == STRIPS:
         used["expand"] = dsp.expand_weights(windows.groups)
-        used["product"] = dsp.matrix_strip(windows.pixels, windows.groups, channels, epilogue)
+        used["product"] = dsp.matrix_strip(
+            windows.pixels, windows.groups, channels, epilogue, geometry.compact
+        )
     else:
-        used["product"] = dsp.matrix_tile(windows.groups, channels, epilogue, blocks.product == SCALED_TILES)
+        scaled = blocks.product == SCALED_TILES
+        used["product"] = dsp.matrix_tile(windows.groups, channels, epilogue, scaled, geometry.compact)
     return used
 
 
@@ -190,10 +194,11 @@ def _pair_weights(weight: Array, first: list[int]) -> Array:
 
 def _geometry(problem: Problem) -> _Geometry | None:
     """The problem as one image; a dense layer is a pointwise convolution of its rows. None for several images."""
+    compact = problem.objective == "size"
     if problem.operator == "dense":
         channels, depth = problem.shapes["weight"]
         rows = problem.outputs // channels
-        return _Geometry((1, rows, depth), (1, rows), (1, 1), (1, 1), (1, 1), (0, 0), False)
+        return _Geometry((1, rows, depth), (1, rows), (1, 1), (1, 1), (1, 1), (0, 0), False, compact)
     if problem.output_shape[0] != 1:
         return None
     attrs = problem.attrs
@@ -213,6 +218,7 @@ def _geometry(problem: Problem) -> _Geometry | None:
         (attrs["dilation"][0], attrs["dilation"][1]),
         (top, left),
         any(attrs["padding"]),
+        compact,
     )
 
 
@@ -274,6 +280,7 @@ def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Bloc
         depth if dilated else geometry.kernel[1] * depth,
         pitch,
         product == SCALED_TILES,
+        geometry.compact,
     )
     return _Blocks(product, vertical, horizontal, windows)
 
@@ -284,12 +291,12 @@ def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
     cost = 20 + dsp.window_instructions(windows)
     if geometry.padded:
         cost += blocks.rows.extent * windows.pitch / 10
-        cost += 20 + blocks.rows.copied * (8 + blocks.columns.copied * geometry.image[2] * 0.55)
+        cost += 30 + blocks.rows.copied * (14 + blocks.columns.copied * geometry.image[2] * 0.65)
     if blocks.product == STRIPS:
         expand = dsp.expand_instructions(windows.groups)
-        cost += pairs * (expand + dsp.strip_instructions(windows.pixels, windows.groups))
+        cost += pairs * (expand + dsp.strip_instructions(windows.pixels, windows.groups, geometry.compact))
     else:
-        tile = dsp.tile_instructions(windows.groups, blocks.product == SCALED_TILES)
+        tile = dsp.tile_instructions(windows.groups, blocks.product == SCALED_TILES, geometry.compact)
         cost += pairs * windows.pixels / 2 * tile
     return blocks.count * cost
 

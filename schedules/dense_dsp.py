@@ -30,7 +30,7 @@ def schedule_dense_dsp(problem: Problem) -> Candidate | None:
     if epilogue is None:
         return None
     scaled = _scaled(problem, weight, epilogue)
-    return _candidate(weight, scaled or epilogue, scaled is not None)
+    return _candidate(weight, scaled or epilogue, scaled is not None, problem.objective == "size")
 
 
 def _scaled(problem: Problem, weight: Array, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
@@ -41,10 +41,10 @@ def _scaled(problem: Problem, weight: Array, epilogue: dsp.Epilogue) -> dsp.Epil
     return epilogue.with_bias(dsp.scaled_bias(epilogue.table[:, 0], weight))
 
 
-def _candidate(weight: Array, epilogue: dsp.Epilogue, scaled: bool) -> Candidate:
+def _candidate(weight: Array, epilogue: dsp.Epilogue, scaled: bool, compact: bool) -> Candidate:
     channels, depth = weight.shape
     groups, rows = -(-depth // 4), min(dsp.ROWS, channels)
-    vector, product = dsp.pack_vector(depth, scaled), dsp.dense_rows(groups, rows, epilogue, scaled)
+    vector, product = dsp.pack_vector(depth, scaled), dsp.dense_rows(groups, rows, epilogue, scaled, compact)
     step = rows * (3 if scaled else 4) + (1.5 if scaled else 2)
     per_block = dsp.DENSE_CALL_INSTRUCTIONS + groups * step + rows * (5 + epilogue.instructions)
     return Candidate(

@@ -82,6 +82,7 @@ def _candidate(problem: Problem, geometry: _Geometry, bands: _Bands, epilogue: d
         geometry.row_step,
         geometry.strides,
         bands.left - geometry.padding[1],
+        problem.objective == "size",
     )
     fill = dsp.fill_planes(bands.planes, problem.attrs["input_zero_point"])
     split = dsp.split_rows(bands.copied, geometry.image[1], geometry.image[2], bands.planes)

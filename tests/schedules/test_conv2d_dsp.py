@@ -52,6 +52,18 @@ def test_every_product_and_rounding_is_exact(compiler: str) -> None:
     assert schedules_of(module) == PRODUCTS * len(ROUNDINGS)
 
 
+def test_little_code_is_exact_and_smaller() -> None:
+    generator = np.random.default_rng(12)
+    cases = [random_rounding(generator, case) for case in products(generator)]
+    cases += [convolution(generator, (9, 9, depth), 5, (3, 3), strides=(2, 1)) for depth in (3, 5, 20)]
+    inputs = [case.arrays[0] for case in cases]
+    _, small = assert_layers_exact(cases, f"{TARGET} -opt=size").run(inputs, profile=False)
+    _, balanced = build_layers(cases, TARGET).run(inputs, profile=False)
+    assert small.flash is not None
+    assert balanced.flash is not None
+    assert small.flash.text < 0.8 * balanced.flash.text
+
+
 def test_extreme_values_are_exact() -> None:
     generator = np.random.default_rng(6)
     cases = [

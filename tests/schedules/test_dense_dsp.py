@@ -59,6 +59,13 @@ def test_a_convolution_of_one_pixel_is_a_dense_layer() -> None:
     assert all("dense" in layer.schedule for layer in module.compiled.model.layers)
 
 
+def test_little_code_is_exact() -> None:
+    generator = np.random.default_rng(12)
+    assert_layers_exact(
+        [case for rounding in ROUNDINGS for case in vectors(generator, rounding)], f"{TARGET} -opt=size"
+    )
+
+
 def test_extreme_values_are_exact() -> None:
     generator = np.random.default_rng(6)
     cases = [

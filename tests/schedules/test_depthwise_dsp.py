@@ -47,6 +47,13 @@ def test_every_kind_of_plane_and_rounding_is_exact(compiler: str) -> None:
     assert all(layer.schedule == "dsp depthwise" for layer in module.compiled.model.layers)
 
 
+def test_little_code_is_exact() -> None:
+    generator = np.random.default_rng(12)
+    assert_layers_exact(
+        [random_rounding(generator, case) for case in planes(generator)], f"{TARGET} -opt=size"
+    )
+
+
 def test_extreme_values_are_exact() -> None:
     generator = np.random.default_rng(6)
     cases = [

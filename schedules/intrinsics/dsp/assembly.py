@@ -14,6 +14,8 @@ from ...kernel import MicroKernel
 
 # Longest body of an unrolled loop in instructions; with four bytes each it stays within a kilobyte.
 MAX_UNROLLED = 180
+# The same where code is to be small.
+COMPACT = 24
 # Instructions per statement of inline assembly.
 STATEMENT_LINES = 96
 # Largest immediate of an addition.

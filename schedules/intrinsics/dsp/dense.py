@@ -169,12 +169,12 @@ def dense_stages(
             )
 
 
-def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool) -> Intrinsic:
-    """Up to four outputs; see `dense_stages`."""
+def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool, compact: bool) -> Intrinsic:
+    """Up to four outputs; see `dense_stages`. compact: by little code."""
     form, room, origin = (groups, rows, scaled), vector_groups(groups * 4), epilogue.origin
-    micro_kernel = _dense_function(rows, epilogue, scaled)
+    micro_kernel = _dense_function(rows, epilogue, scaled, compact)
     function = micro_kernel.name
-    reduction = _reduction(groups, rows, scaled)
+    reduction = _reduction(groups, rows, scaled, compact)
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
@@ -237,26 +237,26 @@ def _group(rows: int, scaled: bool, values: tuple[str, str]) -> list[str]:
     return lines
 
 
-def _loop(rows: int, scaled: bool) -> Unrolled:
+def _loop(rows: int, scaled: bool, compact: bool) -> Unrolled:
     """The reduction; the scaled form takes two groups of the vector at once."""
     if scaled:
         step = ["ldmia r0!, {r10-r12, lr}", *_group(rows, scaled, ("r10", "r11"))]
         step += _group(rows, scaled, ("r12", "lr"))
     else:
         step = ["ldrd r10, r11, [r0], #8", *_group(rows, scaled, ("r10", "r11"))]
-    return Unrolled(step, MAX_UNROLLED // (2 * len(step)))
+    return Unrolled(step, 1 if compact else MAX_UNROLLED // (2 * len(step)))
 
 
-def _reduction(groups: int, rows: int, scaled: bool) -> int:
+def _reduction(groups: int, rows: int, scaled: bool, compact: bool) -> int:
     """The argument that says where the vector ends, in bytes, and above that where the loop is entered.
 
     The steps of the scaled form are pairs of groups; an odd one is done before.
     """
-    loop, steps = _loop(rows, scaled), groups // 2 if scaled else groups
+    loop, steps = _loop(rows, scaled, compact), groups // 2 if scaled else groups
     return groups * 8 + (loop.entry(steps) << 16)
 
 
-def _dense_function(rows: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
+def _dense_function(rows: int, epilogue: Epilogue, scaled: bool, compact: bool) -> MicroKernel:
     """r0 walks over the vector, r1 over weights; on the stack: end of the vector, requantisation, output."""
     lines = [
         "push {r4-r11, lr}",
@@ -273,7 +273,7 @@ def _dense_function(rows: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
         single = ["ldrd r10, r11, [r0], #8", *_group(rows, scaled, ("r10", "r11"))]
         lines += ["tst r10, #8", "beq 2f", *single, *_AT_END, "beq 3f", "2:"]
     lines += ["ldr r12, [sp, #48]", "adr lr, 1f", "add lr, lr, r12, lsr #16", "bx lr"]
-    lines += [*_loop(rows, scaled).body(1, _AT_END), "3:", "pop {r0, r1, r12}", "ldr r11, [sp, #40]"]
+    lines += [*_loop(rows, scaled, compact).body(1, _AT_END), "3:", "pop {r0, r1, r12}", "ldr r11, [sp, #40]"]
     lines += [f"asr r{2 + row}, r{2 + row}, #8" for row in range(rows) if scaled]
     for row in range(rows):
         lines += [f"ldr r6, [r0, #{4 * (rows + row)}]", f"ldr r7, [r0, #{4 * row}]"]
@@ -281,7 +281,7 @@ def _dense_function(rows: int, epilogue: Epilogue, scaled: bool) -> MicroKernel:
         lines += epilogue.requantize(f"r{2 + row}", "r6", "r7", "r8", ("r9", "r10"))
         lines += [f"strb r{2 + row}, [r1, #{row}]"]
     lines += ["pop {r4-r11, pc}"]
-    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_dense_{rows}_{epilogue.key}"
+    name = f"tinyml_dsp_{'compact_' if compact else ''}{'scaled' if scaled else 'plain'}_dense_{rows}_{epilogue.key}"
     parameters = (
         "const int16_t *vector, const int8_t *weights, const int32_t *requantization, int8_t *output,"
         " int32_t reduction, int32_t origin"

@@ -22,6 +22,8 @@ from .planes import MAX_PAIR_OFFSET, Planes
 _REGISTERS = [*(f"r{number}" for number in range(1, 13)), "lr"]
 # Longest piece of a kernel row whose weights stay in registers.
 MAX_SEGMENT = 7
+# How many outputs' code is as long as what a function has beside its tiles.
+FRAME_OUTPUTS = 5
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Window:
 
     kernel: rows and columns of the kernel; a dilated one has its holes as zeros in the columns.
     row_step: rows of the plane from one row of the kernel to the next. strides: between outputs. first_column: column
-    of the plane that the first tap of the first output of a row reads.
+    of the plane that the first tap of the first output of a row reads. compact: by little code.
     """
 
     rows: int
@@ -40,6 +42,7 @@ class Window:
     row_step: int
     strides: tuple[int, int]
     first_column: int
+    compact: bool
 
     @property
     def span(self) -> int:
@@ -143,8 +146,9 @@ def tiling(window: Window, epilogue: Epilogue) -> Tiling:
             continue
         cost = count * (tile_instructions(window, width, 0) + 10 + width / 2)
         cost += tile_instructions(window, rest, count * width) + 7 if rest else 0
-        # Two kinds of tiles are twice the code.
-        options.append((cost * (1.04 if rest else 1.0), width, count, rest))
+        # Two kinds of tiles are twice the code; where that counts, time is weighed by it.
+        weight = FRAME_OUTPUTS + width + rest if window.compact else 1.04 if rest else 1.0
+        options.append((cost * weight, width, count, rest))
     _, width, count, rest = min(options)
     return Tiling(width, count, rest)
 
@@ -477,7 +481,8 @@ def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroK
     lines += ["pop {r4-r11, pc}"]
     geometry = (window.columns, *window.kernel, window.row_step, *window.strides)
     place = (window.first_column, shape.lanes, shape.pitch)
-    name = f"tinyml_dsp_plane_{'_'.join(str(number) for number in (*geometry, *place))}_{epilogue.key}"
+    kind = "compact_plane" if window.compact else "plane"
+    name = f"tinyml_dsp_{kind}_{'_'.join(str(number) for number in (*geometry, *place))}_{epilogue.key}"
     parameters = (
         "const int16_t *plane, const int8_t *weights, const int32_t *requantization, int8_t *output,"
         " int32_t extent, int32_t origin"

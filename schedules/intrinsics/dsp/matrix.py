@@ -29,12 +29,13 @@ _STEP = [
     "smlad r4, r9, r11, r4",
     "smlad r5, r9, lr, r5",
 ]
-_LOOP = Unrolled(_STEP, 16)
+# Steps that are unrolled, and where code is to be small.
+_LOOPS = {False: Unrolled(_STEP, 16), True: Unrolled(_STEP, 4)}
 
 
-def strip_instructions(pixels: int, groups: int) -> int:
+def strip_instructions(pixels: int, groups: int, compact: bool) -> int:
     """Instructions of one call beside requantisation and stores, with the caller's."""
-    tile = 2 + 10 * groups + 3 * _LOOP.passes(groups) + 6
+    tile = 2 + 10 * groups + 3 * _LOOPS[compact].passes(groups) + 6
     return 46 + -(-pixels // 2) * tile
 
 
@@ -82,12 +83,15 @@ def strip_stages(
             )
 
 
-def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) -> Intrinsic:
-    """A strip of pixels, `channels` values from one output pixel to the next; see `strip_stages`."""
+def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue, compact: bool) -> Intrinsic:
+    """A strip of pixels, `channels` values from one output pixel to the next; see `strip_stages`.
+
+    compact: by little code.
+    """
     pairs, room = pixel_pairs(pixels, groups), weight_groups(groups)
-    micro_kernel = _strip_function(epilogue)
+    micro_kernel = _strip_function(epilogue, compact)
     function, block = micro_kernel.name, pixels + (channels << 16)
-    reduction, origin = groups * 16 + (_LOOP.entry(groups) << 16), epilogue.origin
+    reduction, origin = groups * 16 + (_LOOPS[compact].entry(groups) << 16), epilogue.origin
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
@@ -134,7 +138,7 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue) ->
     return Intrinsic(name, micro_kernel, build)
 
 
-def _strip_function(epilogue: Epilogue) -> MicroKernel:
+def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
     """r0 walks over pixels, r1 over weights.
 
     The frame, upwards from the stack pointer, is what each part of a tile loads at once: the epilogue's registers;
@@ -173,7 +177,7 @@ def _strip_function(epilogue: Epilogue) -> MicroKernel:
         channels_slot = words - 1
     out_slot, end_slot = (6, 7) if epilogue.has_shifts else (4, 5)
     lines += [f"push {saved}", "1:", f"add r1, sp, #{4 * words}", "ldmia r1, {r1-r5, pc}"]
-    lines += _LOOP.body(2, [f"ldr r6, [sp, #{4 * (words + 6)}]", "cmp r1, r6"])
+    lines += _LOOPS[compact].body(2, [f"ldr r6, [sp, #{4 * (words + 6)}]", "cmp r1, r6"])
     lines += [f"ldmia sp, {saved}"]
     for number in (2, 3, 4, 5):
         side = number % 2
@@ -210,4 +214,5 @@ def _strip_function(epilogue: Epilogue) -> MicroKernel:
         "const int16_t *pixels, const int16_t *weights, const int32_t *requantization, int8_t *output,"
         " int32_t block, int32_t reduction, int32_t origin"
     )
-    return naked_function(f"tinyml_dsp_strip_{epilogue.key}", parameters, lines)
+    name = f"tinyml_dsp_{'compact_' if compact else ''}strip_{epilogue.key}"
+    return naked_function(name, parameters, lines)

@@ -189,7 +189,7 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
     if shape.lanes == 1:
         step = [f"ldrsb r3, [r0], #{channels}", "strh r3, [r1], #2"]
         lines = ["push {r4, lr}", "1:", f"add r4, r1, #{2 * columns}"]
-        lines += repeat(columns, lambda: step, 2, lambda: ["cmp r1, r4"])
+        lines += repeat(columns, lambda: step, 2, lambda: ["cmp r1, r4"], longest=16 * len(step))
         lines += [f"add r1, #{2 * (shape.pitch - columns)}"] if shape.pitch > columns else []
         return naked_function(name, parameters, [*lines, "subs r2, #1", "bne 1b", "pop {r4, pc}"])
     if shape.lanes == 2:

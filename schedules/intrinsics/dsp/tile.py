@@ -56,12 +56,13 @@ _SCALED_STEP = [
 ]
 
 
-_LOOPS = {False: Unrolled(_PLAIN_STEP, 12), True: Unrolled(_SCALED_STEP, 12)}
+def _loop(scaled: bool, compact: bool) -> Unrolled:
+    return Unrolled(_SCALED_STEP if scaled else _PLAIN_STEP, 4 if compact else 12)
 
 
-def tile_instructions(groups: int, scaled: bool) -> int:
+def tile_instructions(groups: int, scaled: bool, compact: bool) -> int:
     """Instructions of one call beside requantisation and stores, with the caller's."""
-    loop = _LOOPS[scaled]
+    loop = _loop(scaled, compact)
     return 42 + groups * len(loop.step) + 3 * loop.passes(groups)
 
 
@@ -140,12 +141,15 @@ def tile_stages(
             )
 
 
-def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) -> Intrinsic:
-    """Two pixels by two channels, `channels` values from one output pixel to the next; see `tile_stages`."""
+def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool, compact: bool) -> Intrinsic:
+    """Two pixels by two channels, `channels` values from one output pixel to the next; see `tile_stages`.
+
+    compact: by little code.
+    """
     form = (groups, scaled)
-    micro_kernel = _tile_function(epilogue, scaled)
+    micro_kernel = _tile_function(epilogue, scaled, compact)
     function, origin = micro_kernel.name, epilogue.origin
-    reduction = groups * 8 + (_LOOPS[scaled].entry(groups) << 16)
+    reduction = groups * 8 + (_loop(scaled, compact).entry(groups) << 16)
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
@@ -187,7 +191,7 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool) ->
     return Intrinsic(f"{function}_{groups}_{channels}_{origin}", micro_kernel, build)
 
 
-def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
+def _tile_function(epilogue: Epilogue, scaled: bool, compact: bool) -> MicroKernel:
     """r0 walks over pixels, r1 over weights; on the stack: requantisation, output, end of the weights."""
     lines = [
         "push {r4-r11, lr}",
@@ -203,7 +207,7 @@ def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
         "adr lr, 1f",
         "add lr, lr, r12, lsr #16",
         "bx lr",
-        *_LOOPS[scaled].body(1, ["ldr r6, [sp, #8]", "cmp r1, r6"]),
+        *_loop(scaled, compact).body(1, ["ldr r6, [sp, #8]", "cmp r1, r6"]),
         "pop {r0, r1, r12}",
         "ldmia r0, {r6-r9}",
         "ldr lr, [sp, #44]",
@@ -229,5 +233,5 @@ def _tile_function(epilogue: Epilogue, scaled: bool) -> MicroKernel:
         "const int16_t *pixels, const int8_t *weights, const int32_t *requantization, int8_t *output,"
         " int32_t reduction, int32_t channels, int32_t origin"
     )
-    name = f"tinyml_dsp_{'scaled' if scaled else 'plain'}_tile_{epilogue.key}"
+    name = f"tinyml_dsp_{'compact_' if compact else ''}{'scaled' if scaled else 'plain'}_tile_{epilogue.key}"
     return naked_function(name, parameters, lines)

@@ -13,7 +13,7 @@ import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ...kernel import Array, MicroKernel
-from .assembly import MAX_UNROLLED, Intrinsic, add_end, add_immediate, naked_function, repeat
+from .assembly import COMPACT, MAX_UNROLLED, Intrinsic, add_immediate, naked_function, repeat
 from .scratch import pixel_pairs
 
 _MAX_OFFSET = 4095
@@ -29,7 +29,7 @@ class Windows:
 
     rows, columns: windows of the block. steps: rows and bytes from one window to the next. kernel: rows of the kernel
     and runs per row. kernel_steps: rows from one kernel row to the next and bytes from one run to the next. run: bytes
-    of a run. pitch: bytes of a row of the image. scaled: for the tile of `tile.py`.
+    of a run. pitch: bytes of a row of the image. scaled: for the tile of `tile.py`. compact: by little code.
     """
 
     rows: int
@@ -40,6 +40,7 @@ class Windows:
     run: int
     pitch: int
     scaled: bool
+    compact: bool
 
     @property
     def runs(self) -> int:
@@ -88,7 +89,9 @@ class Windows:
     def key(self) -> str:
         """Part of a function's name."""
         numbers = (self.columns, *self.steps, *self.kernel, *self.kernel_steps, self.run, self.pitch)
-        return "_".join(str(number) for number in numbers) + ("_scaled" if self.scaled else "")
+        return (
+            "_".join(str(number) for number in numbers) + "_scaled" * self.scaled + "_compact" * self.compact
+        )
 
 
 def window_weights(weight: Array, run: int) -> Array:
@@ -255,7 +258,8 @@ def _rows_function(scaled: bool) -> MicroKernel:
 
 
 def _unrolled(windows: Windows) -> bool:
-    return windows.whole * 4 <= MAX_UNROLLED and windows.offset(windows.runs - 1) + windows.run <= _MAX_OFFSET
+    longest = COMPACT if windows.compact else MAX_UNROLLED
+    return windows.whole * 4 <= longest and windows.offset(windows.runs - 1) + windows.run <= _MAX_OFFSET
 
 
 def _pack_function(windows: Windows) -> MicroKernel:
@@ -276,7 +280,7 @@ def _pack_function(windows: Windows) -> MicroKernel:
         if windows.scaled
         else ["sxtb16 r7, r6", "sxtb16 r8, r6, ror #8", "strd r7, r8, [r1], #16"]
     )
-    words = windows.run // 4
+    words, longest = windows.run // 4, COMPACT if windows.compact else MAX_UNROLLED
     lines += ["1:", f"mov r3, #{windows.columns}", "2:"]
     if _unrolled(windows):
         for run in range(windows.runs):
@@ -287,7 +291,7 @@ def _pack_function(windows: Windows) -> MicroKernel:
         lines += ["mov r10, r0", *([f"mov r11, #{windows.kernel[0]}", "3:"] if windows.kernel[0] > 1 else [])]
         for run in range(windows.kernel[1]):
             lines += [f"add r12, r10, #{4 * words}"]
-            lines += repeat(words, lambda: step, 4 + run % 2, lambda: ["cmp r10, r12"])
+            lines += repeat(words, lambda: step, 4 + run % 2, lambda: ["cmp r10, r12"], longest=longest)
             if run + 1 < windows.kernel[1]:
                 lines += add_immediate("r10", windows.kernel_steps[1] - 4 * words)
         if windows.kernel[0] > 1:
@@ -352,8 +356,8 @@ def copy_stage(image: Any, band: Any, extent: Any, source: Any, target: Any) -> 
 
 def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intrinsic:
     """Rows of some bytes; see `copy_stage`."""
-    micro_kernel = _copy_function(length, image_pitch, band_pitch)
-    function = micro_kernel.name
+    micro_kernel = _copy_function()
+    function, extent = micro_kernel.name, (rows << 16) + length
 
     def build() -> tuple[Any, Any]:
         @T.prim_func(s_tir=True)
@@ -375,24 +379,53 @@ def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intr
                 T.reads(image[0:rows, 0:length])
                 T.writes(band[0:rows, 0:length])
                 T.evaluate(
-                    T.call_extern("int32", function, image.access_ptr("r"), band.access_ptr("w"), rows)
+                    T.call_extern(
+                        "int32",
+                        function,
+                        image.access_ptr("r"),
+                        band.access_ptr("w"),
+                        extent,
+                        band_pitch,
+                        image_pitch,
+                    )
                 )
 
         return description, implementation
 
-    return Intrinsic(f"{function}_{rows}", micro_kernel, build)
+    return Intrinsic(f"{function}_{rows}_{length}_{image_pitch}_{band_pitch}", micro_kernel, build)
 
 
-def _copy_function(length: int, image_pitch: int, band_pitch: int) -> MicroKernel:
-    words, rest = length // 4, length % 4
-    step = ["ldr r3, [r0], #4", "str r3, [r1], #4"]
-    lines = ["push {r4, lr}", "1:", *(add_end("r4", "r0", 4 * words) if words else [])]
-    lines += repeat(words, lambda: step, 2, lambda: ["cmp r0, r4"], longest=32)
-    lines += [line for _ in range(rest) for line in ("ldrb r3, [r0], #1", "strb r3, [r1], #1")]
-    lines += [*add_immediate("r0", image_pitch - length), *add_immediate("r1", band_pitch - length)]
-    lines += ["subs r2, #1", "bne 1b", "pop {r4, pc}"]
-    name = f"tinyml_dsp_copy_{length}_{image_pitch}_{band_pitch}"
-    return naked_function(name, "const int8_t *image, int8_t *band, int32_t rows", lines)
+def _copy_function() -> MicroKernel:
+    """r2 counts rows; r5, r6: from a row's end to the next; r4: bytes of a row, r7 what is left of them."""
+    pair = ["ldr r8, [r0], #4", "ldr r9, [r0], #4", "str r8, [r1], #4", "str r9, [r1], #4"]
+    lines = ["push {r4-r9, lr}", "ldr r5, [sp, #28]", "uxth r4, r2", "lsr r2, r2, #16"]
+    lines += ["sub r5, r4", "sub r6, r3, r4", "1:", "subs r7, r4, #16", "blt 3f"]
+    lines += [
+        "2:",
+        *pair,
+        *pair,
+        "subs r7, #16",
+        "bge 2b",
+        "3:",
+        "adds r7, #16",
+        "beq 6f",
+        "subs r7, #4",
+        "blt 5f",
+    ]
+    lines += [
+        "4:",
+        "ldr r8, [r0], #4",
+        "str r8, [r1], #4",
+        "subs r7, #4",
+        "bge 4b",
+        "5:",
+        "adds r7, #4",
+        "beq 6f",
+    ]
+    lines += ["7:", "ldrb r8, [r0], #1", "strb r8, [r1], #1", "subs r7, #1", "bne 7b"]
+    lines += ["6:", "add r0, r5", "add r1, r6", "subs r2, #1", "bne 1b", "pop {r4-r9, pc}"]
+    parameters = "const int8_t *image, int8_t *band, int32_t extent, int32_t band_pitch, int32_t image_pitch"
+    return naked_function("tinyml_dsp_copy", parameters, lines)
 
 
 @T.macro
