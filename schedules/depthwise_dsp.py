@@ -185,7 +185,7 @@ def _bands(geometry: _Geometry) -> list[_Bands]:
             # As little as a register tile would end up on the stack.
             least = MIN_SCRATCH_BYTES // (2 * lanes * pitch) + 1
             planes = dsp.Planes(max(slack + span, slack + reach + copied, least), lanes, pitch)
-            if lanes <= channels and planes.nbytes <= MAX_SCRATCH_BYTES and dsp.reachable(planes):
+            if lanes <= channels and planes.nbytes <= MAX_SCRATCH_BYTES and dsp.reachable(planes, channels):
                 bands = _Bands(len(starts), rows, copied, slack, planes, left_columns)
                 groups = -(-channels // lanes)
                 cost = len(starts) * groups * dsp.split_instructions(copied, width, lanes)

@@ -16,6 +16,7 @@ from tests.schedules.layers_dsp import (
 )
 from tests.schedules.layers_rvv import depthwise
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
+from tests.support.rules import ask_only
 from tvm_tinyml.schedules.depthwise_dsp import schedule_depthwise_dsp
 
 
@@ -97,3 +98,20 @@ def test_instructions_and_scratch(
     (layer,) = module.compiled.model.layers
     assert report.layers[0].instructions <= per_product * layer.macs
     assert sum(buffer.nbytes for buffer in layer.scratch) <= 4900
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_few_lanes_of_many_channels_are_exact(
+    lanes: int, compiler: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # An arena that leaves little scratch asks for few lanes, whose loads step over all channels.
+    monkeypatch.setattr("tvm_tinyml.schedules.depthwise_dsp.dsp.LANES", (lanes,))
+    ask_only(monkeypatch, "depthwise_dsp")
+    generator = np.random.default_rng(lanes)
+    cases = [
+        depthwise(generator, (4, 5, 255), (3, 3)),
+        depthwise(generator, (5, 4, 300), (3, 3), strides=(2, 2)),
+    ]
+    module = assert_layers_exact(cases, f"tinyml -mcpu=cortex-m4 -compiler={compiler}")
+    assert {layer.schedule for layer in module.compiled.model.layers} == {"dsp depthwise"}

@@ -98,7 +98,7 @@ def fill_function() -> MicroKernel:
         "4:",
         "pop {r4-r7, pc}",
     ]
-    return naked_function("tinyml_dsp_fill", "int16_t *target, int32_t pattern, int32_t words", lines)
+    return naked_function("tinyml_dsp_fill", "void *target, int32_t pattern, int32_t words", lines)
 
 
 @T.macro
@@ -167,11 +167,18 @@ def split_instructions(rows: int, columns: int, lanes: int) -> int:
     return 6 + rows * (5 + 23 * whole + (2 * whole if whole > MAX_QUADS else 0) + (0, 10, 14, 24)[rest])
 
 
-def reachable(shape: Planes) -> bool:
-    """Whether one pointer reaches all lanes of a row with the offset of a store of two words."""
-    return 2 * shape.pitch * (shape.lanes - 1) <= MAX_PAIR_OFFSET
+def reachable(shape: Planes, channels: int) -> bool:
+    """Whether one pointer reaches all lanes of a row with the offset of a store of two words.
+
+    Two lanes are read two pixels at a time, with the offset of a load.
+    """
+    return 2 * shape.pitch * (shape.lanes - 1) <= MAX_PAIR_OFFSET and (
+        shape.lanes != 2 or channels <= MAX_OFFSET
+    )
 
 
+# Largest step of a load that moves its pointer, and largest offset of one that does not.
+MAX_STEP, MAX_OFFSET = 255, 4095
 # How many channels can be split at a time.
 LANES = (4, 2, 1)
 # Groups of four columns that are unrolled.
@@ -187,11 +194,13 @@ def _split_function(columns: int, channels: int, shape: Planes) -> MicroKernel:
     name += "" if shape.lanes == 4 else f"_{channels}"
     parameters = "const int8_t *data, int16_t *planes, int32_t rows, int32_t channels"
     if shape.lanes == 1:
-        step = [f"ldrsb r3, [r0], #{channels}", "strh r3, [r1], #2"]
-        lines = ["push {r4, lr}", "1:", f"add r4, r1, #{2 * columns}"]
+        near = channels <= MAX_STEP
+        load = [f"ldrsb r5, [r0], #{channels}"] if near else ["ldrsb r5, [r0]", "add r0, r3"]
+        step = [*load, "strh r5, [r1], #2"]
+        lines = ["push {r4, r5, lr}", "1:", *add_end("r4", "r1", 2 * columns)]
         lines += repeat(columns, lambda: step, 2, lambda: ["cmp r1, r4"], longest=16 * len(step))
-        lines += [f"add r1, #{2 * (shape.pitch - columns)}"] if shape.pitch > columns else []
-        return naked_function(name, parameters, [*lines, "subs r2, #1", "bne 1b", "pop {r4, pc}"])
+        lines += add_immediate("r1", 2 * (shape.pitch - columns))
+        return naked_function(name, parameters, [*lines, "subs r2, #1", "bne 1b", "pop {r4, r5, pc}"])
     if shape.lanes == 2:
         return naked_function(name, parameters, _split_two_lanes(columns, channels, shape))
     whole, rest = columns // 4, columns % 4
@@ -265,7 +274,7 @@ def _split_two_lanes(columns: int, channels: int, shape: Planes) -> list[str]:
     step = [
         "ldrh r3, [r0]",
         f"ldrh r5, [r0, #{channels}]",
-        f"add r0, #{2 * channels}",
+        *add_immediate("r0", 2 * channels),
         "orr r3, r3, r5, lsl #16",
         "sxtb16 r5, r3, ror #8",
         f"str r5, [r1, #{lane}]",
@@ -276,6 +285,6 @@ def _split_two_lanes(columns: int, channels: int, shape: Planes) -> list[str]:
     lines += repeat(pairs, lambda: step, 2, lambda: ["cmp r1, r4"], longest=4 * len(step))
     if columns % 2:
         lines += ["ldrsb r3, [r0]", "ldrsb r5, [r0, #1]", "strh r3, [r1]", f"strh r5, [r1, #{lane}]"]
-        lines += [f"add r0, #{channels}"]
+        lines += add_immediate("r0", channels)
     lines += add_immediate("r1", shape.row_bytes - 4 * pairs)
     return [*lines, "subs r2, #1", "bne 1b", "pop {r4, r5, pc}"]
