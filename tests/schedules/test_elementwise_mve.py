@@ -66,7 +66,8 @@ def test_functions_of_one_element_are_exact(compiler: str) -> None:
     }
 
 
-def test_pooling_is_exact() -> None:
+def test_pooling_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_only(monkeypatch, "mve")
     generator = np.random.default_rng(3)
     means = {"axes": (1, 2), "keepdims": False, "input_zero_point": -7, "multiplier": 1300000000}
     cases = [
