@@ -62,9 +62,9 @@ EXTREMES = (
 def extremes(case: LayerCase, seed: int = 0) -> list[LayerCase]:
     """The call once for each of `EXTREMES`, as far as the operator has what they change, without repetitions.
 
-    Shapes, windows, rounding and clamps stay; a clamp that begins at the zero point (a ReLU) moves with it, so that both
-    forms are met when the case has them. Weights reach -127 as in TFLite's specification, and -128 where those of the
-    case do.
+    Shapes, windows, rounding and clamps stay; a clamp that begins at the zero point (a ReLU) moves with it, so that
+    both forms are met when the case has them. Weights reach -127 as in TFLite's specification, and -128 where those of
+    the case do.
     """
     found: list[LayerCase] = []
     for index, extreme in enumerate(EXTREMES):
