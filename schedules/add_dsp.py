@@ -15,6 +15,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from tvm_tinyml.dialect import operator
 
+from . import script
 from .intrinsics import dsp
 from .kernel import Candidate, Kernel, Problem
 
@@ -53,7 +54,7 @@ def _build(count: int, line: Line, total: dsp.Intrinsic) -> Kernel:
 
 
 def _function(count: int, line: Line) -> Any:
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(x: T.handle, y: T.handle, o: T.handle) -> None:
         a = T.match_buffer(x, (count,), "int8")
         b = T.match_buffer(y, (count,), "int8")

@@ -7,6 +7,7 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .add import LinearSum, fit_sum
 from .intrinsics.mve.add import INSTRUCTIONS_PER_VECTOR, SHIFTS, add_kernel, rounding_of
 from .intrinsics.mve.assembly import PRELUDE
@@ -46,7 +47,7 @@ def _build(line: LinearSum, limits: tuple[int, int], count: int, micro_kernel: M
         override=True,
     )
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(a_handle: T.handle, b_handle: T.handle, output_handle: T.handle) -> None:
         a = T.match_buffer(a_handle, (count,), "int8")
         b = T.match_buffer(b_handle, (count,), "int8")
@@ -66,7 +67,7 @@ def _lowest(line: LinearSum) -> int:
     return line.addend - rounding_of(line.shift) - 128 * (abs(line.factor_a) + abs(line.factor_b))
 
 
-@T.macro
+@script.macro
 def add_stage(a: Any, b: Any, output: Any, line: Any, limits: Any, count: Any) -> None:
     """output[i] = clamp((a[i] * factor_a + b[i] * factor_b + addend) >> shift)."""
     T.reads(a[0:count], b[0:count])
@@ -94,7 +95,7 @@ def add_stage(a: Any, b: Any, output: Any, line: Any, limits: Any, count: Any) -
 def _tile(line: LinearSum, limits: tuple[int, int], count: int, micro_kernel: str, *, computes: bool) -> Any:
     addend = line.addend - rounding_of(line.shift)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def add(a_handle: T.handle, b_handle: T.handle, output_handle: T.handle) -> None:
         a = T.match_buffer(a_handle, (count,), "int8", offset_factor=1)
         b = T.match_buffer(b_handle, (count,), "int8", offset_factor=1)

@@ -7,6 +7,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .copy_mve import copy_stage, fill_stage, register_copy, register_fill
 from .intrinsics.mve.copy import copy_instructions, fill_instructions
 from .intrinsics.mve.strip import VECTOR
@@ -79,7 +80,7 @@ def band_of(problem: Problem, outputs: int) -> Band:
     )
 
 
-@T.macro
+@script.macro
 def border_stage(rows: Any, band: Any) -> None:
     """Fill all of a band with the padding value."""
     for r in range(band.rows):
@@ -88,7 +89,7 @@ def border_stage(rows: Any, band: Any) -> None:
             fill_stage(rows, (vr, 0), band.pitch, band.value)
 
 
-@T.macro
+@script.macro
 def band_stages(data: Any, rows: Any, band: Any, bands: Any, number: Any) -> None:
     """Bring the input rows of one of `bands` bands into it."""
     for r in range(band.rows):

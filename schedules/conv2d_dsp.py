@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from . import script
 from .intrinsics import dsp
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .pareto import undominated
@@ -331,7 +332,7 @@ def _function(
         row = first(rows, geometry.output[0], vertical)
         return row * output_width + first(columns, output_width, horizontal)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (height, width * depth), "int8")
         weights = T.match_buffer(w, (pairs, groups, 2, 4), "int8")

@@ -8,10 +8,11 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .intrinsics.mve.copy import COPY, FILL
 
 
-@T.macro
+@script.macro
 def copy_stage(target: Any, source: Any, offsets: Any, count: Any) -> None:
     """target[row, column + i] = source[row, column + i]; offsets: those rows and columns."""
     for i in range(count):
@@ -20,7 +21,7 @@ def copy_stage(target: Any, source: Any, offsets: Any, count: Any) -> None:
             target[offsets[0], offsets[1] + vi] = source[offsets[2], offsets[3] + vi]
 
 
-@T.macro
+@script.macro
 def fill_stage(target: Any, offsets: Any, count: Any, value: Any) -> None:
     """target[row, column + i] = value; offsets: row and column."""
     for i in range(count):
@@ -34,7 +35,7 @@ def register_copy(count: int) -> str:
     """Register the intrinsic that copies `count` bytes and return its name."""
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def copy(source_handle: T.handle, target_handle: T.handle) -> None:
             source = T.match_buffer(
                 source_handle, (1, count), "int8", offset_factor=1, strides=[T.int32(), 1]
@@ -66,7 +67,7 @@ def register_fill(count: int, value: int) -> str:
     """Register the intrinsic that fills `count` bytes with `value` and return its name."""
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def fill(target_handle: T.handle) -> None:
             target = T.match_buffer(
                 target_handle, (1, count), "int8", offset_factor=1, strides=[T.int32(), 1]

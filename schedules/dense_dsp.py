@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from . import script
 from .intrinsics import dsp
 from .kernel import Array, Candidate, Kernel, Problem
 from .requantize import accumulator_limits
@@ -106,7 +107,7 @@ def _function(depth: int, channels: int, form: tuple[int, int, bool], epilogue: 
     groups, rows, scaled = form
     blocks, last, room = -(-channels // rows), channels - rows, dsp.vector_groups(depth)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (depth,), "int8")
         weights = T.match_buffer(w, (blocks, groups, rows, 4), "int8")

@@ -14,6 +14,7 @@ import numpy as np
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .intrinsics.mve.dense import GROUP, Dense, dense_instructions, dense_kernel, register_of
 from .intrinsics.mve.strip import VECTOR
 from .kernel import Array, Candidate, Problem
@@ -101,7 +102,7 @@ def _position(tile: Dense, group: Any, channel: Any, tap: Any) -> Any:
     return start + tap // VECTOR * (VECTOR * tile.channels) + channel * distance + tap % VECTOR
 
 
-@T.macro
+@script.macro
 def dense_stages(
     data: Any,
     weight: Any,
@@ -152,7 +153,7 @@ def _register(tile: Dense, groups: int, rounding: Rounding, uniform: tuple[int, 
     arguments = (tile.vectors, rounding.zero_point, *(uniform or ()), *((tile.tail,) if tile.shared else ()))
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def dense(
             data_handle: T.handle,
             weight_handle: T.handle,
@@ -217,7 +218,7 @@ def _build(
     start = first[2] * GROUP * depth
     words, finish = first[0].table_words, rounding.by_group(GROUP, uniform)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:

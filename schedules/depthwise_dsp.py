@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from . import script
 from .intrinsics import dsp
 from .kernel import Array, Candidate, Kernel, Problem
 from .pareto import undominated
@@ -221,7 +222,7 @@ def _function(
         # The limits hold anyway; they tell TVM how large the planes are.
         return T.max(T.min(source(band) - start(band) + slack, last_target), 0)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (height, width, inputs), "int8")
         weights = T.match_buffer(w, (channels, kernel_rows, kernel_columns), "int8")

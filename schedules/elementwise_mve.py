@@ -10,6 +10,7 @@ from tvm.script import tirx as T  # noqa: N812
 
 from tvm_tinyml.dialect import operator
 
+from . import script
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.elementwise import LOOKUP, LOOKUP_PER_VECTOR, QUANTIZE, QUANTIZE_PER_VECTOR
 from .kernel import Array, Candidate, Kernel, Problem
@@ -41,7 +42,7 @@ def schedule_lookup_mve(problem: Problem) -> Candidate | None:
 def _build_lookup(problem: Problem, source: str, target: str) -> Kernel:
     count = problem.outputs
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(data_handle: T.handle, table_handle: T.handle, output_handle: T.handle) -> None:
         data = T.match_buffer(data_handle, (count,), source)
         table = T.match_buffer(table_handle, (256,), target)
@@ -84,7 +85,7 @@ def _build_quantize(problem: Problem) -> Kernel:
     name = f"{QUANTIZE.name}_{scale}_zero_{zero_point}_of{count}"
 
     def tile(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def quantize(data_handle: T.handle, output_handle: T.handle) -> None:
             data = T.match_buffer(data_handle, (count,), "float32", offset_factor=1)
             output = T.match_buffer(output_handle, (count,), "int8", offset_factor=1)
@@ -110,7 +111,7 @@ def _build_quantize(problem: Problem) -> Kernel:
 
     TensorIntrin.register(name, tile(True), tile(False), override=True)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(data_handle: T.handle, output_handle: T.handle) -> None:
         data = T.match_buffer(data_handle, (count,), "float32")
         output = T.match_buffer(output_handle, (count,), "int8")
@@ -136,7 +137,7 @@ def _table(problem: Problem, source: str) -> Array:
     return operator(problem.operator).reference([inputs, *problem.constants.values()], problem.attrs)
 
 
-@T.macro
+@script.macro
 def quantize_stage(data: Any, output: Any, scale: Any, zero_point: Any, count: Any) -> None:
     """output[i] = clamp(round(data[i] / scale) + zero_point)."""
     T.reads(data[0:count])

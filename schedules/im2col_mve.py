@@ -12,6 +12,7 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
 from .copy_mve import fill_stage, register_fill
 from .intrinsics.mve.copy import COPY, FILL
@@ -111,7 +112,7 @@ def _source_column(windows: Windows, tap: Any) -> Any:
     return column // windows.segment * windows.column_distance + column % windows.segment
 
 
-@T.macro
+@script.macro
 def window_stage(
     target: Any, source: Any, windows: Any, width: Any, pitch: Any, rows: Any, span: Any, offsets: Any
 ) -> None:
@@ -139,7 +140,7 @@ def _register_windows(windows: Windows, width: int, pitch: int) -> str:
     size = (width - 1) * windows.pitch + windows.depth
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def copy(source_handle: T.handle, target_handle: T.handle) -> None:
             source = T.match_buffer(
                 source_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1]
@@ -181,7 +182,7 @@ def _build(
     copied = _copied(windows, pixels)
     window_rows, span = _extent(windows, width, band.pitch)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:

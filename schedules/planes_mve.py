@@ -13,6 +13,7 @@ from typing import Any
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .copy_mve import fill_stage, register_fill
 from .intrinsics.mve.depthwise import Depthwise
 from .intrinsics.mve.planes import Planes
@@ -85,7 +86,7 @@ class PlanesLayer:
         return T.min(group * self.planes.group, self.planes.channels - self.planes.group)
 
 
-@T.macro
+@script.macro
 def scatter_stage(target: Any, source: Any, planes: Any, rows: Any, offsets: Any) -> None:
     """target[0, start + plane * size + y * pitch + x] = source[pixel, channel]; offsets: start, pixel, channel."""
     for y, x, c in T.grid(rows, planes.width, planes.group):
@@ -105,7 +106,7 @@ def _tap(tile: Depthwise, output: Any, channel: Any, tap: Any) -> Any:
     return plane * tile.size + row * tile.pitch + x * tile.strides[1] + kx * tile.dilation[1]
 
 
-@T.macro
+@script.macro
 def convolve_stages(
     planes: Any,
     weight: Any,
@@ -143,7 +144,7 @@ def _register_scatter(planes: Planes, rows: int) -> str:
     pixels, group = rows * planes.width, planes.group
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def scatter(source_handle: T.handle, target_handle: T.handle) -> None:
             source = T.match_buffer(
                 source_handle, (pixels, group), "int8", offset_factor=1, strides=[T.int32(), 1]
@@ -180,7 +181,7 @@ def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> s
     finish, zero_point = rounding.by_channel(), rounding.zero_point
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def convolve(
             planes_handle: T.handle,
             weight_handle: T.handle,
@@ -235,7 +236,7 @@ def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> s
     return name
 
 
-@T.macro
+@script.macro
 def run_stages(
     data: Any, weight: Any, table: Any, planes: Any, sums: Any, output: Any, run: Any, layer: Any
 ) -> None:
@@ -278,7 +279,7 @@ def build_planes(layer: PlanesLayer) -> Any:
     band, group = tile.height * tile.width, planes.group * tile.multiplier
     pixels, outputs = layer.pixels, layer.outputs
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:

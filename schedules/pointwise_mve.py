@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
@@ -100,7 +101,7 @@ def _build(layer: _Layer) -> Any:
     table_shape = (-(-channels // 2), table_size(layer.rounding.how, 2))
     finish = layer.rounding.by_group(2)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from . import script
 from .intrinsics import dsp
 from .kernel import Candidate, Kernel, Problem
 
@@ -54,7 +55,7 @@ def _function(height: int, extent: tuple[int, ...], strides: tuple[int, ...], wi
     rows, columns, channels, pitch = *extent, window.channels, window.pitch
     down, across = strides[0], strides[1] * channels
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(d: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (height, pitch), "int8")
         output = T.match_buffer(o, (rows * columns, channels), "int8")

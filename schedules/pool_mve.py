@@ -15,6 +15,7 @@ from tvm.script import tirx as T  # noqa: N812
 
 from tvm_tinyml.dialect.fixed_point import requantize_expr
 
+from . import script
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.pool import Pool, pool_instructions, pool_kernel
 from .kernel import Candidate, Kernel, Problem
@@ -102,7 +103,7 @@ def _combine(pool: Pool, value: Any, element: Any) -> Any:
     return value + element.astype("int16") if pool.operation == "sum" else tirx.max(value, element)
 
 
-@T.macro
+@script.macro
 def window_stages(data: Any, reduced: Any, pool: Any, offsets: Any) -> None:
     """reduced[0, c] = sum or maximum over the window; data[row, column of bytes]; offsets: row and column."""
     T.reads(
@@ -130,7 +131,7 @@ def _register(pool: Pool) -> str:
     rows, span, channels, kind = pool.rows, pool.columns * pool.channels, pool.channels, _type(pool)
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def window(data_handle: T.handle, reduced_handle: T.handle) -> None:
             data = T.match_buffer(data_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1])
             reduced = T.match_buffer(
@@ -164,7 +165,7 @@ def _function(
     kind = _type(pool)
     stride_h, stride_w = strides
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(data_handle: T.handle, output_handle: T.handle) -> None:
         data = T.match_buffer(data_handle, (height, width * channels), "int8")
         output = T.match_buffer(output_handle, (output_height, output_width, channels), "int8")

@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
 from .intrinsics.mve.assembly import BYTE_RANGE
 from .intrinsics.mve.column_strip import MAX_COLUMNS
@@ -76,7 +77,7 @@ def _build(strip: Strip, band: Band, shape: tuple[int, int, int], rounding: Roun
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
 
-    @T.prim_func(s_tir=True)
+    @script.prim_func(s_tir=True)
     def main(
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:

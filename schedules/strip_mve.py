@@ -13,6 +13,7 @@ import numpy as np
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
+from . import script
 from .intrinsics.mve.column_strip import column_strip
 from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernels
 from .intrinsics.mve.flat_strip import flat_strip, instructions, strip_kernel
@@ -88,7 +89,7 @@ def _weight_column(strip: Strip, channel: Any, tap: Any) -> Any:
     return tap // size * (2 * size) + channel * (size - (size - rest) * in_rest) + tap % size
 
 
-@T.macro
+@script.macro
 def strip_stages(
     source: Any,
     weight: Any,
@@ -148,7 +149,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
     zero_point, micro_kernel = rounding.zero_point, strip.name
 
     def make(computes: bool) -> Any:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def tile(
             source_handle: T.handle,
             weight_handle: T.handle,

@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import MAX_UNROLLED, Intrinsic, Unrolled, add_end, naked_function, repeat
 from .epilogue import Epilogue
@@ -41,7 +42,7 @@ def _scaled(data: Any, depth: int, group: Any, i: Any, j: Any) -> Any:
     return T.Cast("int16", T.if_then_else(i == 0, odd, even * 256 - odd + 127))
 
 
-@T.macro
+@script.macro
 def vector_stage(data: Any, vector: Any, depth: Any, scaled: Any) -> None:
     """A vector int8[depth] as int16[groups, 4].
 
@@ -65,14 +66,14 @@ def pack_vector(depth: int, scaled: bool) -> Intrinsic:
     function, groups = micro_kernel.name, vector_groups(depth)
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(d: T.handle, v: T.handle) -> None:
             data = T.match_buffer(d, (depth,), "int8", offset_factor=1)
             vector = T.match_buffer(v, (groups, 4), "int16", offset_factor=1)
             with T.sblock("root"):
                 vector_stage(data, vector, depth, scaled)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(d: T.handle, v: T.handle) -> None:
             data = T.match_buffer(d, (depth,), "int8", offset_factor=1)
             vector = T.match_buffer(v, (groups, 4), "int16", offset_factor=1)
@@ -121,7 +122,7 @@ def _scaled_product(vector: Any, weights: Any, block: Any, group: Any, row: Any,
     return T.Cast("int32", vector[group, index]) * both + T.Cast("int32", vector[group, index + 2]) * even
 
 
-@T.macro
+@script.macro
 def dense_stages(
     vector: Any,
     weights: Any,
@@ -177,7 +178,7 @@ def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool, compact
     reduction = _reduction(groups, rows, scaled, compact)
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(v: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             vector = T.match_buffer(v, (room, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, rows, 4), "int8", offset_factor=1)
@@ -187,7 +188,7 @@ def dense_rows(groups: int, rows: int, epilogue: Epilogue, scaled: bool, compact
             with T.sblock("root"):
                 dense_stages(vector, weights, requantization, sums, output, form, (0, 0), epilogue)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(v: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             vector = T.match_buffer(v, (room, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, rows, 4), "int8", offset_factor=1)

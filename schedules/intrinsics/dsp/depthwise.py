@@ -14,6 +14,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, add_immediate, naked_function
 from .epilogue import AWAY, FITTED, Epilogue
@@ -179,7 +180,7 @@ def _tile_products(
     return words[0], words[-1] - words[0] + 1, products
 
 
-@T.macro
+@script.macro
 def plane_stages(
     planes: Any,
     weights: Any,
@@ -230,7 +231,7 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
     output_steps = [columns * window.channels, window.channels, 1]
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
             weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)
@@ -246,7 +247,7 @@ def depthwise_plane(window: Window, shape: Planes, epilogue: Epilogue) -> Intrin
                 T.writes(sums[0:rows, 0:columns], output[0:rows, 0:columns, 0])
                 plane_stages(planes, weights, requantization, sums, output, window, (0, 0, 0, 0), epilogue)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(p: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             planes = T.match_buffer(p, (span, 1, pitch), "int16", offset_factor=1, strides=steps)
             weights = T.match_buffer(w, (1, kernel_rows, kernel_columns), "int8", offset_factor=1)

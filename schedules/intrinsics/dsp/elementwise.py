@@ -10,6 +10,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, naked_function
 
@@ -24,7 +25,7 @@ def _line(a: Any, b: Any, line: Any) -> Any:
     return T.Cast("int8", T.max(T.min(T.shift_right(total + line[2], line[3]), 127), -128))
 
 
-@T.macro
+@script.macro
 def sum_stage(a: Any, b: Any, output: Any, count: Any, line: Any) -> None:
     """output[i] = saturate(((a[i] * line[0] >> 16) + (b[i] * line[1] >> 16) + line[2]) >> line[3])."""
     T.reads(a[0:count], b[0:count])
@@ -42,7 +43,7 @@ def sum_vectors(count: int, line: tuple[int, int, int, int]) -> Intrinsic:
     factor_a, factor_b, addend, _ = line
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(x: T.handle, y: T.handle, o: T.handle) -> None:
             a = T.match_buffer(x, (count,), "int8", offset_factor=1)
             b = T.match_buffer(y, (count,), "int8", offset_factor=1)
@@ -50,7 +51,7 @@ def sum_vectors(count: int, line: tuple[int, int, int, int]) -> Intrinsic:
             with T.sblock("root"):
                 sum_stage(a, b, output, count, line)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(x: T.handle, y: T.handle, o: T.handle) -> None:
             a = T.match_buffer(x, (count,), "int8", offset_factor=1)
             b = T.match_buffer(y, (count,), "int8", offset_factor=1)

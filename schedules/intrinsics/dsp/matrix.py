@@ -12,6 +12,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, Unrolled, naked_function
 from .epilogue import AWAY, Epilogue
@@ -39,7 +40,7 @@ def strip_instructions(pixels: int, groups: int, compact: bool) -> int:
     return 46 + -(-pixels // 2) * tile
 
 
-@T.macro
+@script.macro
 def strip_stages(
     packed: Any,
     expanded: Any,
@@ -94,7 +95,7 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue, co
     reduction, origin = groups * 16 + (_LOOPS[compact].entry(groups) << 16), epilogue.origin
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
             expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)
@@ -106,7 +107,7 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue, co
                     packed, expanded, requantization, sums, output, pixels, groups, (0, 0, 0), epilogue
                 )
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (pairs, groups, 2, 4), "int16", offset_factor=1)
             expanded = T.match_buffer(w, (room, 2, 4), "int16", offset_factor=1)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, add_end, add_immediate, naked_function, repeat
 
@@ -37,7 +38,7 @@ class Planes:
         return self.rows * self.row_bytes
 
 
-@T.macro
+@script.macro
 def fill_stage(planes: Any, shape: Any, value: Any) -> None:
     """All of the planes becomes `value`, so that padding needs no case of its own."""
     for r, lane, x in T.grid(shape.rows, shape.lanes, shape.pitch):
@@ -54,7 +55,7 @@ def fill_planes(shape: Planes, value: int) -> Intrinsic:
     pattern -= (pattern >> 31) << 32
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(p: T.handle) -> None:
             planes = T.match_buffer(p, (rows, lanes, pitch), "int16", offset_factor=1)
             with T.sblock("root"):
@@ -62,7 +63,7 @@ def fill_planes(shape: Planes, value: int) -> Intrinsic:
                 T.writes(planes[0:rows, 0:lanes, 0:pitch])
                 fill_stage(planes, shape, value)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(p: T.handle) -> None:
             planes = T.match_buffer(p, (rows, lanes, pitch), "int16", offset_factor=1)
             with T.sblock("root"):
@@ -101,7 +102,7 @@ def fill_function() -> MicroKernel:
     return naked_function("tinyml_dsp_fill", "void *target, int32_t pattern, int32_t words", lines)
 
 
-@T.macro
+@script.macro
 def split_stage(data: Any, planes: Any, extent: Any, source: Any, target: Any) -> None:
     """Columns and lanes of some rows of an image, int8[height, width, channels], into planes.
 
@@ -122,7 +123,7 @@ def split_rows(rows: int, columns: int, channels: int, shape: Planes) -> Intrins
     function = micro_kernel.name
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(d: T.handle, p: T.handle) -> None:
             data = T.match_buffer(
                 d, (rows, columns, lanes), "int8", offset_factor=1, strides=[columns * channels, channels, 1]
@@ -135,7 +136,7 @@ def split_rows(rows: int, columns: int, channels: int, shape: Planes) -> Intrins
                 T.writes(planes[0:rows, 0:lanes, 0:columns])
                 split_stage(data, planes, (rows, columns, lanes), (0, 0), (0, 0))
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(d: T.handle, p: T.handle) -> None:
             data = T.match_buffer(
                 d, (rows, columns, lanes), "int8", offset_factor=1, strides=[columns * channels, channels, 1]

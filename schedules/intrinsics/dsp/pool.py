@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, naked_function
 
@@ -76,7 +77,7 @@ def _quotient(total: Any, window: PoolWindow) -> Any:
     return T.shift_right(signed * window.factor + window.addend, SHIFT)
 
 
-@T.macro
+@script.macro
 def pool_stage(data: Any, sums: Any, output: Any, window: Any, source: Any, target: Any) -> None:
     """output[target, channel] of the window of data int8[rows, bytes] that starts at row and byte `source`."""
     T.reads(
@@ -118,7 +119,7 @@ def pool_window(window: PoolWindow) -> Intrinsic:
     division = (window.factor, window.addend) if window.average else ()
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(d: T.handle, s: T.handle, o: T.handle) -> None:
             data = T.match_buffer(d, (rows, length), "int8", offset_factor=1, strides=[pitch, 1])
             sums = T.match_buffer(s, (channels,), "int32", offset_factor=1)
@@ -126,7 +127,7 @@ def pool_window(window: PoolWindow) -> Intrinsic:
             with T.sblock("root"):
                 pool_stage(data, sums, output, window, (0, 0), 0)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(d: T.handle, s: T.handle, o: T.handle) -> None:
             data = T.match_buffer(d, (rows, length), "int8", offset_factor=1, strides=[pitch, 1])
             sums = T.match_buffer(s, (channels,), "int32", offset_factor=1)

@@ -6,6 +6,7 @@ from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, naked_function
 
@@ -34,7 +35,7 @@ def pixel_pairs(pixels: int, groups: int) -> int:
     return max((pixels + 1) // 2, -(-MIN_SCRATCH // (8 * groups)))
 
 
-@T.macro
+@script.macro
 def expand_stage(weights: Any, expanded: Any, pair: Any, groups: Any) -> None:
     """The weights of a channel pair, int8[pairs, groups, 2, 4], as int16[groups, 2, 4]."""
     T.reads(weights[pair, 0:groups, 0:2, 0:4])
@@ -51,14 +52,14 @@ def expand_weights(groups: int) -> Intrinsic:
     function, room = micro_kernel.name, weight_groups(groups)
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(source: T.handle, target: T.handle) -> None:
             weights = T.match_buffer(source, (1, groups, 2, 4), "int8", offset_factor=1)
             expanded = T.match_buffer(target, (room, 2, 4), "int16", offset_factor=1)
             with T.sblock("root"):
                 expand_stage(weights, expanded, 0, groups)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(source: T.handle, target: T.handle) -> None:
             weights = T.match_buffer(source, (1, groups, 2, 4), "int8", offset_factor=1)
             expanded = T.match_buffer(target, (room, 2, 4), "int16", offset_factor=1)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import Array, MicroKernel
 from .assembly import Intrinsic, Unrolled, naked_function
 from .epilogue import Epilogue
@@ -90,7 +91,7 @@ def _product(packed: Any, weights: Any, pairs: Any, group: Any, pixel: Any, chan
     return partner * both + T.Cast("int32", packed[pairs[0], group, pixel, index + 2]) * even
 
 
-@T.macro
+@script.macro
 def tile_stages(
     packed: Any,
     weights: Any,
@@ -152,7 +153,7 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool, co
     reduction = groups * 8 + (_loop(scaled, compact).entry(groups) << 16)
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (1, groups, 2, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, 2, 4), "int8", offset_factor=1)
@@ -162,7 +163,7 @@ def matrix_tile(groups: int, channels: int, epilogue: Epilogue, scaled: bool, co
             with T.sblock("root"):
                 tile_stages(packed, weights, requantization, sums, output, form, (0, 0, 0, 0), epilogue)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(a: T.handle, w: T.handle, r: T.handle, s: T.handle, o: T.handle) -> None:
             packed = T.match_buffer(a, (1, groups, 2, 4), "int16", offset_factor=1)
             weights = T.match_buffer(w, (1, groups, 2, 4), "int8", offset_factor=1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from ... import script
 from ...kernel import Array, MicroKernel
 from .assembly import COMPACT, MAX_UNROLLED, Intrinsic, add_immediate, naked_function, repeat
 from .scratch import pixel_pairs
@@ -129,7 +130,7 @@ def _rest_value(image: Any, windows: Windows, first: Any, window: Any, index: An
     return image[row, column + windows.run // 4 * 4 + index % length]
 
 
-@T.macro
+@script.macro
 def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) -> None:
     """Windows as int16[ceil(pixels / 2), groups, 2, 4], two of them side by side.
 
@@ -167,7 +168,7 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
     pairs = pixel_pairs(windows.pixels, groups)
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(s: T.handle, p: T.handle) -> None:
             image = T.match_buffer(
                 s, (height, width), "int8", offset_factor=1, strides=[pitch, 1], scope=scope
@@ -176,7 +177,7 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
             with T.sblock("root"):
                 window_stages(image, packed, windows, 0, 0)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(s: T.handle, p: T.handle) -> None:
             image = T.match_buffer(
                 s, (height, width), "int8", offset_factor=1, strides=[pitch, 1], scope=scope
@@ -343,7 +344,7 @@ def _rest(windows: Windows) -> list[str]:
     return lines
 
 
-@T.macro
+@script.macro
 def copy_stage(image: Any, band: Any, extent: Any, source: Any, target: Any) -> None:
     """Rows and bytes of an image into a band with borders; source and target: first row and byte of each."""
     T.reads(image[source[0] : source[0] + extent[0], source[1] : source[1] + extent[1]])
@@ -360,7 +361,7 @@ def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intr
     function, extent = micro_kernel.name, (rows << 16) + length
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(s: T.handle, b: T.handle) -> None:
             image = T.match_buffer(s, (rows, length), "int8", offset_factor=1, strides=[image_pitch, 1])
             band = T.match_buffer(
@@ -369,7 +370,7 @@ def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intr
             with T.sblock("root"):
                 copy_stage(image, band, (rows, length), (0, 0), (0, 0))
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(s: T.handle, b: T.handle) -> None:
             image = T.match_buffer(s, (rows, length), "int8", offset_factor=1, strides=[image_pitch, 1])
             band = T.match_buffer(
@@ -428,7 +429,7 @@ def _copy_function() -> MicroKernel:
     return naked_function("tinyml_dsp_copy", parameters, lines)
 
 
-@T.macro
+@script.macro
 def blank_stage(band: Any, rows: Any, pitch: Any, value: Any) -> None:
     """All of a band becomes `value`."""
     T.reads()
@@ -446,13 +447,13 @@ def blank_band(rows: int, pitch: int, value: int, fill: MicroKernel) -> Intrinsi
     pattern -= (pattern >> 31) << 32
 
     def build() -> tuple[Any, Any]:
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def description(b: T.handle) -> None:
             band = T.match_buffer(b, (rows, pitch), "int8", offset_factor=1, scope=BAND_SCOPE)
             with T.sblock("root"):
                 blank_stage(band, rows, pitch, value)
 
-        @T.prim_func(s_tir=True)
+        @script.prim_func(s_tir=True)
         def implementation(b: T.handle) -> None:
             band = T.match_buffer(b, (rows, pitch), "int8", offset_factor=1, scope=BAND_SCOPE)
             with T.sblock("root"):
