@@ -1,0 +1,207 @@
+"""What a plan can be made of: regions and single operators that end at a cut of the order, with peak and work.
+
+The peak of a region is a bound from below: the bytes of all buffers that are in use at once, before any is placed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..errors import PlanError
+from ..memory.problem import round_up
+from .footprint import Settings, overwritable
+from .geometry import Columns, Operation, full_columns, strip_columns
+from .network import Network
+from .region import operation_of, pixel_bytes
+from .rows import stream_rows
+from .workspace import buffer_spans, overwrite_distance, pulling, rows_done, staging_bytes, window_bytes
+
+
+class Part(NamedTuple):
+    """A region from operator `begin` up to `end`, or a single operator: peak while it runs, and work.
+
+    strip: columns; 0 for an operator that runs whole.
+    """
+
+    peak: int
+    macs: int
+    calls: int
+    begin: int
+    end: int
+    strip: int
+
+
+class Parts:
+    """All parts that end at a cut, each with its figures."""
+
+    def __init__(self, network: Network, settings: Settings) -> None:
+        self.network = network
+        self.settings = settings
+        self.operations = [
+            operation_of(node, 1) if by_rows else None
+            for node, (by_rows, _) in zip(network.nodes, network.streams, strict=True)
+        ]
+        external = settings.external(network)
+        self.size = {
+            root: 0 if root in external else self.aligned(network.specs[root].nbytes)
+            for root in network.spans
+        }
+        self.live = [
+            sum(self.size[root] for root, (first, last) in network.spans.items() if first < cut <= last)
+            for cut in range(len(network.nodes) + 1)
+        ]
+
+    def aligned(self, nbytes: int) -> int:
+        """Bytes a tensor takes."""
+        return round_up(nbytes, self.settings.alignment)
+
+    def ending(self, end: int) -> Iterator[Part]:
+        """Parts whose last operator is the one before cut `end`."""
+        node = self.network.nodes[end - 1]
+        if self.settings.pulled.isdisjoint(tensor for tensor in node.inputs if tensor is not None):
+            made = 0 if node.operator.is_view else self.size[node.tensor]
+            calls = 0 if node.operator.is_view else 1
+            own = self.aligned(self.settings.scratch.get(node.name, 0))
+            yield Part(self.live[end - 1] + made + own, self.network.macs[end - 1], calls, end - 1, end, 0)
+        begin = self._first_begin(end)
+        if begin < end:
+            regions = _Regions(self, begin, end)
+            for strip in _strips(regions.operations[-1].width):
+                yield from regions.parts(strip)
+
+    def _first_begin(self, end: int) -> int:
+        """Where the longest region that ends at `end` begins: its inner tensors are read in it and only there."""
+        begin, least = end, 0
+        while begin > least:
+            operation, node = self.operations[begin - 1], self.network.nodes[begin - 1]
+            first, last = self.network.spans.get(node.tensor, (0, 0))
+            if operation is None or (begin < end and not first < last < end):
+                break
+            begin -= 1
+            read = {one.tensor for one in operation.reads}
+            for tensor in node.inputs:
+                if tensor is not None and tensor not in read:
+                    least = max(least, self.network.maker.get(self.network.roots[tensor], -1) + 1)
+        return begin
+
+
+def _strips(width: int) -> list[int]:
+    """The widest strip of every number of strips."""
+    return list(dict.fromkeys(-(-width // count) for count in range(1, width + 1)))
+
+
+@dataclass
+class _Regions:
+    """Regions that end at one cut."""
+
+    owner: Parts
+    first: int
+    end: int
+
+    def __post_init__(self) -> None:
+        owner, specs = self.owner, self.owner.network.specs
+        own = [operation for operation in owner.operations[self.first : self.end] if operation is not None]
+        fetched = dict.fromkeys(
+            read.tensor for one in own for read in one.reads if read.tensor in owner.settings.pulled
+        )
+        self.operations: Sequence[Operation] = [*(pulling(tensor, specs[tensor]) for tensor in fetched), *own]
+        self.pulls = len(fetched)
+        stream = stream_rows(self.operations)
+        self.spans = buffer_spans(self.operations, stream)
+        self.rows = {tensor: buffer.rows for tensor, buffer in stream.buffers.items()}
+        self.done = rows_done(self.operations, stream)
+
+    def parts(self, strip: int) -> Iterator[Part]:
+        """Regions with strips of `strip` columns, the shortest first."""
+        owner, specs = self.owner, self.owner.network.specs
+        last = self.operations[-1]
+        whole = strip >= last.width
+        strips = 1 if whole else -(-last.width // strip)
+        try:
+            columns = full_columns(self.operations) if whole else strip_columns(self.operations, strip)
+        except PlanError:
+            return
+        load = _Load(self, columns)
+        load.add(len(self.operations) - 1, owner.aligned(staging_bytes(last, strip, specs[last.output])))
+        macs = calls = 0
+        for index in range(len(self.operations) - 1, self.pulls - 1, -1):
+            operation, begin = self.operations[index], self.first + index - self.pulls
+            if not whole and not owner.network.streams[begin][1]:
+                return
+            width = columns[operation.output].width * strips
+            macs += owner.network.macs[begin] // operation.width * width
+            calls += strips * operation.calls
+            load.take(index)
+            shared = self._shared(index) if whole and owner.settings.overwrite else 0
+            if index < len(self.operations) - 1 or load.fetches or shared:
+                peak = owner.live[begin] + owner.size[last.output] + load.peak(index) - shared
+                yield Part(peak, macs, calls, begin, self.end, strip)
+
+    def _shared(self, index: int) -> int:
+        """Most bytes the output of a region that begins with operation `index` can have in common with an input."""
+        network, operations = self.owner.network, self.operations[index:]
+        nodes = network.nodes[self.first + index - self.pulls : self.end]
+        output = self.owner.size[operations[-1].output]
+        shared = 0
+        for tensor in overwritable(network, nodes, operations):
+            source = self.owner.size[tensor]
+            distance = overwrite_distance(operations, self.done[:, index:], tensor, network.specs)
+            together = max(output, source + self.owner.aligned(distance))
+            shared = max(shared, output + source - together)
+        return shared
+
+
+class _Load:
+    """Bytes of the buffers of a region that grows towards its front."""
+
+    def __init__(self, regions: _Regions, columns: Mapping[str, Columns]) -> None:
+        self.regions = regions
+        self.columns = columns
+        self.kept = 0
+        self.by_position = [0] * len(regions.operations)
+        self.windows: dict[str, list[tuple[int, int]]] = {}
+        self.held: set[str] = set()
+
+    @property
+    def fetches(self) -> bool:
+        """Whether rows of an input are fetched."""
+        return not self.held.isdisjoint(self.regions.owner.settings.pulled)
+
+    def peak(self, first: int) -> int:
+        """Most bytes of a region that begins with operation `first`."""
+        return self.kept + max(self.by_position[first:])
+
+    def add(self, index: int, nbytes: int) -> None:
+        """Count bytes that are needed while one operation runs."""
+        self.by_position[index] += nbytes
+
+    def take(self, index: int) -> None:
+        """Let the region begin with operation `index`: what it makes has a line buffer now, what it reads may not."""
+        owner, operation = self.regions.owner, self.regions.operations[index]
+        for reader, size in self.windows.pop(operation.output, ()):
+            self.add(reader, -size)
+        self.hold(operation.output)
+        self.add(index, owner.aligned(owner.settings.scratch.get(operation.name, 0)))
+        for read in operation.reads:
+            if read.tensor in owner.settings.pulled:
+                self.hold(read.tensor)
+                continue
+            spec = owner.network.specs[read.tensor]
+            size = owner.aligned(window_bytes(read, operation, self.columns[operation.output], spec))
+            self.add(index, size)
+            self.windows.setdefault(read.tensor, []).append((index, size))
+
+    def hold(self, tensor: str) -> None:
+        """Count the line buffer of a tensor, once."""
+        if tensor not in self.regions.rows or tensor in self.held:
+            return
+        self.held.add(tensor)
+        owner, (first, last) = self.regions.owner, self.regions.spans[tensor]
+        row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
+        size = owner.aligned(self.regions.rows[tensor] * row)
+        if first < 0:
+            self.kept += size
+        for index in range(max(first, 0), last + 1) if first >= 0 else ():
+            self.add(index, size)
