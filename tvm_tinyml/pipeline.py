@@ -20,6 +20,7 @@ from .patch import PatchPlan
 from .patch.choice import PatchFront
 from .patch.footprint import Settings
 from .patch.search import MAX_FACTOR
+from .patch.verifier import verify_region
 from .target import TargetConfig
 from .transform import (
     ApplyRounding,
@@ -180,6 +181,8 @@ def compile_module(
         module = PatchInference(patch)(module)
     model, program, memory_plan = lower_and_plan(module, config, patch, keep_all=keep_all, count=count)
     verify(program, memory_plan)
+    for region in model.regions:
+        verify_region(region.shape, region.buffers, memory_plan)
     compiled = Compiled(model, program, memory_plan, stages)
     if not keep_all:
         _check_budgets(compiled, config)

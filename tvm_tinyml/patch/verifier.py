@@ -1,0 +1,94 @@
+"""Replays the calls of streamed regions on a symbolic arena: no row of an input is lost before its last reader.
+
+The memory planner lets the output of a region lie over rows of its inputs at a distance that `patch/workspace.py`
+works out. Nothing of that is used here. What a call reads is asked of the operators' bounds maps, what it writes
+follows from the order of the calls, and every byte of the arena says whose it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from ..dialect.bounds import Interval
+from ..errors import PlanError
+from ..memory import MemoryPlan, Tensor
+from .geometry import ROWS, is_image
+from .region import RegionShape, Stage
+from .workspace import row_bytes
+
+_OVERWRITTEN = -1
+
+
+def verify_region(shape: RegionShape, buffers: Sequence[Tensor], plan: MemoryPlan) -> None:
+    """Raise PlanError if a region run with the offsets of `plan` would read bytes of an input that it has overwritten.
+
+    buffers: scratch of `plan` that the region may write at any time.
+    The error names the region by its last operator, the operator that reads, the tensor and the rows.
+    """
+    replay = _Replay(shape, buffers, plan)
+    # What a strip destroys is missed by the next one.
+    for _ in range(min(shape.strips, 2)):
+        replay.run()
+
+
+class _Replay:
+    """One region on an arena whose bytes are tagged where they are overwritten."""
+
+    def __init__(self, shape: RegionShape, buffers: Sequence[Tensor], plan: MemoryPlan) -> None:
+        self.shape = shape
+        self.offsets = plan.offsets
+        self.tags = np.zeros(plan.arena_bytes, np.int8)
+        for buffer in buffers:
+            start = plan.scratch_offsets[buffer.name]
+            self.tags[start : start + buffer.nbytes] = _OVERWRITTEN
+
+    def run(self) -> None:
+        """All calls of one strip, in their order."""
+        stages = self.shape.stages
+        done = [0] * len(stages)
+        for event in self.shape.stream.events:
+            if event.fills:
+                continue
+            stage = stages[event.operation]
+            first = done[event.operation]
+            rows = (first, min(first + stage.operation.rows, stage.operation.height))
+            # First, because a call may write before it has read everything.
+            if stage is stages[-1]:
+                self._write(stage, rows)
+            for tensor, needed in _inputs(stage, rows):
+                self._check(stage, tensor, needed)
+            done[event.operation] = rows[1]
+
+    def _write(self, stage: Stage, rows: Interval) -> None:
+        if stage.node.tensor in self.offsets:
+            start, pitch = self.offsets[stage.node.tensor], row_bytes(stage.node.output)
+            self.tags[start + rows[0] * pitch : start + rows[1] * pitch] = _OVERWRITTEN
+
+    def _check(self, stage: Stage, tensor: str, needed: Interval | None) -> None:
+        if tensor not in self.shape.inputs or tensor not in self.offsets:
+            return
+        spec = self.shape.specs[tensor]
+        begin, end = (0, spec.nbytes) if needed is None else (row * row_bytes(spec) for row in needed)
+        start = self.offsets[tensor]
+        if (self.tags[start + begin : start + end] == _OVERWRITTEN).any():
+            rows = "all of it" if needed is None else f"its rows {needed[0]} to {needed[1] - 1}"
+            raise PlanError(
+                f"memory plan: in the region to {self.shape.stages[-1].node.name!r}, {stage.node.name!r} reads "
+                f"{tensor!r}, {rows}, after the region has written over it"
+            )
+
+
+def _inputs(stage: Stage, rows: Interval) -> Iterator[tuple[str, Interval | None]]:
+    """Activations that a call making `rows` reads, each with the rows of it, or None for all."""
+    node = stage.node
+    output = [(0, extent) for extent in node.output.shape]
+    output[ROWS] = rows
+    bounds = node.operator.bounds(node.specs, node.attrs)
+    for index, tensor in enumerate(node.inputs):
+        if tensor is None:
+            continue
+        by_rows = is_image(node.operator, node.specs, node.attrs, index)
+        region = bounds[index].region(tuple(output), node.specs[index].shape)
+        yield tensor, region[ROWS] if by_rows else None
