@@ -55,12 +55,15 @@ def prim_func(*, s_tir: bool) -> Callable[[Callable[..., Any]], Any]:
 
 def macro(function: Callable[..., Any]) -> Callable[..., Any]:
     """Decorator that makes statements to be used in other functions, as `T.macro` does."""
-    made = _Macro(
-        _source(function.__code__), utils.inspect_function_capture(function), function, hygienic=True
-    )
+
+    @cache
+    def made() -> _Macro:
+        # Not before it is used: most programs use few macros of the many that they import.
+        captured = utils.inspect_function_capture(function)
+        return _Macro(_source(function.__code__), captured, function, hygienic=True)
 
     def call(*arguments: Any, **named: Any) -> Any:
-        return made(*arguments, **named)
+        return made()(*arguments, **named)
 
     return call
 
