@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.invocation import DIGITS, M4, invoke, refuse, succeed
+from tests.cli.invocation import DIGITS, HOST, M4, invoke, refuse, succeed
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -132,3 +132,19 @@ def test_full_disk_is_one_error_and_leaves_nothing(tmp_path: Path, monkeypatch: 
     assert outcome.code == 2
     assert "No space left on device; check the path" in outcome.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_a_point_of_the_front_is_compiled_and_computes_the_same(tmp_path: Path) -> None:
+    listed = succeed("plan", DIGITS, "--target", HOST, "--pareto", "--json").document["points"]
+    document = succeed(
+        "compile", DIGITS, "--target", HOST, "--point", len(listed) - 1, "-o", tmp_path / "out", "--json"
+    ).document
+    assert document["memory"]["without_scratch_bytes"] == listed[-1]["arena_bytes"]
+    ran = succeed("run", DIGITS, "--target", HOST, "--point", len(listed) - 1, "--check", "--json").document
+    assert ran["bit_exact"] is True
+
+
+def test_a_point_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    message = refuse("compile", DIGITS, "--target", HOST, "--point", 99, "-o", tmp_path / "out")
+    assert "there is no plan 99" in message
+    assert not (tmp_path / "out").exists()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tvm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from tvm_tinyml.errors import PlanError
 from tvm_tinyml.patch import PatchPlan, Region
 from tvm_tinyml.pipeline import patch_front
 from tvm_tinyml.target import parse_target
-from tvm_tinyml.transform import PatchInference
+from tvm_tinyml.transform import PatchInference, plan_of
 
 DIGITS = Path(__file__).resolve().parents[1] / "models" / "digits.tflite"
 HOST = "tinyml -mcpu=host"
@@ -102,6 +103,30 @@ def test_a_plan_reaches_the_build_as_a_pass_as_well(digits: Any, golden: tuple[A
     np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
 
 
+def test_the_pass_searches_within_limits(digits: Any, golden: tuple[Any, Any]) -> None:
+    module = cleaned(digits, HOST)
+    front = patch_front(digits, parse_target(HOST))
+    budget = front.plans[-1].arena_bytes + 100
+    within, smallest = (
+        tvm.transform.Sequential([PatchInference(**limits)])(module)
+        for limits in ({"ram_budget": budget}, {"max_overhead": 0.0})
+    )
+    assert plan_of(within) == front.within(budget).plan
+    assert plan_of(smallest) == front.smallest(1.0).plan
+    built = relay.build(within, target=HOST)
+    assert built.metadata["memory"]["without_scratch_bytes"] <= budget
+    np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
+
+
+def test_limits_of_the_pass_that_nothing_keeps_and_contradictions_are_refused(digits: Any) -> None:
+    with pytest.raises(PlanError, match="no plan found needs at most 100 bytes"):
+        PatchInference(ram_budget=100)(cleaned(digits, HOST))
+    with pytest.raises(ValueError, match="pass a plan, or limits"):
+        PatchInference()
+    with pytest.raises(ValueError, match="pass a plan, or limits"):
+        PatchInference(plan_for(digits, HOST, (0, 2)), ram_budget=4096)
+
+
 def add(builder: ModuleBuilder, one: Any, other: Any) -> Any:
     """A sum of two tensors of the standard quantisation."""
     half, shift = quantize_multiplier(0.5)
@@ -181,6 +206,16 @@ def test_random_networks_equal_the_plain_model(case: tuple[Any, PatchPlan]) -> N
     inputs = random_inputs(module, 7)
     (expected,) = evaluate(module, inputs).outputs
     np.testing.assert_array_equal(built.run(inputs).outputs[0], expected)
+
+
+@pytest.mark.parametrize(("padding", "rows"), [((0, 0, 1, 0), 2), ((2, 0, 0, 0), 1), ((3, 0, 2, 0), 2)])
+def test_padding_that_windows_read_by_itself_is_exact(padding: tuple[int, ...], rows: int) -> None:
+    builder = ModuleBuilder()
+    first = builder.conv2d(builder.parameter(1, 7, 7, 1), kernel=1)
+    module = named(builder, [builder.conv2d(first, kernel=1, padding=padding)])
+    built = relay.build(module, target=HOST, patch=plan_for(module, HOST, (0, 1), rows=rows))
+    inputs = random_inputs(module, 7)
+    np.testing.assert_array_equal(built.run(inputs).outputs[0], evaluate(module, inputs).outputs[0])
 
 
 def test_what_cannot_be_streamed_is_refused_in_words(digits: Any) -> None:

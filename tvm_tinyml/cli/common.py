@@ -18,6 +18,7 @@ from rich.text import Text
 from tvm_tinyml.errors import ModelError
 
 if TYPE_CHECKING:
+    from tvm_tinyml.module import AOTModule
     from tvm_tinyml.target import TargetConfig
 
 # A pipe has no width of its own: wide enough that no table is cut.
@@ -42,6 +43,11 @@ measure_option = click.option(
     "--measure",
     is_flag=True,
     help="Choose schedules by running all candidates of every layer on the emulated board, not by estimates.",
+)
+point_option = click.option(
+    "--point",
+    type=click.IntRange(min=0),
+    help="Stream as plan N of `plan --pareto` for the same target does.",
 )
 force_option = click.option("--force", is_flag=True, help="Replace an existing output.")
 json_option = click.option(
@@ -94,6 +100,23 @@ def import_model(path: Path) -> Model:
 
         module, _ = frontend.from_tflite(path)
     return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]))
+
+
+def build(model: Model, config: TargetConfig, measure: bool, point: int | None) -> AOTModule:
+    """Compile for a target; `point`: by the plan of that number of its front.
+
+    UsageError when there is no such plan, and what `relay.build` raises.
+    """
+    from tvm_tinyml import relay
+
+    patch = None
+    if point is not None:
+        from .front import find_front, plan_at
+
+        with progress(f"Searching plans of {model.path.name} for {config}"):
+            patch = plan_at(find_front(model, config), point).plan
+    with progress(f"Compiling {model.path.name} for {config}"):
+        return relay.build(model.module, target=config, patch=patch, measure=measure)
 
 
 def require_file(path: Path) -> None:

@@ -11,16 +11,17 @@ import click
 from tvm_tinyml.output import refuse_existing
 
 from .common import (
+    build,
     force_option,
     import_model,
     json_option,
     measure_option,
     model_argument,
     opt_option,
+    point_option,
     print_facts,
     print_json,
     print_table,
-    progress,
     shape_text,
     target_config,
     target_option,
@@ -36,6 +37,7 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @target_option
 @opt_option
 @measure_option
+@point_option
 @click.option(
     "--output",
     "-o",
@@ -55,6 +57,7 @@ def compile_command(
     target: str,
     opt: str | None,
     measure: bool,
+    point: int | None,
     output: Path,
     explain: bool,
     force: bool,
@@ -65,14 +68,11 @@ def compile_command(
     is_archive = output.suffix == ARCHIVE
     refuse_existing(output, force, None if is_archive else "metadata.json")
     imported = import_model(model)
-    with progress(f"Compiling {imported.path.name} for {config}"):
-        from tvm_tinyml import relay
-
-        built = relay.build(imported.module, target=config, measure=measure)
-        if is_archive:
-            built.export_model_library_format(output, force=force)
-        else:
-            built.export_folder(output, force=force)
+    built = build(imported, config, measure, point)
+    if is_archive:
+        built.export_model_library_format(output, force=force)
+    else:
+        built.export_folder(output, force=force)
     description = built.metadata
     if as_json:
         print_json(description | {"output": str(output)})

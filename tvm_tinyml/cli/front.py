@@ -13,11 +13,19 @@ from tvm_tinyml.output import write_text
 from .common import WIDEST_MAP, print_json, print_table, terminal_width
 
 
-def find_front(imported: Any, config: Any, input_mode: str) -> Any:
+def find_front(imported: Any, config: Any, input_mode: str = "held") -> Any:
     """Front of a model for a target; `input_mode` says whether inputs are "held" or come by "rows"."""
     from tvm_tinyml.pipeline import patch_front
 
     return patch_front(imported.module, config, fetch_inputs=input_mode == "rows")
+
+
+def plan_at(front: Any, number: int) -> Any:
+    """Figures of plan `number` of a front; UsageError when there is no such plan."""
+    if number >= len(front.plans):
+        last = len(front.plans) - 1
+        raise click.UsageError(f"there is no plan {number}; the plans of this model are 0 to {last}")
+    return front.plans[number]
 
 
 def show_map(title: str, front: Any, number: int, svg: Path | None, force: bool) -> None:
@@ -25,10 +33,7 @@ def show_map(title: str, front: Any, number: int, svg: Path | None, force: bool)
     from tvm_tinyml.memory import draw_svg, draw_text
     from tvm_tinyml.patch.words import limits
 
-    if number >= len(front.plans):
-        last = len(front.plans) - 1
-        raise click.UsageError(f"there is no plan {number}; the plans of this model are 0 to {last}")
-    found = front.plans[number]
+    found = plan_at(front, number)
     if svg is not None:
         write_text(svg, draw_svg(found.program, found.memory, title=f"{title}, plan {number}"), force=force)
     click.echo(draw_text(found.program, found.memory, width=min(terminal_width(), WIDEST_MAP)))

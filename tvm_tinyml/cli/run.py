@@ -17,12 +17,14 @@ from tvm_tinyml.output import refuse_existing, write_whole
 
 from .common import (
     Model,
+    build,
     force_option,
     import_model,
     json_option,
     measure_option,
     model_argument,
     opt_option,
+    point_option,
     print_facts,
     print_json,
     print_table,
@@ -48,6 +50,7 @@ REPORT = "report.json"
 @target_option
 @opt_option
 @measure_option
+@point_option
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @click.option(
     "--input",
@@ -76,6 +79,7 @@ def run_command(
     target: str,
     opt: str | None,
     measure: bool,
+    point: int | None,
     board: str | None,
     input_files: Sequence[Path],
     seed: int | None,
@@ -105,7 +109,7 @@ def run_command(
     inputs = read_inputs(input_files, described) if input_files else random_inputs(described, seed or 0)
     with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as scratch:
         elf = Path(scratch) / f"{imported.signature['name']}.elf"
-        built = _build(imported, config, measure)
+        built = build(imported, config, measure, point)
         report = _run(built, imported, inputs, elf, cycles)
         estimated = {"estimated_cycles": _estimate(report, config)} if cycles else {}
         verdict = _verdict(imported, config, inputs, report.outputs[0], check)
@@ -127,13 +131,6 @@ def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
     config = config_for_board(config, board)
     runner_of(config)
     return config
-
-
-def _build(model: Model, config: TargetConfig, measure: bool) -> AOTModule:
-    from tvm_tinyml import relay
-
-    with progress(f"Compiling {model.path.name} for {config}"):
-        return relay.build(model.module, target=config, measure=measure)
 
 
 def _run(

@@ -150,7 +150,9 @@ class StreamedRegion:
         stream = self.shape.stream
         slots = {slot for (_, read), slots in stream.read_slots.items() if read == tensor for slot in slots}
         maker = next(k for k, stage in enumerate(self.shape.stages) if stage.node.tensor == tensor)
-        return slots | stream.write_slots[maker] == {0}
+        # A row below the image goes behind those that the last call has made.
+        filled = any(event.fills and event.operation == maker for event in stream.events)
+        return not filled and slots | stream.write_slots[maker] == {0}
 
     def copies_window(self, index: int, tensor: str) -> bool:
         """Whether some window of layer `index` over `tensor` is copied to the workspace."""

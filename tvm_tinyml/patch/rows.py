@@ -58,10 +58,11 @@ def stream_rows(operations: Sequence[Operation]) -> RowStream:
     demand = _Demand(operations)
     for _ in range(operations[-1].calls):
         demand.call(len(operations) - 1)
-    buffers = {
-        tensor: LineBuffer(tensor, rows, demand.readers.above(tensor))
-        for tensor, rows in demand.capacity.items()
-    }
+    buffers = {}
+    for tensor, rows in demand.capacity.items():
+        # The rows above the image are there together, even if they are read one after the other.
+        above = demand.readers.above(tensor)
+        buffers[tensor] = LineBuffer(tensor, max(rows, above), above)
     replay = _Replay(operations, buffers)
     for event in demand.events:
         replay.run(event)

@@ -9,6 +9,9 @@ from tvm_ffi.error import register_error
 
 from ..errors import PlanError
 from ..patch import PatchPlan, Region, shape_region
+from ..patch.choice import PatchFront
+from ..patch.footprint import Settings
+from ..patch.search import MAX_FACTOR
 from .dataflow import Call, Graph, Value
 from .patch_network import network_of
 
@@ -17,15 +20,42 @@ PATCH_ATTR = "tinyml.patch"
 register_error("PlanError", PlanError)
 
 
-def PatchInference(plan: PatchPlan) -> Any:  # noqa: N802
-    """Needs a cleaned-up module; guarantees the order of `plan`, written to the attribute PATCH_ATTR for lowering.
+def PatchInference(  # noqa: N802
+    plan: PatchPlan | None = None,
+    *,
+    ram_budget: int | None = None,
+    max_overhead: float | None = None,
+    settings: Settings | None = None,
+) -> Any:
+    """Needs a cleaned-up module; guarantees the order of a plan, written to the attribute PATCH_ATTR for lowering.
 
     The calls stay what they are; only where the tensors inside a region live, and when their rows are made, changes.
-    Raises PlanError when the plan does not fit the module or a region cannot be streamed.
+
+    plan: taken as it is. Without one the pass searches (see `patch.choice.PatchFront`):
+    ram_budget: bytes; the plan with the least work whose arena, scratch of kernels not counted, is no larger.
+    max_overhead: most work to repeat, as a fraction of the plain network's multiply-accumulates; without a
+        budget the plan with the smallest arena is taken.
+    settings: what the search counts; every tensor in the arena by default.
+
+    Raises PlanError when the plan does not fit the module, a region cannot be streamed, or no plan keeps the limits;
+    ValueError for a plan together with limits, or neither.
     """
-    return ir.transform.module_pass(
-        lambda module, _context: _apply(module, plan), opt_level=0, name="PatchInference"
-    )
+    limits = (ram_budget, max_overhead)
+    if (plan is None) == (limits == (None, None)):
+        raise ValueError(
+            "PatchInference: pass a plan, or limits for the search of one (ram_budget, max_overhead)"
+        )
+
+    def transform(module: Any, _context: Any) -> Any:
+        if plan is not None:
+            return _apply(module, plan)
+        factor = MAX_FACTOR if max_overhead is None else 1 + max_overhead
+        network = network_of(Graph.read(module["main"]))
+        front = PatchFront.search(network, settings or Settings(), max_factor=factor)
+        found = front.smallest(factor) if ram_budget is None else front.within(ram_budget)
+        return _apply(module, found.plan)
+
+    return ir.transform.module_pass(transform, opt_level=0, name="PatchInference")
 
 
 def plan_of(module: Any) -> PatchPlan | None:
