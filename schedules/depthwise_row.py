@@ -48,7 +48,7 @@ def schedule_depthwise_row(problem: Problem) -> Candidate | None:
     form = choose(problem.constants, attrs, reach)
     if form is None:
         return None
-    layer = _Layer(problem, Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point))
+    layer = _Layer(problem, form.epilogue(attrs))
     try:
         layer.micro_kernels()
     except OutOfRegistersError:

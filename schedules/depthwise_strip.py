@@ -15,7 +15,7 @@ from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
+from .intrinsics.rv32_assembly import OutOfRegistersError
 from .intrinsics.rv32_depthwise import OutOfReachError
 from .intrinsics.scalar_depthwise import DepthwiseStrip, StripOperands
 from .intrinsics.scalar_memory import Copy
@@ -60,7 +60,7 @@ def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
         pitch=channels,
         output_pitch=outputs,
         zero_point=attrs["input_zero_point"],
-        epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point),
+        epilogue=form.epilogue(attrs),
     )
     try:
         strip.micro_kernel()

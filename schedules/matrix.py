@@ -8,7 +8,7 @@ tile is done one pixel or one channel at a time.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -219,7 +219,7 @@ def matrix_candidate(
         rows=problem.outputs // channels,
         channels=channels,
         depth=depth,
-        epilogue=Epilogue(attrs["clamp_min"], attrs["clamp_max"], form.finer, form.point),
+        epilogue=form.epilogue(attrs),
         gather=gather,
     )
     constants = product.weights(weight) | {
@@ -230,7 +230,7 @@ def matrix_candidate(
         rule=rule,
         instructions=product.instructions(),
         build=lambda: _build(product, constants),
-        micro_kernels=lambda: tuple(entry.micro_kernel() for entry in product.intrinsics().values()),
+        micro_kernels=lambda: _micro_kernels(product.intrinsics().values()),
         scratch=product.scratch,
     )
 
@@ -252,5 +252,12 @@ def _build(product: Product, constants: Mapping[str, Array]) -> Kernel:
     return Kernel(
         function=sch.mod["main"],
         constants=constants,
-        micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in used.values()),
+        micro_kernels=_micro_kernels(used.values()),
     )
+
+
+def _micro_kernels(intrinsics: Iterable[Intrinsic]) -> tuple[MicroKernel, ...]:
+    """The functions behind intrinsics, and those that they call."""
+    own = [intrinsic.micro_kernel() for intrinsic in intrinsics]
+    called = [intrinsic.sums_kernel() for intrinsic in intrinsics if isinstance(intrinsic, MatrixTile)]
+    return (*own, *called)

@@ -11,10 +11,13 @@ channel, is equality everywhere.
 
 A channel takes nine or ten bytes: bias, a word whose lowest five bits are the shift while all of it is the multiplier,
 and what the addend has beside the shifted zero point. Multipliers that end in their shift are proven like any others.
+Layers whose sums reach so far that no such multiplier follows the steps keep the shift apart, beside the addend's part:
+with all bits of its own the multiplier is the layer's or its neighbour, and only the shift's range is a limit.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -22,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from .intrinsics.rv32_assembly import Epilogue
 from .kernel import Array
 from .requantize import FAR_MOVES, NEAR_MOVES, by_magnitude, thresholds_of
 
@@ -31,8 +35,14 @@ SIGNED_BIAS_SEARCH = 64
 MULTIPLIER_SEARCH = 8
 # Fractional bits of the signed form: few, because each is code of its own; more do not make more channels fit.
 FINER = (8, 4, 2)
+# (shift apart, left shift) of all forms in the order of preference.
+FORMS = tuple(itertools.product((False, True), (0, *FINER)))
 # Bits of the multiplier that are the shift.
 SHIFT_BITS = 5
+# Multipliers that are tried on each side when all of their bits are free.
+NEIGHBOURS = 8
+# Bits of the addend's part beside a shift of its own, sign included.
+APART_BITS = 11
 # The shifted zero point and the accumulator shifted left stay below 2**30.
 LARGEST_SHIFT = 22
 FAR = 2**60
@@ -44,16 +54,23 @@ ATTRIBUTES = ("rounding", "zero_point", "clamp_min", "clamp_max")
 class ScalarRequantization:
     """One layer's requantisation.
 
-    factors: int32[channels, 2] of bias and multiplier, whose lowest five bits are the shift.
+    factors: int32[channels, 2] of bias and multiplier, whose lowest five bits are the shift unless that is apart.
     fine: what the addend has beside (point << shift) >> 1; int16[channels] in the one-multiply form, which needs larger
-        moves, else int8[channels]. point: twice the zero point and one.
+        moves, else int8[channels]; with the shift apart int16[channels] of this << 5 | shift.
+    point: twice the zero point and one.
     finer: 0 for the one-multiply form, else the left shift of the signed form.
+    apart: the shift is beside the addend's part.
     """
 
     factors: Array
     fine: Array
     point: int
     finer: int
+    apart: bool = False
+
+    def epilogue(self, attrs: Mapping[str, Any]) -> Epilogue:
+        """What micro-kernels know of the form; attrs: "clamp_min" and "clamp_max" of the layer."""
+        return Epilogue(attrs["clamp_min"], attrs["clamp_max"], self.finer, self.point, self.apart)
 
     def without(self, input_zero_sums: Array) -> Array:
         """The factors with biases that take in what a raw input adds.
@@ -95,17 +112,49 @@ def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization |
         thresholds_of(multiplier, shift, attrs, limits, steps), least[:, None], most[:, None] + 1
     )
     point = 2 * attrs["zero_point"] + 1
-    signed = attrs["rounding"] == "double"
-    for finer in (0, *(FINER if signed else ())):
+    for apart, finer in FORMS:
         right = finer - 1 - shift
         if (right < 0).any() or (right > LARGEST_SHIFT).any() or limits.max() << finer >= 2**30:
             continue
-        found = _search(thresholds, steps, (least, most), multiplier, right, (point << right) >> 1, finer)
+        if finer and attrs["rounding"] != "double":
+            continue
+        form = _Form(finer, apart)
+        found = _search(thresholds, steps, (least, most), multiplier, right, (point << right) >> 1, form)
         if found is not None:
             moved, factors, fine = found
             words = np.stack([bias + moved, factors], axis=1).astype(np.int32)
-            return ScalarRequantization(words, fine.astype(np.int8 if finer else np.int16), point, finer)
+            return ScalarRequantization(words, form.table(fine, right), point, finer, apart)
     return None
+
+
+@dataclass(frozen=True)
+class _Form:
+    """What distinguishes the forms; see `ScalarRequantization`."""
+
+    finer: int
+    apart: bool
+
+    @property
+    def widest(self) -> int:
+        """Largest part of an addend."""
+        if self.apart:
+            return (1 << (APART_BITS - 1)) - 1
+        return 2**7 - 1 if self.finer else 2**15 - 1
+
+    def table(self, fine: Array, right: Array) -> Array:
+        """What is stored beside the factors."""
+        if self.apart:
+            return (fine << SHIFT_BITS | right).astype(np.int16)
+        return fine.astype(np.int8 if self.finer else np.int16)
+
+    def multipliers(self, multiplier: int, right: int) -> list[int]:
+        """Multipliers of 31 bits, those that end as the shift unless that is apart, by distance."""
+        if self.apart:
+            tried = [multiplier + int(distance) for distance in by_magnitude(NEIGHBOURS)]
+        else:
+            nearest = (multiplier >> SHIFT_BITS << SHIFT_BITS) + right
+            tried = [nearest + (int(distance) << SHIFT_BITS) for distance in by_magnitude(MULTIPLIER_SEARCH)]
+        return [factor for factor in tried if 0 < factor < 2**31]
 
 
 def _search(
@@ -115,19 +164,19 @@ def _search(
     multiplier: Array,
     right: Array,
     addend: Array,
-    finer: int,
+    form: _Form,
 ) -> tuple[Array, Array, Array] | None:
     """(moves of the bias, multipliers, what the addends have beside `addend`) of all channels, or None."""
     found = []
     for c in range(len(multiplier)):
-        nearest = (int(multiplier[c]) >> SHIFT_BITS << SHIFT_BITS) + int(right[c])
         channel = (
             thresholds[c],
             (int(reach[0][c]), int(reach[1][c])),
             (steps << right[c]) - addend[c],
-            finer,
+            form,
         )
-        row = next((answer for m in _multipliers(nearest) if (answer := _fit(m, *channel))), None)
+        tried = form.multipliers(int(multiplier[c]), int(right[c]))
+        row = next((answer for factor in tried if (answer := _fit(factor, *channel))), None)
         if row is None:
             return None
         found.append(row)
@@ -135,22 +184,15 @@ def _search(
     return moved, factors, fine
 
 
-def _multipliers(nearest: int) -> list[int]:
-    """Multipliers of 31 bits that end as `nearest`, by distance."""
-    distances = sorted(range(-MULTIPLIER_SEARCH, MULTIPLIER_SEARCH + 1), key=abs)
-    tried = [nearest + (distance << SHIFT_BITS) for distance in distances]
-    return [factor for factor in tried if 0 < factor < 2**31]
-
-
 def _fit(
-    factor: int, thresholds: Array, reach: tuple[int, int], targets: Array, finer: int
+    factor: int, thresholds: Array, reach: tuple[int, int], targets: Array, form: _Form
 ) -> tuple[int, int, int] | None:
     """(move of the bias, multiplier, fine part of the addend) of one channel, proven on both sides of its steps.
 
     targets: what high product and fine part must reach for each step.
     """
     reachable, avoidable = thresholds > reach[0], thresholds <= reach[1]
-    widest = 2**7 - 1 if finer else 2**15 - 1
+    finer, widest = form.finer, form.widest
     for move in _SIGNED_MOVES if finer else _moves(factor, thresholds, targets, reachable, avoidable):
         first, before = _high(thresholds + move, factor, finer), _high(thresholds - 1 + move, factor, finer)
         least = int((targets - first)[avoidable].max(initial=-widest))

@@ -26,30 +26,40 @@ class OutOfRegistersError(Exception):
 class Epilogue:
     """How sums become outputs.
 
-    finer: see `requantize_scalar.ScalarRequantization`. point: its `point`, which functions take as an argument.
+    finer, apart: see `requantize_scalar.ScalarRequantization`. point: its `point`, which functions take as an argument.
     """
 
     clamp_min: int
     clamp_max: int
     finer: int
     point: int
+    apart: bool = False
 
     @property
     def name(self) -> str:
         """Part of a function's name that tells its instructions."""
         limits = (self.clamp_min, self.clamp_max)
         clamp = "" if limits == (-128, 127) else f"_{self.clamp_min}_{self.clamp_max}".replace("-", "m")
-        return f"f{self.finer}{clamp}"
+        return f"f{self.finer}{'a' if self.apart else ''}{clamp}"
 
     @property
     def fine_type(self) -> str:
         """Type of the addend's fine part."""
-        return "int8" if self.finer else "int16"
+        return "int16" if self.apart or not self.finer else "int8"
 
     @property
     def fine_bytes(self) -> int:
         """Bytes of the addend's fine part."""
-        return 1 if self.finer else 2
+        return 2 if self.fine_type == "int16" else 1
+
+
+@dataclass(frozen=True)
+class Factors:
+    """Registers of what requantises a channel; the shift is the lowest five bits of its register."""
+
+    multiplier: str
+    addend: str
+    shift: str
 
 
 class Assembly:
@@ -84,6 +94,16 @@ class Assembly:
         """Load an argument from the ninth on (index 0), which the caller put on the stack."""
         self.emit(f"lw {register}, {STACKED}+{WORD * index}(sp)")
 
+    def save(self, register: str) -> None:
+        """Let the function keep a register of its caller that it did not take."""
+        if register not in self._saved:
+            self._saved.append(register)
+
+    def split(self) -> list[str]:
+        """The instructions so far, which become a function of their own that knows this one's registers and slots."""
+        code, self._code = self._code, []
+        return code
+
     def label(self) -> int:
         """A new number for a local label."""
         self._labels += 1
@@ -96,34 +116,41 @@ class Assembly:
         elif value:
             self.emit(f"li {scratch}, {value}", f"add {register}, {register}, {scratch}")
 
-    def load_factors(
-        self, factors: str, fine: str, channel: int, into: tuple[str, str], scratch: str, epilogue: Epilogue
-    ) -> None:
-        """Load multiplier and addend of a channel; the addend's register holds the point before.
+    def take_factors(self, addend: str, epilogue: Epilogue) -> Factors:
+        """Registers for the factors of a channel, of which `addend` is one."""
+        multiplier = self.take()
+        return Factors(multiplier, addend, self.take() if epilogue.apart else multiplier)
 
-        factors, fine: registers with the addresses of the channels' words and fine parts.
+    def load_factors(
+        self, table: tuple[str, str], channel: int, into: Factors, scratch: str, epilogue: Epilogue
+    ) -> None:
+        """Load what requantises a channel; the addend's register holds the point before.
+
+        table: registers with the addresses of the channels' words and fine parts.
         """
-        multiplier, addend = into
-        load = "lb" if epilogue.finer else "lh"
-        self.emit(f"lw {multiplier}, {2 * WORD * channel + WORD}({factors})")
-        self.emit(f"sll {addend}, {addend}, {multiplier}", f"srai {addend}, {addend}, 1")
-        self.emit(f"{load} {scratch}, {epilogue.fine_bytes * channel}({fine})")
-        self.emit(f"add {addend}, {addend}, {scratch}")
+        words, fine = table
+        part = into.shift if epilogue.apart else scratch
+        load = "lh" if epilogue.fine_type == "int16" else "lb"
+        self.emit(f"lw {into.multiplier}, {2 * WORD * channel + WORD}({words})")
+        self.emit(f"{load} {part}, {epilogue.fine_bytes * channel}({fine})")
+        # A shift takes the lowest five bits of its register.
+        self.emit(f"sll {into.addend}, {into.addend}, {into.shift}", f"srai {into.addend}, {into.addend}, 1")
+        if epilogue.apart:
+            self.emit(f"srai {scratch}, {part}, 5")
+        self.emit(f"add {into.addend}, {into.addend}, {scratch}")
 
     def requantize(
-        self, x: str, factors: tuple[str, str], limits: tuple[str, str], scratch: str, epilogue: Epilogue
+        self, x: str, factors: Factors, limits: tuple[str, str], scratch: str, epilogue: Epilogue
     ) -> None:
-        """Turn the sum in x into a clamped output. factors: multiplier, addend; limits: low, high."""
-        multiplier, addend = factors
+        """Turn the sum in x into a clamped output. limits: low, high."""
         low, high = limits
         if epilogue.finer:
-            self.emit(f"slli {x}, {x}, {epilogue.finer}", f"mulh {x}, {x}, {multiplier}")
+            self.emit(f"slli {x}, {x}, {epilogue.finer}", f"mulh {x}, {x}, {factors.multiplier}")
             self.emit(f"srai {scratch}, {x}, 31", f"slli {scratch}, {scratch}, {epilogue.finer - 1}")
             self.emit(f"add {x}, {x}, {scratch}")
         else:
-            self.emit(f"mulh {x}, {x}, {multiplier}")
-        # A shift takes the lowest five bits of the multiplier.
-        self.emit(f"add {x}, {x}, {addend}", f"sra {x}, {x}, {multiplier}")
+            self.emit(f"mulh {x}, {x}, {factors.multiplier}")
+        self.emit(f"add {x}, {x}, {factors.addend}", f"sra {x}, {x}, {factors.shift}")
         below, above = self.label(), self.label()
         self.emit(f"bge {x}, {low}, {below}f", f"mv {x}, {low}", f"{below}:")
         self.emit(f"bge {high}, {x}, {above}f", f"mv {x}, {high}", f"{above}:")

@@ -67,10 +67,10 @@ class _Emitter:
         for ky, row in enumerate(self.weights):
             asm.emit(*(f"lb {w}, {ky * strip.kernel_w + kx}(a1)" for kx, w in enumerate(row)))
         asm.give_back("a1")
-        self.bias, multiplier, scratch = (asm.take() for _ in range(3))
-        self.factors = (multiplier, "a6")
+        self.bias, scratch = asm.take(), asm.take()
+        self.factors = asm.take_factors("a6", strip.epilogue)
         asm.emit(f"lw {self.bias}, 0(a2)")
-        asm.load_factors("a2", "a3", 0, self.factors, scratch, strip.epilogue)
+        asm.load_factors(("a2", "a3"), 0, self.factors, scratch, strip.epilogue)
         asm.give_back("a2", "a3", scratch)
         self.limits = (asm.take(), asm.take())
         asm.emit(f"li {self.limits[0]}, {strip.clamp_min}", f"li {self.limits[1]}, {strip.clamp_max}")

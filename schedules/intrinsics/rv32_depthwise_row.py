@@ -44,12 +44,13 @@ def depthwise_row(row: DepthwiseRow) -> list[str]:
     asm.emit(f"addi a1, a1, {row.kernel_w}", "addi a5, a5, -1")
     asm.emit(f"beqz a5, {done}f", f"j {again}b", f"{done}:")
     asm.give_back("a0", "a1", "a5", *weights, value, product)
-    low, high, multiplier, scratch = (asm.take() for _ in range(4))
+    low, high, scratch = (asm.take() for _ in range(3))
+    factors = asm.take_factors("a6", row.epilogue)
     asm.emit(f"li {low}, {row.epilogue.clamp_min}", f"li {high}, {row.epilogue.clamp_max}")
-    asm.load_factors("a2", "a3", 0, (multiplier, "a6"), scratch, row.epilogue)
+    asm.load_factors(("a2", "a3"), 0, factors, scratch, row.epilogue)
     stored = 0
     for output, sum_ in enumerate(sums):
-        asm.requantize(sum_, (multiplier, "a6"), (low, high), scratch, row.epilogue)
+        asm.requantize(sum_, factors, (low, high), scratch, row.epilogue)
         if (output - stored) * row.output_pitch > REACH:
             asm.add_constant("a4", (output - stored) * row.output_pitch, scratch)
             stored = output

@@ -91,9 +91,10 @@ class MatrixTile:
             "    int32_t groups, int32_t depth, int32_t pitch, int32_t output_pitch, int32_t point)\n"
         )
         naked = f"__attribute__((naked, noinline)) {signature}"
+        _, outputs = rv32_matrix.matrix_tile(self)
         source = (
             "#if defined(__riscv) && __riscv_xlen == 32\n"
-            f"{naked}{assembly_body(rv32_matrix.matrix_tile(self))}"
+            f"{naked}{assembly_body(outputs)}"
             "#elif defined(__thumb2__)\n"
             f"{naked}{assembly_body(scalar_thumb2.matrix_tile(self))}"
             "#else\n"
@@ -102,15 +103,20 @@ class MatrixTile:
         )
         return MicroKernel(self.name, source)
 
+    def sums_kernel(self) -> MicroKernel:
+        """What tiles of this shape call on RV32 for their sums; nothing elsewhere."""
+        name = rv32_matrix.sums_name(self)
+        sums, _ = rv32_matrix.matrix_tile(self)
+        return MicroKernel(name, shared_assembly(name, sums))
+
     def _portable(self) -> str:
         scaled = "\n".join(f"                {line}" for line in requantized_c("sum", self.epilogue))
-        addend = addend_c("fine[c]")
         return f"""{{
     int32_t g, p, c, k;
     for (g = 0; g < groups; ++g) {{
         for (p = 0; p < {self.pixels}; ++p) {{
             for (c = 0; c < {self.lanes}; ++c) {{
-                const int32_t multiplier = factors[2 * c + 1], addend = {addend};
+                {factors_c("factors[2 * c + 1]", "fine[c]", self.epilogue)}
                 int32_t sum = factors[2 * c];
                 for (k = 0; k < depth; ++k) {{
                     sum += (int32_t)data[p * pitch + k] * weight[k * {self.lanes} + c];
@@ -174,13 +180,25 @@ def assembly_body(lines: list[str]) -> str:
     return f"{{\n    __asm__ volatile(\n{text});\n}}\n"
 
 
-def addend_c(fine: str) -> str:
-    """C expression of a channel's addend; `point` and `multiplier` are variables."""
-    return f"(tinyml_shift_left(point, multiplier & 31) >> 1) + {fine}"
+def shared_assembly(name: str, lines: list[str]) -> str:
+    """C source of assembly for RV32 that only assembly calls."""
+    return (
+        "#if defined(__riscv) && __riscv_xlen == 32\n"
+        f"__attribute__((naked, noinline, used)) static void {name}(void)\n{assembly_body(lines)}#endif\n"
+    )
+
+
+def factors_c(multiplier: str, fine: str, epilogue: Epilogue) -> str:
+    """C declaration of a channel's `multiplier`, `shift` and `addend` from its table; `point` is a variable."""
+    shift, part = (f"{fine} & 31", f"({fine} >> 5)") if epilogue.apart else (f"{multiplier} & 31", fine)
+    return (
+        f"const int32_t multiplier = {multiplier}, shift = {shift},"
+        f" addend = (tinyml_shift_left(point, shift) >> 1) + {part};"
+    )
 
 
 def requantized_c(x: str, epilogue: Epilogue) -> list[str]:
-    """C statements that turn the sum `x` into a clamped output; `multiplier` and `addend` are variables."""
+    """C statements that turn the sum `x` into a clamped output; see `factors_c` for the variables."""
     if epilogue.finer:
         lines = [
             f"{x} = tinyml_multiply_keep_high(tinyml_shift_left({x}, {epilogue.finer}), multiplier);",
@@ -190,7 +208,7 @@ def requantized_c(x: str, epilogue: Epilogue) -> list[str]:
         lines = [f"{x} = tinyml_multiply_keep_high({x}, multiplier);"]
     return [
         *lines,
-        f"{x} = ({x} + addend) >> (multiplier & 31);",
+        f"{x} = ({x} + addend) >> shift;",
         f"{x} = {x} > {epilogue.clamp_max} ? {epilogue.clamp_max} : {x};",
         f"{x} = {x} < {epilogue.clamp_min} ? {epilogue.clamp_min} : {x};",
     ]
@@ -203,7 +221,9 @@ def requantized_expr(total: Any, multiplier: Any, fine: Any, epilogue: Epilogue)
     high = T.Cast("int32", T.shift_right(wide * T.Cast("int64", multiplier), T.int64(32)))
     if finer:
         high = high + T.shift_left(T.shift_right(high, T.int32(31)), T.int32(finer - 1))
-    shift = T.bitwise_and(multiplier, T.int32(31))
-    addend = T.shift_right(T.shift_left(T.int32(epilogue.point), shift), T.int32(1)) + T.Cast("int32", fine)
+    fine = T.Cast("int32", fine)
+    shift = T.bitwise_and(fine if epilogue.apart else multiplier, T.int32(31))
+    part = T.shift_right(fine, T.int32(5)) if epilogue.apart else fine
+    addend = T.shift_right(T.shift_left(T.int32(epilogue.point), shift), T.int32(1)) + part
     scaled = T.shift_right(high + addend, shift)
     return T.Cast("int8", T.max(T.min(scaled, T.int32(epilogue.clamp_max)), T.int32(epilogue.clamp_min)))

@@ -15,7 +15,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from ..kernel import MicroKernel
 from . import rv32_depthwise
 from .rv32_assembly import Epilogue
-from .scalar import addend_c, assembly_body, requantized_c, requantized_expr
+from .scalar import assembly_body, factors_c, requantized_c, requantized_expr
 from .tensor_intrinsic import Operand, register
 
 
@@ -136,8 +136,8 @@ class DepthwiseStrip:
         loop = "    int32_t x;\n" if inside else ""
         return f"""{{
     const int32_t {weights};
-    const int32_t bias = factors[0], multiplier = factors[1];
-    const int32_t addend = {addend_c("fine[0]")};
+    const int32_t bias = factors[0];
+    {factors_c("factors[1]", "fine[0]", self.epilogue)}
 {loop}    for (; rows > 0; --rows) {{
         int32_t sum;
 {body}

@@ -15,7 +15,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from ..kernel import MicroKernel
 from . import rv32_depthwise_row
 from .rv32_assembly import Epilogue
-from .scalar import addend_c, assembly_body, requantized_c, requantized_expr
+from .scalar import assembly_body, factors_c, requantized_c, requantized_expr
 from .scalar_depthwise import StripOperands
 from .tensor_intrinsic import Operand, register
 
@@ -106,7 +106,7 @@ class DepthwiseRow:
         ending = "\n".join(f"    {line}" for line in finish)
         sums = ", ".join(f"sum{output} = factors[0]" for output in range(self.outputs))
         return f"""{{
-    const int32_t multiplier = factors[1], addend = {addend_c("fine[0]")};
+    {factors_c("factors[1]", "fine[0]", self.epilogue)}
     int32_t {sums};
     for (; rows > 0; --rows) {{
 {body}

@@ -113,9 +113,12 @@ class _Emitter:
                 f"ldr {pointer}, {_slot('factors')}", f"ldr {multiplier}, [{pointer}, #{8 * channel + 4}]"
             )
             self.emit(f"ldr {pointer}, {_slot('fine')}", f"ldr {scratch}, {_slot('point')}")
-            load = "ldrsb" if epilogue.finer else "ldrsh"
+            load = "ldrsh" if epilogue.fine_type == "int16" else "ldrsb"
             self.emit(f"{load} {addend}, [{pointer}, #{epilogue.fine_bytes * channel}]")
-            self.emit(f"and {shift}, {multiplier}, #31", f"lsl {scratch}, {scratch}, {shift}")
+            self.emit(f"and {shift}, {addend if epilogue.apart else multiplier}, #31")
+            self.emit(f"lsl {scratch}, {scratch}, {shift}")
+            if epilogue.apart:
+                self.emit(f"asr {addend}, {addend}, #5")
             self.emit(f"add {addend}, {addend}, {scratch}, asr #1", f"ldr {pointer}, {_slot('output')}")
             for row in range(self.pixels):
                 self._requantize(self.sums[row][channel], multiplier, shift, addend, scratch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal
 
@@ -13,6 +14,7 @@ from tests.schedules.layers_dsp import extreme
 from tests.schedules.layers_rvv import convolution, depthwise, int8_values, requantization
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 from tvm_tinyml.dialect.fixed_point import requantize
+from tvm_tinyml.schedules import requantize_scalar
 from tvm_tinyml.schedules.requantize import accumulator_range
 from tvm_tinyml.schedules.requantize_scalar import choose
 
@@ -96,14 +98,14 @@ def random_dense(generator: np.random.Generator) -> LayerCase:
 def test_random_layers_are_exact(target: str) -> None:
     generator = np.random.default_rng(sum(map(ord, target)))
     kinds = (random_convolution, random_depthwise, random_dense)
-    module = assert_layers_exact([kinds[index % 3](generator) for index in range(36)], target)
+    module = assert_layers_exact([kinds[index % 3](generator) for index in range(30)], target)
     schedules = [layer.schedule for layer in module.compiled.model.layers]
     assert set(TILED) <= set(schedules)
     # Dilated depthwise layers and factors without a fit are left to the schedules that always apply.
-    assert sum(schedule in TILED for schedule in schedules) >= 26, schedules
+    assert sum(schedule in TILED for schedule in schedules) >= 21, schedules
 
 
-@pytest.mark.parametrize("target", TARGETS[:4])
+@pytest.mark.parametrize("target", TARGETS[0:3:2])
 def test_extreme_sums_are_exact(target: str) -> None:
     """Activations and weights at the ends of their ranges, so that sums are as large as they can be."""
     generator = np.random.default_rng(5)
@@ -176,6 +178,45 @@ def test_shifts_at_both_ends_are_exact(shift: int) -> None:
     assert_layers_exact(cases, TARGETS[2])
 
 
+@pytest.fixture
+def shifts_apart(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Every layer keeps its shifts beside the addends, as those do that find no other form."""
+    monkeypatch.setattr(requantize_scalar, "FORMS", [form for form in requantize_scalar.FORMS if form[0]])
+    requantize_scalar._choose.cache_clear()
+    yield
+    requantize_scalar._choose.cache_clear()
+
+
+@pytest.mark.usefixtures("shifts_apart")
+@pytest.mark.parametrize("target", [TARGETS[0], TARGETS[3], TARGETS[4]])
+def test_shifts_apart_are_exact(target: str) -> None:
+    generator = np.random.default_rng(23)
+    kinds = (random_convolution, random_depthwise, random_dense)
+    cases = [kinds[index % 3](generator) for index in range(18)]
+    cases += [extreme(cases[index], -128, -127, shift) for index in range(2) for shift in (-1, -21)]
+    module = assert_layers_exact(cases, target)
+    tiled = [layer.schedule in TILED for layer in module.compiled.model.layers]
+    assert sum(tiled) >= 16
+
+
+def test_sums_of_any_length_are_requantised_in_tiles() -> None:
+    """Long sums may follow no multiplier that ends in its shift; they follow one of 31 free bits."""
+    generator = np.random.default_rng(29)
+    apart = []
+    for depth in (20, 960, 1500, 3000, 3000):
+        case = convolution(generator, (1, 1, depth), 24, (1, 1))
+        weight, bias, multiplier, shift = case.arrays[1:]
+        # Powers of two among the factors make every second sum a tie.
+        multiplier[::3] = 2**30
+        attrs = {**case.attrs, "zero_point": 17, "clamp_min": -128, "clamp_max": 127}
+        reach = accumulator_range(weight, bias, attrs["input_zero_point"], channel_axis=0)
+        form = choose({"bias": bias, "multiplier": multiplier, "shift": shift}, attrs, reach)
+        assert form is not None
+        apart.append(form.apart)
+    assert any(apart)
+    assert not all(apart)
+
+
 def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Schedule, "tensorize", lambda *_arguments, **_options: None)
     generator = np.random.default_rng(17)
@@ -201,6 +242,13 @@ def test_tiles_are_shared_by_layers_of_all_sizes() -> None:
 
 
 @pytest.mark.parametrize("rounding", ["double", "single", "away"])
+def test_requantization_with_shifts_apart_is_the_dialects_on_all_sums(
+    rounding: Literal["double", "single", "away"], shifts_apart: None
+) -> None:
+    test_requantization_is_the_dialects_on_all_sums(rounding)
+
+
+@pytest.mark.parametrize("rounding", ["double", "single", "away"])
 def test_requantization_is_the_dialects_on_all_sums(rounding: Literal["double", "single", "away"]) -> None:
     """Every accumulator that a layer can reach, not only those beside the steps at which the fit was proven."""
     case = convolution(np.random.default_rng(len(rounding)), (1, 1, 4), 3, (1, 1))
@@ -213,10 +261,11 @@ def test_requantization_is_the_dialects_on_all_sums(rounding: Literal["double", 
     for channel, (least, most) in enumerate(zip(*reach, strict=True)):
         x = np.arange(least, most + 1, dtype=np.int64)
         word, fine = int(form.factors[channel, 1]), int(form.fine[channel])
+        fine, right = (fine >> 5, fine & 31) if form.apart else (fine, word & 31)
         moved = x - bias[channel] + form.factors[channel, 0]
         high = ((moved << form.finer) * word) >> 32
         if form.finer:
             high += (high >> 31) << (form.finer - 1)
-        outputs = (high + ((form.point << (word & 31)) >> 1) + fine) >> (word & 31)
+        outputs = (high + ((form.point << right) >> 1) + fine) >> right
         exact = requantize(x, multiplier[channel], shift[channel], rounding) + attrs["zero_point"]
         np.testing.assert_array_equal(np.clip(outputs, *clamp), np.clip(exact, *clamp))
