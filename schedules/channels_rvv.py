@@ -1,11 +1,13 @@
 """RVV schedule of convolutions and dense layers over output channels: a vector of channels for one or two pixels.
 
-Windows inside the image are read where they lie; at the border they are first copied into a patch whose missing taps
-hold the zero point, so that one bias serves all pixels. The weights of up to 64 channels lie together, tap by tap.
+Windows inside the image are read where they lie, a strip of pixels at a time; at the border they are first copied
+into a patch whose missing taps hold the zero point, so that one bias serves all pixels. The weights of up to 64
+channels lie together, tap by tap.
 """
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +16,7 @@ from tvm import s_tir, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .geometry_rvv import Geometry
+from .geometry_rvv import Geometry, parts
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.channels import ChannelTile, TileOperands
 from .intrinsics.rvv.description import allocate
@@ -22,20 +24,21 @@ from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.memory import Copy, Fill
 from .intrinsics.rvv.products import possible_groups
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
+from .packing_rvv import INSTRUCTIONS_PER_CALL
 
-# Calling a tile and counting pixels, measured.
-INSTRUCTIONS_PER_TILE = 14.0
+# Calling a strip of tiles, measured.
+INSTRUCTIONS_PER_STRIP = 20.0
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Channels that one micro-kernel serves: `count` chunks of `channels`, for tiles of `pixels`."""
+    """Channels that one micro-kernel serves: `count` chunks of `channels`, for tiles of `together` pixels."""
 
     index: int
     first: int
     count: int
     channels: int
-    pixels: int
+    together: int
 
 
 def chunks_of(channels: int, width: int) -> list[Chunk]:
@@ -43,8 +46,8 @@ def chunks_of(channels: int, width: int) -> list[Chunk]:
     full, rest = divmod(channels, WIDE)
     chunks = [Chunk(0, 0, full, WIDE, 1)] if full else []
     if rest:
-        pixels = 2 if rest <= NARROW and width > 1 else 1
-        chunks.append(Chunk(len(chunks), full * WIDE, 1, rest, pixels))
+        together = 2 if rest <= NARROW and width > 1 else 1
+        chunks.append(Chunk(len(chunks), full * WIDE, 1, rest, together))
     return chunks
 
 
@@ -71,16 +74,18 @@ class ChannelLayer:
         for chunk in self.chunks:
             span = slice(chunk.first, chunk.first + chunk.count * chunk.channels)
             by_chunk = weight[span].reshape(chunk.count, chunk.channels, geometry.window)
-            table = parameters.table[:, span].reshape(3, chunk.count, chunk.channels)
+            lanes = np.arange(self.channels)[span].reshape(chunk.count, chunk.channels)
             self.constants[f"weight_{chunk.index}"] = _rows(by_chunk.transpose(0, 2, 1))
-            self.constants[f"table_{chunk.index}"] = _rows(table.transpose(1, 0, 2))
+            self.constants[f"table_{chunk.index}"] = parameters.by_lane(lanes)
 
     @property
-    def places(self) -> tuple[str, ...]:
-        """Where windows are read: "image", "patch" or both."""
-        if not self.in_place:
-            return ("patch",)
-        return ("image", "patch") if self.geometry.padded else ("image",)
+    def packs(self) -> bool:
+        """Whether there are windows that are read from the patch."""
+        return self.geometry.padded or not self.in_place
+
+    def strips(self, together: int) -> list[tuple[int, int]]:
+        """(first column, pixels) of the strips of a row that are read from the image."""
+        return parts(self.geometry.inner_tiles(together), together) if self.in_place else []
 
     @property
     def packing(self) -> tuple[Copy, Fill]:
@@ -90,48 +95,54 @@ class ChannelLayer:
     @property
     def scratch(self) -> int:
         """Bytes of the patches."""
-        return 0 if self.places == ("image",) else sum(self._nests()) * self.geometry.window
+        return sum(self._nests()) * self.geometry.window if self.packs else 0
 
     def candidate(self) -> Candidate:
         """The layer as a rule offers it."""
         return Candidate(self.rule, self._instructions(), self._build, self._micro_kernels, self.scratch)
 
     def _micro_kernels(self) -> tuple[MicroKernel, ...]:
-        tiles = [self.tile(chunk, self.places[-1]).micro_kernel() for chunk in self.chunks]
-        packing = [mover.micro_kernel() for mover in self.packing] if "patch" in self.places else []
+        tiles = [self.tile(chunk, None).micro_kernel() for chunk in self.chunks]
+        packing = [mover.micro_kernel() for mover in self.packing] if self.packs else []
         return (*tiles, *packing)
 
     def _build(self) -> Kernel:
         sch = s_tir.Schedule(self._function())
         for chunk in self.chunks:
-            for place in self.places:
-                tile = self.tile(chunk, place)
-                sch.tensorize(sch.get_sblock(f"{place}_{chunk.index}"), tile.register())
-        if "patch" in self.places:
+            for first, pixels in self.strips(chunk.together):
+                tile = self.tile(chunk, pixels)
+                sch.tensorize(sch.get_sblock(f"image_{chunk.index}_{first}"), tile.register())
+            if self.packs:
+                sch.tensorize(sch.get_sblock(f"patch_{chunk.index}"), self.tile(chunk, None).register())
+        if self.packs:
             copy, fill = self.packing
-            for pixels in self._nests():
-                sch.tensorize(sch.get_sblock(f"copy_{pixels}"), copy.register())
-                sch.tensorize(sch.get_sblock(f"fill_{pixels}"), fill.register())
+            for together in self._nests():
+                sch.tensorize(sch.get_sblock(f"copy_{together}"), copy.register())
+                sch.tensorize(sch.get_sblock(f"fill_{together}"), fill.register())
         return Kernel(sch.mod["main"], self.constants, self._micro_kernels())
 
     def _nests(self) -> dict[int, list[Chunk]]:
         """Chunks that share loops over pixels, by the pixels of their tiles."""
         return {
-            pixels: [chunk for chunk in self.chunks if chunk.pixels == pixels]
-            for pixels in sorted({chunk.pixels for chunk in self.chunks})
+            together: [chunk for chunk in self.chunks if chunk.together == together]
+            for together in sorted({chunk.together for chunk in self.chunks})
         }
 
-    def tile(self, chunk: Chunk, place: str) -> ChannelTile:
-        """Shape of the tiles of a chunk that read the image or the patch."""
+    def tile(self, chunk: Chunk, pixels: int | None) -> ChannelTile:
+        """Strip of so many pixels that a chunk reads from the image; without `pixels` one tile from the patch.
+
+        Strips of one pixel go over the vectors of channels instead.
+        """
         geometry = self.geometry
-        image = place == "image"
         return ChannelTile(
             channels=chunk.channels,
-            pixels=chunk.pixels,
-            step=geometry.strides[1] * geometry.depth if image else self.taps,
+            vectors=chunk.count if pixels == 1 else 1,
+            pixels=pixels or chunk.together,
+            together=chunk.together,
+            step=geometry.strides[1] * geometry.depth if pixels else self.taps,
             rows=self.rows,
             taps=self.taps,
-            dilation=geometry.dilation[0] if image else 1,
+            dilation=geometry.dilation[0] if pixels else 1,
             group=self.group,
             epilogue=self.epilogue,
         )
@@ -140,13 +151,19 @@ class ChannelLayer:
         geometry = self.geometry
         rows, columns = geometry.output
         total = 0.0
-        for pixels, chunks in self._nests().items():
-            tiles = rows * -(-columns // pixels)
-            work = [self.tile(chunk, "patch").assemble().executed + INSTRUCTIONS_PER_TILE for chunk in chunks]
-            total += tiles * sum(cost * chunk.count for cost, chunk in zip(work, chunks, strict=True))
-            copy = self.packing[0].assemble().executed + INSTRUCTIONS_PER_TILE
-            patches = tiles * geometry.share_outside(pixels) if self.in_place else tiles
-            total += patches * pixels * geometry.kernel[0] * geometry.kernel[1] * copy
+        for together, chunks in self._nests().items():
+            for chunk in chunks:
+                strips = [self.tile(chunk, pixels) for _, pixels in self.strips(together)]
+                calls = sum(chunk.count // strip.vectors * _called(strip) for strip in strips)
+                total += len(geometry.inner_rows) * calls
+            if not self.packs:
+                continue
+            share = geometry.share_outside(together) if self.in_place else 1.0
+            patches = rows * -(-columns // together) * share
+            copies = together * geometry.kernel[0] * geometry.kernel[1]
+            packing = copies * (self.packing[0].assemble().executed + INSTRUCTIONS_PER_CALL)
+            tiles = sum(chunk.count * _called(self.tile(chunk, None)) for chunk in chunks)
+            total += patches * (packing + tiles)
         return total
 
     def _function(self) -> Any:
@@ -162,29 +179,26 @@ class ChannelLayer:
             }
             output = T.arg("output", T.buffer((rows * columns, self.channels), "int8"))
             with T.sblock("root"):
-                for pixels, chunks in self._nests().items():
+                for together, chunks in self._nests().items():
+                    strips = self.strips(together)
+                    longest = max([together, *(pixels for _, pixels in strips)])
                     patch = None
-                    if "patch" in self.places:
-                        patch = allocate(f"patch_{pixels}", (self.rows, pixels * self.taps))
+                    if self.packs:
+                        patch = allocate(f"patch_{together}", (self.rows, together * self.taps))
                     sums = [
-                        allocate(f"sums_{chunk.index}", (pixels, chunk.channels), "int32") for chunk in chunks
+                        allocate(f"sums_{chunk.index}", (max(longest, chunk.count), chunk.channels), "int32")
+                        for chunk in chunks
                     ]
-                    with T.grid(rows, -(-columns // pixels)) as (y, tile):
-                        first = tile * pixels
-                        x = T.min(first, columns - pixels) if columns % pixels else first
-                        nest = _Nest(self, chunks, data, patch, constants, sums, output, y, x)
-                        if self.places == ("image", "patch"):
-                            with T.If(geometry.inside(y, x, pixels)):
-                                with T.Then():
-                                    nest.tiles("image")
-                                with T.Else():
-                                    nest.pack()
-                                    nest.tiles("patch")
-                        else:
-                            if patch is not None:
-                                nest.pack()
-                            nest.tiles(self.places[0])
+                    with T.serial(0, rows) as y:
+                        nest = _Nest(self, together, chunks, data, patch, constants, sums, output, y)
+                        if patch is not None:
+                            nest.border()
+                        nest.inside(strips)
         return builder.get()
+
+
+def _called(tile: ChannelTile) -> float:
+    return tile.assemble().executed + INSTRUCTIONS_PER_STRIP
 
 
 def _rows(array: Array) -> Array:
@@ -194,9 +208,10 @@ def _rows(array: Array) -> Array:
 
 @dataclass(frozen=True)
 class _Nest:
-    """What happens at one position (y, x) of the loops over pixels."""
+    """What happens in a row of the output for chunks of the same number of pixels at a time."""
 
     layer: ChannelLayer
+    together: int
     chunks: list[Chunk]
     data: Any
     patch: Any
@@ -204,38 +219,61 @@ class _Nest:
     sums: list[Any]
     output: Any
     y: Any
-    x: Any
 
-    def tiles(self, place: str) -> None:
-        """One tile per chunk of channels, reading from the image or the patch."""
+    def inside(self, strips: list[tuple[int, int]]) -> None:
+        """The strips of the row that are read from the image, if its windows lie inside."""
+        geometry = self.layer.geometry
+        with ExitStack() as stack:
+            condition = geometry.row_inside(self.y)
+            if strips and condition is not None:
+                stack.enter_context(T.If(condition))
+                stack.enter_context(T.Then())
+            for first, pixels in strips:
+                self._tiles(f"image_{{}}_{first}", pixels, first)
+
+    def border(self) -> None:
+        """The pixels of the row whose windows reach over the border, or are never read where they lie."""
+        geometry = self.layer.geometry
+        columns, together = geometry.output[1], self.together
+        with T.serial(0, -(-columns // together)) as tile, ExitStack() as stack:
+            first = tile * together
+            x = T.min(first, columns - together) if columns % together else first
+            if self.layer.strips(together):
+                stack.enter_context(T.If(geometry.outside(self.y, x, together)))
+                stack.enter_context(T.Then())
+            self._pack(x)
+            self._tiles("patch_{}", None, x)
+
+    def _tiles(self, name: str, pixels: int | None, x: Any) -> None:
+        """A strip of `pixels` of the image, or a tile of the patch, for all channels."""
         geometry = self.layer.geometry
         for chunk, sums in zip(self.chunks, self.sums, strict=True):
-            with T.serial(0, chunk.count) as c, T.sblock(f"{place}_{chunk.index}"):
+            tile = self.layer.tile(chunk, pixels)
+            with T.serial(0, chunk.count // tile.vectors) as c, T.sblock(name.format(chunk.index)):
                 rows, columns = geometry.output
-                vy, vx = T.axis.spatial(rows, self.y), T.axis.spatial(columns, self.x)
-                vc = T.axis.spatial(chunk.count, c)
-                origin = geometry.origin(vy, vx) if place == "image" else (0, 0)
+                vy, vx = T.axis.spatial(rows, self.y), T.axis.spatial(columns, x)
+                vc = T.axis.spatial(chunk.count // tile.vectors, c)
                 operands = TileOperands(
-                    data=self.data if place == "image" else self.patch,
+                    data=self.data if pixels else self.patch,
                     weight=self.constants[f"weight_{chunk.index}"],
                     table=self.constants[f"table_{chunk.index}"],
                     sums=sums,
                     output=self.output,
-                    data_at=origin,
+                    data_at=geometry.origin(vy, vx) if pixels else (0, 0),
                     weight_at=vc * geometry.window,
-                    table_at=vc * 3,
+                    table_at=vc,
                     output_at=(vy * columns + vx, chunk.first + vc * chunk.channels),
                 )
-                self.layer.tile(chunk, place).block(operands)
+                tile.block(operands)
 
-    def pack(self) -> None:
-        """Copy the windows into the patch, tap by tap; taps outside the image become the zero point."""
+    def _pack(self, first: Any) -> None:
+        """Copy windows from column `first` on into the patch, tap by tap; taps outside become the zero point."""
         layer, geometry = self.layer, self.layer.geometry
-        (kernel_h, kernel_w), depth, pixels = geometry.kernel, geometry.depth, self.chunks[0].pixels
+        (kernel_h, kernel_w), depth, together = geometry.kernel, geometry.depth, self.together
         dilation_h, dilation_w = geometry.dilation
         copy, fill = layer.packing
-        with T.grid(pixels, kernel_h, kernel_w) as (i, ky, kx):
-            top, left = geometry.origin(self.y, self.x + i)
+        with T.grid(together, kernel_h, kernel_w) as (i, ky, kx):
+            top, left = geometry.origin(self.y, first + i)
             y, x = top + ky * dilation_h, left + kx * dilation_w * depth
             inside = tirx.all(y >= 0, y < geometry.height, x >= 0, x < geometry.width * depth)
 
@@ -244,10 +282,10 @@ class _Nest:
                 return (ky if layer.rows > 1 else 0, i * layer.taps + tap)
 
             with T.If(inside):
-                with T.Then(), T.sblock(f"copy_{pixels}"):
+                with T.Then(), T.sblock(f"copy_{together}"):
                     vi, vky, vkx = T.axis.remap("SSS", [i, ky, kx])
                     vy, vx = T.axis.spatial(geometry.height, y), T.axis.spatial(geometry.width * depth, x)
                     copy.block(self.patch, place(vi, vky, vkx), self.data, (vy, vx))
-                with T.Else(), T.sblock(f"fill_{pixels}"):
+                with T.Else(), T.sblock(f"fill_{together}"):
                     vi, vky, vkx = T.axis.remap("SSS", [i, ky, kx])
                     fill.block(self.patch, place(vi, vky, vkx))

@@ -95,9 +95,10 @@ class _Layer:
             possible[:] = possible.min()
         self.classes = classify(possible, lambda group: self.tile(group).assemble(), down * across / most)
         order = np.array([channel for entry in self.classes for channel in entry.channels])
+        rows = [weight[order].reshape(self.channels, -1), parameters.shift[order, None].astype(np.int8)]
         self.constants: dict[str, Array] = {
-            "weight": np.ascontiguousarray(weight[order].reshape(self.channels, -1)),
-            "table": np.ascontiguousarray(parameters.table[:, order].T),
+            "weight": np.ascontiguousarray(np.concatenate(rows, 1)),
+            "table": parameters.factors(order),
         }
         if len(self.classes) > 1:
             self.constants["order"] = order.astype(np.int16)
@@ -205,8 +206,8 @@ class _Layer:
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("main")
             data = T.arg("data", T.buffer((geometry.height, geometry.width * geometry.depth), "int8"))
-            weight = T.arg("weight", T.buffer((self.channels, geometry.window), "int8"))
-            table = T.arg("table", T.buffer((self.channels, 3), "int32"))
+            weight = T.arg("weight", T.buffer((self.channels, geometry.window + 1), "int8"))
+            table = T.arg("table", T.buffer((self.channels, 2), "int32"))
             order = None
             if "order" in self.constants:
                 order = T.arg("order", T.buffer((self.channels,), "int16"))

@@ -10,18 +10,18 @@ import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .geometry_rvv import Geometry
+from .geometry_rvv import Geometry, parts
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseOperands, DepthwiseTile, unrolled_rows
 from .intrinsics.rvv.description import allocate
-from .intrinsics.rvv.epilogue import Epilogue
+from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.products import consecutive, possible_groups
 from .kernel import Array, Problem
 
 # Bytes of scratch that a patch or one strip may take at most.
 MAX_SCRATCH = 5 * 1024
-# Calling a tile and counting pixels, measured.
-INSTRUCTIONS_PER_TILE = 13.0
+# Calling a strip of tiles, measured.
+INSTRUCTIONS_PER_STRIP = 20.0
 # Repeating weights for adjacent pixels costs flash: what each byte has to save.
 INSTRUCTIONS_PER_BYTE = 8.0
 
@@ -55,11 +55,9 @@ def chunks_of(channels: int, multiplier: int, pixels: int) -> list[Chunk]:
 class DepthwiseLayer:
     """What all ways to the border share; `pixels` adjacent pixels are one tile."""
 
-    def __init__(
-        self, problem: Problem, geometry: Geometry, epilogue: Epilogue, table: Array, pixels: int
-    ) -> None:
+    def __init__(self, problem: Problem, geometry: Geometry, parameters: Parameters, pixels: int) -> None:
         self.geometry = geometry
-        self.epilogue = epilogue
+        self.epilogue = parameters.epilogue
         self.pixels = pixels
         self.channels = problem.output_shape[3]
         self.multiplier = int(problem.attrs["depth_multiplier"])
@@ -72,17 +70,21 @@ class DepthwiseLayer:
         self.constants: dict[str, Array] = {}
         for chunk in self.chunks:
             span = slice(chunk.first, chunk.first + chunk.count * chunk.channels)
-            for name, values in (("weight", weight), ("table", table)):
-                by_chunk = values[:, span].reshape(len(values), chunk.count, chunk.channels)
-                repeated = np.tile(by_chunk.transpose(1, 0, 2), (1, 1, pixels))
-                self.constants[f"{name}_{chunk.index}"] = np.ascontiguousarray(
-                    repeated.reshape(-1, chunk.lanes)
-                )
+            by_chunk = weight[:, span].reshape(len(weight), chunk.count, chunk.channels)
+            repeated = np.tile(by_chunk.transpose(1, 0, 2), (1, 1, pixels))
+            lanes = np.tile(np.arange(self.channels)[span].reshape(chunk.count, chunk.channels), (1, pixels))
+            self.constants[f"weight_{chunk.index}"] = np.ascontiguousarray(repeated.reshape(-1, chunk.lanes))
+            self.constants[f"table_{chunk.index}"] = parameters.by_lane(lanes)
 
-    def tile(self, chunk: Chunk, tap_step: int, row_step: int) -> DepthwiseTile:
-        """Shape of a chunk's tiles on data with these distances."""
+    def tile(
+        self, chunk: Chunk, tap_step: int, row_step: int, depth: int = 0, tiles: int = 1
+    ) -> DepthwiseTile:
+        """Shape of a strip of a chunk's tiles on data with these distances and `depth` bytes from pixel to pixel."""
         return DepthwiseTile(
             lanes=chunk.lanes,
+            tiles=tiles,
+            data_step=self.pixels * self.geometry.strides[1] * depth,
+            output_step=self.pixels * self.channels,
             kernel=self.geometry.kernel,
             row_step=row_step,
             tap_step=tap_step,
@@ -91,20 +93,9 @@ class DepthwiseLayer:
             epilogue=self.epilogue,
         )
 
-    @property
-    def tiles(self) -> int:
-        """Tiles of one chunk."""
-        rows, columns = self.geometry.output
-        return rows * -(-columns // self.pixels)
-
-    @property
-    def computing(self) -> float:
-        """Estimate of the instructions of all tiles."""
-        total = 0.0
-        for chunk in self.chunks:
-            executed = self.tile(chunk, 1, 1).assemble().executed + INSTRUCTIONS_PER_TILE
-            total += self.tiles * chunk.count * executed
-        return total
+    def strips(self, tiles: list[int]) -> list[tuple[int, int]]:
+        """(first column, tiles) of strips of tiles that begin at these columns."""
+        return [(first, columns // self.pixels) for first, columns in parts(tiles, self.pixels)]
 
     @property
     def price_of_repetition(self) -> float:
@@ -128,15 +119,15 @@ class DepthwiseLayer:
         position: tuple[Any, ...],
         origin: Callable[..., tuple[Any, Any]],
     ) -> None:
-        """Emit a tile.
+        """Emit a strip of tiles.
 
-        data: buffer that the window is read from.
-        position: the tile's chunk, row, first pixel and, in a strip, row of the strip.
-        origin: row and byte of the data where the window begins, from the block's variables of `position`.
+        data: buffer that the windows are read from.
+        position: the strip's chunk, row, first pixel and, in rows copied to scratch, row of those.
+        origin: row and byte of the data where the first window begins, from the block's variables of `position`.
         """
         rows, columns = self.geometry.output
         taps = self.geometry.kernel[0] * self.geometry.kernel[1]
-        with T.sblock(f"{name}_{chunk.index}"):
+        with T.sblock(name):
             extents = (chunk.count, rows, columns, rows)
             axes = [T.axis.spatial(extent, value) for extent, value in zip(extents, position, strict=False)]
             vc, vy, vx = axes[:3]
@@ -148,7 +139,7 @@ class DepthwiseLayer:
                 output=buffers.output,
                 data_at=origin(*axes),
                 weight_at=vc * taps,
-                table_at=vc * 3,
+                table_at=vc,
                 output_at=(vy, vx * self.channels + (chunk.first + vc * chunk.channels)),
             )
             tile.block(operands)
@@ -166,9 +157,16 @@ class DepthwiseLayer:
             }
             output = T.arg("output", T.buffer((rows, columns * self.channels), "int8"))
             with T.sblock("root"):
-                sums = [allocate(f"sums_{chunk.index}", (1, chunk.lanes), "int32") for chunk in self.chunks]
+                sums = [
+                    allocate(f"sums_{chunk.index}", (columns, chunk.lanes), "int32") for chunk in self.chunks
+                ]
                 body(Buffers(data, constants, sums, output))
         return builder.get()
+
+
+def called(tile: DepthwiseTile) -> float:
+    """Instructions of a strip with its call, estimated."""
+    return tile.assemble().executed + INSTRUCTIONS_PER_STRIP
 
 
 @dataclass(frozen=True)

@@ -1,18 +1,20 @@
 """RVV schedule of depthwise_conv2d: vectors of channels, of several adjacent pixels where channels are few.
 
-There are two ways to the border, and the cheaper one by estimate is taken. Either windows are read in place, except
-those over the border, which are packed into a patch; or strips of rows are copied with their border, which small images
-repay.
+There are two ways to the border, and the cheaper one by estimate is taken. Either windows are read in place, all of a
+row in one strip of tiles, except those over the border, which are packed into a patch; or strips of rows are copied
+with their border, which small images repay.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from tvm import s_tir
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, Chunk, DepthwiseLayer
+from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, Chunk, DepthwiseLayer, called
 from .depthwise_strips_rvv import DepthwiseStrips
 from .geometry_rvv import Geometry, folded_bias, geometry_of
 from .intrinsics.rvv.accumulators import NARROW, WIDE
@@ -37,7 +39,7 @@ def schedule_depthwise_rvv(problem: Problem) -> Candidate | None:
         return None
     answers: list[_InPlace | DepthwiseStrips] = []
     for pixels in {1, _most_pixels(problem, geometry)}:
-        layer = DepthwiseLayer(problem, geometry, parameters.epilogue, parameters.table, pixels)
+        layer = DepthwiseLayer(problem, geometry, parameters, pixels)
         answers += (plan for plan in (_InPlace(layer), DepthwiseStrips(layer)) if plan.applies)
     if not answers:
         return None
@@ -71,15 +73,18 @@ class _InPlace:
             zero_point=layer.zero_point,
         )
 
-    def _tile(self, chunk: Chunk, place: str) -> DepthwiseTile:
+    def _tile(self, chunk: Chunk, tiles: int | None) -> DepthwiseTile:
+        """Strip of so many tiles that are read from the image; without `tiles` one from the patch."""
         geometry, packer = self.geometry, self._packer(chunk)
-        if place == "image":
-            return self.layer.tile(chunk, geometry.dilation[1] * geometry.depth, geometry.dilation[0])
+        if tiles:
+            step = geometry.dilation[1] * geometry.depth
+            return self.layer.tile(chunk, step, geometry.dilation[0], geometry.depth, tiles)
         return self.layer.tile(chunk, geometry.dilation[1] // packer.spacing * packer.nbytes, 1)
 
     @property
-    def _places(self) -> tuple[str, ...]:
-        return ("image", "patch") if self.geometry.padded else ("image",)
+    def _strips(self) -> list[tuple[int, int]]:
+        """Strips of a row that are read from the image."""
+        return self.layer.strips(self.geometry.inner_tiles(self.layer.pixels))
 
     @property
     def _patches(self) -> list[int]:
@@ -95,44 +100,62 @@ class _InPlace:
     @property
     def instructions(self) -> float:
         """Estimate of the instructions."""
-        share = self.geometry.share_outside(self.layer.pixels) if self.geometry.padded else 0.0
-        packing = sum(chunk.count * self._packer(chunk).instructions for chunk in self.layer.chunks)
-        return self.layer.computing + self.layer.tiles * share * packing
+        layer, geometry = self.layer, self.geometry
+        rows, columns = geometry.output
+        total = 0.0
+        for chunk in layer.chunks:
+            strips = sum(called(self._tile(chunk, tiles)) for _, tiles in self._strips)
+            total += chunk.count * len(geometry.inner_rows) * strips
+            if geometry.padded:
+                patches = rows * -(-columns // layer.pixels) * geometry.share_outside(layer.pixels)
+                work = self._packer(chunk).instructions + called(self._tile(chunk, None))
+                total += chunk.count * patches * work
+        return total
 
     def _body(self, buffers: Buffers) -> None:
         layer, geometry = self.layer, self.geometry
-        rows, columns = geometry.output
         for chunk in layer.chunks:
-            packer = self._packer(chunk)
             patch = None
             if geometry.padded:
+                packer = self._packer(chunk)
                 patch = allocate(f"patch_{chunk.index}", (geometry.kernel[0], packer.columns * packer.nbytes))
-            with T.grid(chunk.count, rows, -(-columns // layer.pixels)) as (c, y, tile):
-                x = layer.column(tile)
-                at = (c, y, x)
-                if patch is None:
-                    self._emit(chunk, "image", buffers, at, buffers.data)
-                    continue
-                with T.If(geometry.inside(y, x, layer.pixels)):
-                    with T.Then():
-                        self._emit(chunk, "image", buffers, at, buffers.data)
-                    with T.Else():
-                        top, left, _, _ = geometry.padding
-                        origin = (y * geometry.strides[0] - top, x * geometry.strides[1] - left)
-                        channel = (chunk.first + c * chunk.channels) // layer.multiplier
-                        packer.emit(patch, lambda r: (r, 0), buffers.data, origin, channel)
-                        self._emit(chunk, "patch", buffers, at, patch)
+            with T.grid(chunk.count, geometry.output[0]) as (c, y):
+                if patch is not None:
+                    self._emit_border(chunk, buffers, patch, c, y)
+                with ExitStack() as stack:
+                    condition = geometry.row_inside(y)
+                    if condition is not None and self._strips:
+                        stack.enter_context(T.If(condition))
+                        stack.enter_context(T.Then())
+                    for first, tiles in self._strips:
+                        tile, name = self._tile(chunk, tiles), f"image_{chunk.index}_{first}"
+                        at, origin = (c, y, first), self._origin(chunk)
+                        layer.emit_tile(name, chunk, tile, buffers, buffers.data, at, origin)
 
-    def _emit(self, chunk: Chunk, place: str, buffers: Buffers, at: tuple[Any, Any, Any], data: Any) -> None:
-        layer = self.layer
+    def _origin(self, chunk: Chunk) -> Callable[..., tuple[Any, Any]]:
+        """Where windows begin in the image."""
+        multiplier = self.layer.multiplier
 
         def origin(c: Any, y: Any, x: Any) -> tuple[Any, Any]:
-            if place == "patch":
-                return 0, 0
             row, column = self.geometry.origin(y, x)
-            return row, column + (chunk.first // layer.multiplier + c * (chunk.channels // layer.multiplier))
+            return row, column + (chunk.first // multiplier + c * (chunk.channels // multiplier))
 
-        layer.emit_tile(place, chunk, self._tile(chunk, place), buffers, data, at, origin)
+        return origin
+
+    def _emit_border(self, chunk: Chunk, buffers: Buffers, patch: Any, c: Any, y: Any) -> None:
+        """The tiles of a row whose windows reach over the border."""
+        layer, geometry = self.layer, self.geometry
+        columns, (top, left, _, _) = geometry.output[1], geometry.padding
+        with T.serial(0, -(-columns // layer.pixels)) as tile, ExitStack() as stack:
+            x = layer.column(tile)
+            if self._strips:
+                stack.enter_context(T.If(geometry.outside(y, x, layer.pixels)))
+                stack.enter_context(T.Then())
+            origin = (y * geometry.strides[0] - top, x * geometry.strides[1] - left)
+            channel = (chunk.first + c * chunk.channels) // layer.multiplier
+            self._packer(chunk).emit(patch, lambda r: (r, 0), buffers.data, origin, channel)
+            name, patched = f"patch_{chunk.index}", self._tile(chunk, None)
+            layer.emit_tile(name, chunk, patched, buffers, patch, (c, y, x), lambda *_: (0, 0))
 
     def candidate(self) -> Candidate:
         """The layer as a rule offers it."""
@@ -149,13 +172,15 @@ class _InPlace:
         chunks = self.layer.chunks
         packers = [self._packer(chunk) for chunk in chunks] if self.geometry.padded else []
         packing = [micro for packer in packers for micro in packer.micro_kernels()]
-        return (*(self._tile(chunk, "image").micro_kernel() for chunk in chunks), *packing)
+        return (*(self._tile(chunk, None).micro_kernel() for chunk in chunks), *packing)
 
     def _build(self) -> Kernel:
         sch = s_tir.Schedule(self.layer.function(self._body))
         for chunk in self.layer.chunks:
-            for place in self._places:
-                sch.tensorize(sch.get_sblock(f"{place}_{chunk.index}"), self._tile(chunk, place).register())
+            for first, tiles in self._strips:
+                tile = self._tile(chunk, tiles)
+                sch.tensorize(sch.get_sblock(f"image_{chunk.index}_{first}"), tile.register())
             if self.geometry.padded:
+                sch.tensorize(sch.get_sblock(f"patch_{chunk.index}"), self._tile(chunk, None).register())
                 self._packer(chunk).tensorize(sch)
         return Kernel(sch.mod["main"], self.layer.constants, self._micro_kernels())

@@ -10,7 +10,8 @@ from typing import Any
 from tvm import s_tir
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, Chunk, DepthwiseLayer
+from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, Chunk, DepthwiseLayer, called
+from .geometry_rvv import tiles_of
 from .intrinsics.rvv.depthwise import DepthwiseTile
 from .kernel import Candidate, Kernel, MicroKernel
 from .strip_rvv import Strip
@@ -45,11 +46,21 @@ class DepthwiseStrips:
         """Estimate of the instructions."""
         count = -(-self.geometry.output[0] // self.outputs)
         copying = sum(chunk.count * strip.instructions(count) for chunk, strip in self.strips.items())
-        return self.layer.computing + copying
+        rows = self.geometry.output[0]
+        computing = sum(
+            chunk.count * rows * called(self._tile(chunk, tiles))
+            for chunk in self.strips
+            for _, tiles in self._tiles
+        )
+        return computing + copying
+
+    @property
+    def _tiles(self) -> list[tuple[int, int]]:
+        """(first column, tiles) of a row."""
+        return self.layer.strips(tiles_of(self.geometry.output[1], self.layer.pixels))
 
     def _body(self, buffers: Buffers) -> None:
-        layer, geometry = self.layer, self.geometry
-        height, columns = geometry.output
+        layer, height = self.layer, self.geometry.output[0]
         for chunk, strip in self.strips.items():
             rows = strip.allocate()
             with T.serial(0, chunk.count) as c:
@@ -60,22 +71,25 @@ class DepthwiseStrips:
                     if height % self.outputs:
                         first = T.min(first, height - self.outputs)
                     strip.emit_rows(rows, buffers.data, first, channel)
-                    with T.grid(self.outputs, -(-columns // layer.pixels)) as (line, tile):
-                        self._emit(chunk, buffers, rows, (c, first, line), layer.column(tile))
+                    with T.serial(0, self.outputs) as line:
+                        self._emit(chunk, buffers, rows, (c, first, line))
 
-    def _tile(self, chunk: Chunk) -> DepthwiseTile:
-        step = self.geometry.dilation[1] * self.strips[chunk].nbytes
-        return self.layer.tile(chunk, step, self.geometry.dilation[0])
+    def _tile(self, chunk: Chunk, tiles: int = 1) -> DepthwiseTile:
+        nbytes = self.strips[chunk].nbytes
+        step = self.geometry.dilation[1] * nbytes
+        return self.layer.tile(chunk, step, self.geometry.dilation[0], nbytes, tiles)
 
-    def _emit(self, chunk: Chunk, buffers: Buffers, strip: Any, row: tuple[Any, Any, Any], x: Any) -> None:
+    def _emit(self, chunk: Chunk, buffers: Buffers, strip: Any, row: tuple[Any, Any, Any]) -> None:
+        """One row of the output for a vector of channels."""
         (stride_h, stride_w), (c, first, line) = self.geometry.strides, row
         nbytes = self.strips[chunk].nbytes
 
         def origin(_c: Any, _y: Any, vx: Any, vline: Any) -> tuple[Any, Any]:
             return vline * stride_h, vx * (stride_w * nbytes)
 
-        position = (c, first + line, x, line)
-        self.layer.emit_tile("tile", chunk, self._tile(chunk), buffers, strip, position, origin)
+        for x, tiles in self._tiles:
+            name, position = f"tile_{chunk.index}_{x}", (c, first + line, x, line)
+            self.layer.emit_tile(name, chunk, self._tile(chunk, tiles), buffers, strip, position, origin)
 
     def candidate(self) -> Candidate:
         """The layer as a rule offers it."""
@@ -95,6 +109,8 @@ class DepthwiseStrips:
     def _build(self) -> Kernel:
         sch = s_tir.Schedule(self.layer.function(self._body))
         for chunk, strip in self.strips.items():
-            sch.tensorize(sch.get_sblock(f"tile_{chunk.index}"), self._tile(chunk).register())
+            for x, tiles in self._tiles:
+                block = sch.get_sblock(f"tile_{chunk.index}_{x}")
+                sch.tensorize(block, self._tile(chunk, tiles).register())
             strip.tensorize(sch)
         return Kernel(sch.mod["main"], self.layer.constants, self._micro_kernels())

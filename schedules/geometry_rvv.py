@@ -39,44 +39,68 @@ class Geometry:
         top, left, _, _ = self.padding
         return y * self.strides[0] - top, (x * self.strides[1] - left) * self.depth
 
-    def inside(self, y: Any, x: Any, pixels: int) -> Any:
-        """Condition that the windows of `pixels` outputs from (y, x) on lie inside the image."""
-        (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
-            self.kernel,
-            self.strides,
-            self.dilation,
-        )
-        top, left, bottom, right = self.padding
-        conditions = []
-        if top:
-            conditions.append(y * stride_h >= top)
-        if bottom:
-            conditions.append(y * stride_h - top + (kernel_h - 1) * dilation_h < self.height)
-        if left:
-            conditions.append(x * stride_w >= left)
-        if right:
-            last = x + (pixels - 1)
-            conditions.append(last * stride_w - left + (kernel_w - 1) * dilation_w < self.width)
-        return tirx.all(*conditions)
+    @property
+    def inner_rows(self) -> range:
+        """Rows of the output whose windows have all their rows inside the image."""
+        return self._inner(0)
 
-    def share_outside(self, pixels: int) -> float:
-        """Share of tiles of `pixels` adjacent outputs that reach over the border."""
+    @property
+    def inner_columns(self) -> range:
+        """Columns of the output whose windows have all their columns inside the image."""
+        return self._inner(1)
+
+    def _inner(self, axis: int) -> range:
+        extent, before = (self.height, self.width)[axis], self.padding[axis]
+        reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1
+        first = -(-before // self.strides[axis])
+        end = min(self.output[axis], (extent + before - reach) // self.strides[axis] + 1)
+        return range(first, max(first, end))
+
+    def inner_tiles(self, together: int) -> list[int]:
+        """First columns of the tiles of `together` pixels (`tiles_of`) whose windows have all columns inside."""
+        inner = self.inner_columns
+        tiles = tiles_of(self.output[1], together)
+        return [first for first in tiles if first in inner and first + together - 1 in inner]
+
+    def outside(self, y: Any, x: Any, together: int) -> Any:
+        """Condition that a tile of `together` pixels from (y, x) on reaches over the border of the image."""
+        tiles = self.inner_tiles(together)
+        inner = range(tiles[0], tiles[-1] + 1)
         rows, columns = self.output
-        (kernel_h, kernel_w), (stride_h, stride_w), (dilation_h, dilation_w) = (
-            self.kernel,
-            self.strides,
-            self.dilation,
-        )
-        top, left, _, _ = self.padding
-        inner_rows = sum(
-            top <= y * stride_h < self.height + top - (kernel_h - 1) * dilation_h for y in range(rows)
-        )
-        inner_columns = sum(
-            left <= x * stride_w
-            and (x + pixels - 1) * stride_w < self.width + left - (kernel_w - 1) * dilation_w
-            for x in range(0, columns, pixels)
-        )
-        return 1 - inner_rows * inner_columns / (rows * -(-columns // pixels))
+        return tirx.any(*_not_in(y, self.inner_rows, rows), *_not_in(x, inner, columns - together + 1))
+
+    def row_inside(self, y: Any) -> Any:
+        """Condition that the windows of row `y` have all rows inside the image; None if that is so for all."""
+        conditions = _not_in(y, self.inner_rows, self.output[0])
+        return tirx.Not(tirx.any(*conditions)) if conditions else None
+
+    def share_outside(self, together: int) -> float:
+        """Share of tiles of `together` adjacent outputs that reach over the border."""
+        rows, columns = self.output
+        inside = len(self.inner_rows) * len(self.inner_tiles(together))
+        return 1 - inside / (rows * len(tiles_of(columns, together)))
+
+
+def tiles_of(columns: int, together: int) -> list[int]:
+    """First columns of tiles of `together` that cover a row; the last one may overlap."""
+    return [min(first, columns - together) for first in range(0, columns, together)]
+
+
+def parts(tiles: list[int], together: int) -> list[tuple[int, int]]:
+    """(first, columns) of strips of adjacent tiles: most are one strip, and one that overlaps is another."""
+    adjacent = [first for first in tiles if first % together == 0]
+    strips = [(adjacent[0], len(adjacent) * together)] if adjacent else []
+    return strips + [(first, together) for first in tiles if first % together]
+
+
+def _not_in(index: Any, inner: range, extent: int) -> list[Any]:
+    """Conditions of which one holds for indices below `extent` that are not in `inner`."""
+    conditions = []
+    if inner.start > 0:
+        conditions.append(index < inner.start)
+    if inner.stop < extent:
+        conditions.append(index >= inner.stop)
+    return conditions
 
 
 def geometry_of(problem: Problem) -> Geometry | None:

@@ -1,8 +1,8 @@
 """How every tile begins and ends: 32-bit accumulators that start as the bias and leave as int8.
 
 One or two accumulators of eight registers, v0 and v8: two for the two halves of more than 32 lanes or for two pixels.
-Products of 16 bits come in v16 to v23. a6 holds the number of lanes, a2 the table int32[3, lanes] and a3 the output.
-The code is the same for all numbers of lanes of one `kind`.
+Products of 16 bits come in v16 to v23. Lanes are a run-time argument, so the code is the same for all numbers of them
+that need as many accumulators.
 """
 
 from __future__ import annotations
@@ -29,11 +29,6 @@ class Accumulators:
         return 2 if self.lanes > NARROW else 1
 
     @property
-    def kind(self) -> str:
-        """Tells accumulators of different code apart, as part of a name."""
-        return "wide" if self.lanes == WIDE else str(self.halves)
-
-    @property
     def group(self) -> int:
         """Registers of one vector of int8 lanes."""
         return 2 * self.halves
@@ -48,17 +43,6 @@ class Accumulators:
         """First register of each pixel's products."""
         return ("v16", "v20")[: self.pixels]
 
-    def begin(self, asm: Assembly) -> None:
-        """Load the bias; leave the vector unit set for int8 lanes."""
-        self._split(asm)
-        asm.emit("vle32.v v0, (a2)", group=8)
-        if self.halves == 2:
-            asm.emit("slli t4, t5, 2", "add t4, t4, a2", "vsetvli zero, t6, e32, m8, ta, ma")
-            asm.emit("vle32.v v8, (t4)", group=8)
-        elif self.pixels == 2:
-            asm.emit("vmv.v.v v8, v0", group=8)
-        self.narrow(asm)
-
     def add(self, asm: Assembly) -> None:
         """Add the products to the accumulators."""
         asm.emit("vsetvli t0, zero, e16, m4, ta, ma")
@@ -67,70 +51,92 @@ class Accumulators:
         self.narrow(asm)
 
     def narrow(self, asm: Assembly) -> None:
-        """Set the vector unit for int8 lanes."""
+        """Set the vector unit for int8 lanes, as many as a6 says."""
         asm.emit(f"vsetvli zero, a6, e8, m{self.group}, ta, ma")
 
-    def finish(self, asm: Assembly, epilogue: Epilogue, zero_point: str | None = None) -> None:
-        """Scale, narrow, clamp and store; a5 is the distance of the pixels in the output.
-
-        zero_point: where it lies in memory, if it is not a constant of the code.
-        """
-        self._split(asm)
-        asm.emit("slli t3, a6, 2", "add a2, a2, t3")
-        asm.emit("vle32.v v16, (a2)", group=8)
-        if self.halves == 2:
-            self._finish_half(asm, epilogue, "v0")
-            asm.emit("slli t4, t5, 2", "add a2, a2, t4", "vsetvli zero, t6, e32, m8, ta, ma")
-            asm.emit("vle32.v v16, (a2)", group=8)
-            self._finish_half(asm, epilogue, "v8")
-        else:
-            for name in self.names:
-                epilogue.scale(asm, name, "v16", "v24", 8)
-            asm.emit("add t1, a2, t3")
-            asm.emit("vle32.v v16, (t1)", group=8)
-            for name in self.names:
-                asm.emit(f"vssra.vv {name}, {name}, v16", group=8)
-        results = self.narrow_results(asm, epilogue, zero_point)
-        self.narrow(asm)
-        for pixel in range(self.pixels):
-            asm.emit(f"vnclip.wi v24, {results[pixel]}, 0", group=2 * self.group)
-            epilogue.clamp(asm, "v24", "t1", self.group)
-            asm.emit("vse8.v v24, (a3)", group=self.group)
-            if pixel + 1 < self.pixels:
-                asm.emit("add a3, a3, a5")
-
-    def narrow_results(
-        self, asm: Assembly, epilogue: Epilogue, zero_point: str | None = None
-    ) -> tuple[str, ...]:
+    def narrow_results(self, asm: Assembly, zero_point: str) -> tuple[str, ...]:
         """Narrow scaled accumulators to 16 bits and add the zero point; returns the registers of the results."""
         asm.emit("vsetvli t0, zero, e16, m4, ta, ma")
         results = ("v16", "v20")[: len(self.names)]
         for name, result in zip(self.names, results, strict=True):
             asm.emit(f"vnclip.wi {result}, {name}, 0", group=8)
-        if epilogue.zero_point or zero_point:
-            asm.emit(f"lw t1, {zero_point}" if zero_point else f"li t1, {epilogue.zero_point}")
-            for result in results:
-                asm.emit(f"vsadd.vx {result}, {result}, t1", group=4)
+        for result in results:
+            asm.emit(f"vsadd.vx {result}, {result}, {zero_point}", group=4)
         return results
 
-    def _finish_half(self, asm: Assembly, epilogue: Epilogue, name: str) -> None:
-        """Scale one half; t3 holds the bytes of a row of the table."""
-        epilogue.scale(asm, name, "v16", "v24", 8)
-        asm.emit("add t1, a2, t3")
-        asm.emit("vle32.v v16, (t1)", f"vssra.vv {name}, {name}, v16", group=8)
 
-    def _split(self, asm: Assembly) -> None:
-        """t5 = lanes of the first accumulator, t6 = of the second; the vector unit is set for the first."""
-        if self.halves == 1:
-            asm.emit("vsetvli zero, a6, e32, m8, ta, ma")
-            return
-        if self.lanes == WIDE:
-            # At least two groups, or no more than one: the vector length is a whole group or all lanes.
-            asm.emit("vsetvli t5, a6, e32, m8, ta, ma", "sub t6, a6, t5")
-            return
-        # Between one and two groups hardware may choose the vector length, so the first group is asked for.
-        asm.emit("mv t5, a6", "vsetvli t6, zero, e32, m8, ta, ma")
-        label = asm.forward()
-        asm.emit(f"bleu t5, t6, {label}f", "mv t5, t6")
-        asm.label()
-        asm.emit("vsetvli zero, t5, e32, m8, ta, ma", "sub t6, a6, t5")
+class LaneTable:
+    """Constants that differ from lane to lane, and what a strip of tiles keeps in registers for them.
+
+    a2 points to a row of the table (`epilogue.Parameters.by_lane`), which begins with the biases; the multipliers lie
+    at s8, the shifts at s9. s10 holds the zero point. With two halves s11 and t4 hold their lanes, s1 four times s11.
+    """
+
+    REGISTERS = ("s8", "s9", "s10")
+    HALF_REGISTERS = ("s1", "s11")
+
+    def __init__(self, sums: Accumulators) -> None:
+        self.sums = sums
+
+    @property
+    def registers(self) -> tuple[str, ...]:
+        """Saved registers that are needed."""
+        return (*self.REGISTERS, *(self.HALF_REGISTERS if self.sums.halves == 2 else ()))
+
+    def prepare(self, asm: Assembly, zero_point: str) -> None:
+        """Set the registers, once for a strip; `zero_point`: where it lies in memory."""
+        asm.emit("csrwi vxrm, 0", "slli t0, a6, 2", "add s8, a2, t0", "add s9, s8, t0")
+        asm.emit(f"lw s10, {zero_point}")
+        if self.sums.halves == 2:
+            # Between one and two groups hardware may choose the vector length, so the first group is asked for.
+            asm.emit("mv s11, a6", "vsetvli t0, zero, e32, m8, ta, ma")
+            label = asm.forward()
+            asm.emit(f"bleu s11, t0, {label}f", "mv s11, t0")
+            asm.label()
+            asm.emit("sub t4, a6, s11", "slli s1, s11, 2")
+
+    def begin(self, asm: Assembly) -> None:
+        """Load the biases; leave the vector unit set for int8 lanes."""
+        self._first_half(asm)
+        asm.emit("vle32.v v0, (a2)", group=8)
+        if self.sums.halves == 2:
+            asm.emit("add t0, a2, s1", "vsetvli zero, t4, e32, m8, ta, ma")
+            asm.emit("vle32.v v8, (t0)", group=8)
+        elif self.sums.pixels == 2:
+            asm.emit("vmv.v.v v8, v0", group=8)
+        self.sums.narrow(asm)
+
+    def finish(self, asm: Assembly, epilogue: Epilogue, step: str) -> None:
+        """Scale, narrow, clamp and store; a3 moves on by register `step` for each pixel."""
+        sums = self.sums
+        self._first_half(asm)
+        if sums.halves == 2:
+            self._scale(asm, epilogue, ("v0",), "s8", "s9")
+            asm.emit("add t2, s8, s1", "add t1, s9, s11", "vsetvli zero, t4, e32, m8, ta, ma")
+            self._scale(asm, epilogue, ("v8",), "t2", "t1")
+        else:
+            self._scale(asm, epilogue, sums.names, "s8", "s9")
+        results = sums.narrow_results(asm, "s10")
+        sums.narrow(asm)
+        for pixel in range(sums.pixels):
+            asm.emit(f"vnclip.wi v24, {results[pixel]}, 0", group=2 * sums.group)
+            epilogue.clamp(asm, "v24", "t1", sums.group)
+            asm.emit("vse8.v v24, (a3)", group=sums.group)
+            asm.emit(f"add a3, a3, {step}")
+
+    def _scale(
+        self, asm: Assembly, epilogue: Epilogue, names: tuple[str, ...], multipliers: str, shifts: str
+    ) -> None:
+        """Scale accumulators by the constants at two addresses."""
+        asm.emit(f"vle32.v v16, ({multipliers})", group=8)
+        for name in names:
+            epilogue.scale(asm, name, "v16", "v24", 8)
+        asm.emit(f"vle8.v v24, ({shifts})", group=2)
+        asm.emit("vzext.vf4 v16, v24", group=8)
+        for name in names:
+            asm.emit(f"vssra.vv {name}, {name}, v16", group=8)
+
+    def _first_half(self, asm: Assembly) -> None:
+        """Set the vector unit for the accumulators of the first half, or of all lanes."""
+        lanes = "s11" if self.sums.halves == 2 else "a6"
+        asm.emit(f"vsetvli zero, {lanes}, e32, m8, ta, ma")

@@ -1,7 +1,7 @@
 """Assembly text of RVV micro-kernels, and what executing it costs.
 
-A kernel is a naked C function: all registers are chosen here, the C ABI's caller-saved ones only, so that nothing has
-to be saved. `Assembly` collects the instructions and counts how often each is executed, once plainly and once
+A kernel is a naked C function: all registers are chosen here, the C ABI's caller-saved ones first, and the others are
+saved. `Assembly` collects the instructions and counts how often each is executed, once plainly and once
 weighted by the registers of its vector group: a core whose datapath is as wide as a register needs about that many
 cycles.
 
@@ -73,6 +73,16 @@ class Assembly:
         yield
         self._times = before
 
+    @contextmanager
+    def saved(self, registers: Sequence[str]) -> Iterator[None]:
+        """Let the body use registers that belong to the caller; stack arguments lie `frame_bytes` further up."""
+        frame = frame_bytes(registers)
+        self.emit(f"addi sp, sp, -{frame}")
+        self.emit(*(f"sw {register}, {4 * index}(sp)" for index, register in enumerate(registers)))
+        yield
+        self.emit(*(f"lw {register}, {4 * index}(sp)" for index, register in enumerate(registers)))
+        self.emit(f"addi sp, sp, {frame}")
+
     @property
     def code_bytes(self) -> int:
         """Upper bound of the code's size."""
@@ -98,6 +108,11 @@ class Assembly:
         )
         head = f"__attribute__((naked, noinline)) static void {name}({', '.join(parameters)})"
         return MicroKernel(name, f"{head}\n{{\n{statements}}}\n")
+
+
+def frame_bytes(registers: Sequence[str]) -> int:
+    """Bytes of stack that saved registers take; the stack stays aligned to 16."""
+    return -(-4 * len(registers) // 16) * 16
 
 
 def advance(

@@ -1,4 +1,6 @@
-"""Matrix tile over output channels: a vector of channels for one or two output pixels.
+"""Matrix tile over output channels: a vector of channels for one or two output pixels; strips of tiles.
+
+A strip is a row of pixels, or of vectors of channels where there is one pixel.
 
 Each tap is a vector of weights times one activation, which is a scalar operand. Products are summed in 16 bits as
 far as that is safe (`products`), then added to 32-bit accumulators that hold the bias from the start.
@@ -13,10 +15,10 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
-from .accumulators import Accumulators
-from .assembly import Assembly, advance
+from .accumulators import Accumulators, LaneTable
+from .assembly import Assembly, advance, frame_bytes
 from .description import nest, register
-from .epilogue import Epilogue
+from .epilogue import Epilogue, shift_of, table_words
 
 # Groups of taps that the reduction loop unrolls: a power of two.
 UNROLLED_GROUPS = 8
@@ -24,18 +26,21 @@ UNROLLED_GROUPS = 8
 
 @dataclass(frozen=True)
 class ChannelTile:
-    """Shape of a tile.
+    """Shape of a strip of tiles.
 
-    channels: 1 to 64; 1 to 32 for two pixels.
-    pixels: 1 or 2.
-    step: bytes between the first taps of the two pixels.
+    channels: of a vector, 1 to 64; 1 to 32 for two pixels.
+    vectors, pixels: of the strip, of which one is 1 or both.
+    together: pixels of a tile, 1 or 2, of which `pixels` is a multiple.
+    step: bytes between the first taps of adjacent pixels.
     rows, taps: the window as rows of adjacent bytes.
     dilation: distance of the rows.
     group: taps summed in 16 bits.
     """
 
     channels: int
+    vectors: int
     pixels: int
+    together: int
     step: int
     rows: int
     taps: int
@@ -46,29 +51,25 @@ class ChannelTile:
     @property
     def name(self) -> str:
         """Name of the micro-kernel: everything its code depends on."""
-        accumulators = f"{self._sums.kind}x{self.pixels}"
-        return f"rvv_channels_{accumulators}_group{self._together}_{self.epilogue.code}"
+        accumulators = f"{Accumulators(self.channels).halves}x{self.together}"
+        return f"rvv_channels_{accumulators}_group{self._group}_{self.epilogue.code}"
 
     @property
-    def _sums(self) -> Accumulators:
-        return Accumulators(self.channels, self.pixels)
-
-    @property
-    def _together(self) -> int:
+    def _group(self) -> int:
         """Taps that are summed in 16 bits, of which a row has some."""
         return min(self.group, self.taps)
 
     def register(self) -> str:
-        """Register the tile as a TensorIntrin and return its name."""
+        """Register the strip as a TensorIntrin and return its name."""
         return register(
-            f"{self.name}_{self.channels}_{self.rows}x{self.taps}_step{self.step}_dilation{self.dilation}"
-            f"_zero{self.epilogue.zero_point}",
+            f"{self.name}_{self.channels}x{self.vectors}x{self.pixels}_{self.rows}x{self.taps}_step{self.step}"
+            f"_dilation{self.dilation}_zero{self.epilogue.zero_point}",
             {
                 "data": ((self.data_rows, self.data_columns), "int8"),
-                "weight": ((self.rows * self.taps, self.channels), "int8"),
-                "table": ((3, self.channels), "int32"),
-                "sums": ((self.pixels, self.channels), "int32"),
-                "output": ((self.pixels, self.channels), "int8"),
+                "weight": ((self.vectors * self.rows * self.taps, self.channels), "int8"),
+                "table": ((self.vectors, table_words(self.channels)), "int32"),
+                "sums": ((self.vectors * self.pixels, self.channels), "int32"),
+                "output": ((self.pixels, self.vectors * self.channels), "int8"),
             },
             lambda *buffers: self.block(TileOperands(*buffers)),
             self._arguments,
@@ -77,25 +78,26 @@ class ChannelTile:
         )
 
     def _arguments(self, data: Any, weight: Any, table: Any, _sums: Any, output: Any) -> list[Any]:
+        row_pitch = data.strides[0] * self.dilation
+        # From the end of a row to the first group of the next, and from the end of a tile to the next tile.
+        groups = self.taps // self._group
+        walked = self.taps + -groups % UNROLLED_GROUPS * self._group
+        step = 0 if self.pixels == 1 else self.together * self.step
+        strip_of_channels = self.vectors > 1
         return [
             *(buffer.access_ptr("r") for buffer in (data, weight, table)),
             output.access_ptr("w"),
-            data.strides[0] * self.dilation,
-            output.strides[0],
-            self.step,
+            row_pitch - walked,
+            self.channels if strip_of_channels else output.strides[0],
             self.channels,
+            step - walked - row_pitch * (self.rows - 1),
             self.rows,
-            *self._walk,
+            self.taps,
             self.epilogue.zero_point,
+            self.vectors * self.pixels // self.together,
+            0 if strip_of_channels else self.rows * self.taps * self.channels,
+            self.step if self.together == 2 else 4 * table_words(self.channels) * strip_of_channels,
         ]
-
-    @property
-    def _walk(self) -> tuple[int, int, int, int, int]:
-        """Groups that the first round skips, and their taps; with them, taps of whole groups; taps left; all taps."""
-        groups, left = divmod(self.taps, self._together)
-        skipped = -groups % UNROLLED_GROUPS
-        before, whole = skipped * self._together, (groups + skipped) * self._together
-        return skipped, before, whole, left, whole + left
 
     @property
     def data_rows(self) -> int:
@@ -108,75 +110,114 @@ class ChannelTile:
         return (self.pixels - 1) * self.step + self.taps
 
     def block(self, operands: TileOperands) -> None:
-        """Emit the tile as a TensorIR block in its plain meaning."""
+        """Emit the strip as a TensorIR block in its plain meaning."""
         data, weight, table = operands.data, operands.weight, operands.table
         sums, output = operands.sums, operands.output
-        (y, x), k0, q0, (p, c) = operands.data_at, operands.weight_at, operands.table_at, operands.output_at
-        depth = self.rows * self.taps
+        (y, x), k0, q, (p, c) = operands.data_at, operands.weight_at, operands.table_at, operands.output_at
+        depth, channels, vectors = self.rows * self.taps, self.channels, self.vectors
         T.reads(
             data[y : y + self.data_rows, x : x + self.data_columns],
-            weight[k0 : k0 + depth, 0 : self.channels],
-            table[q0 : q0 + 3, 0 : self.channels],
+            weight[k0 : k0 + vectors * depth, 0:channels],
+            table[q : q + vectors, 0 : table_words(channels)],
         )
         T.writes(
-            sums[0 : self.pixels, 0 : self.channels],
-            output[p : p + self.pixels, c : c + self.channels],
+            sums[0 : self.pixels * vectors, 0:channels],
+            output[p : p + self.pixels, c : c + vectors * channels],
         )
-        outputs = (self.pixels, self.channels)
-        with nest("bias", outputs) as (i, j):
-            T.buffer_store(sums, table[q0, j], [i, j])
-        with nest("sum", outputs, (self.rows, self.taps)) as (i, j, r, t):
+        outputs = (self.pixels, vectors, channels)
+        with nest("bias", outputs) as (i, v, j):
+            T.buffer_store(sums, table[q + v, j], [i * vectors + v, j])
+        with nest("sum", outputs, (self.rows, self.taps)) as (i, v, j, r, t):
             activation = T.Cast("int32", data[y + r * self.dilation, x + i * self.step + t])
-            factor = T.Cast("int32", weight[k0 + r * self.taps + t, j])
-            T.buffer_store(sums, sums[i, j] + activation * factor, [i, j])
-        with nest("requantize", outputs) as (i, j):
-            value = self.epilogue.describe(sums[i, j], table[q0 + 1, j], table[q0 + 2, j])
-            T.buffer_store(output, value, [p + i, c + j])
+            factor = T.Cast("int32", weight[k0 + v * depth + r * self.taps + t, j])
+            total = i * vectors + v
+            T.buffer_store(sums, sums[total, j] + activation * factor, [total, j])
+        with nest("requantize", outputs) as (i, v, j):
+            # What is found out by itself for bytes of words is not compared in a form that matches.
+            T.reads(sums[i * vectors + v, j], table[q + v, 0 : table_words(channels)])
+            T.writes(output[p + i, c + v * channels + j])
+            multiplier, shift = table[q + v, j + channels], shift_of(table, q + v, j, channels)
+            value = self.epilogue.describe(sums[i * vectors + v, j], multiplier, shift)
+            T.buffer_store(output, value, [p + i, c + v * channels + j])
 
     def assemble(self) -> Assembly:
-        """Code of the tile.
+        """Code of the strip.
 
-        a0 data, a1 weight, a2 table, a3 output, a4 and a5 row distances of data and output, a6 distance of the
-        second pixel's data, a7 channels; on the stack: rows, `_walk` and the zero point. After the beginning, a6 holds
-        the channels and a7 points to the second pixel's data.
+        a0 data, a1 weight, a2 table, a3 output, a4 from the end of a row of the window to the next, a5 distance of the
+        tiles in the output, a6 channels, a7 from the end of a window to the next tile's; on the stack: rows, taps, zero
+        point, tiles, by how much the weights go back after a tile, and, for two pixels, their distance (kept in s0,
+        which walks), else the distance of the tiles' tables or 0 (s6).
         """
-        asm, sums = Assembly(), self._sums
-        rows, skipped, before, whole, left, walked, zero_point = (f"{4 * index}(sp)" for index in range(7))
-        asm.emit("csrwi vxrm, 0", *(["add t0, a0, a6"] if self.pixels == 2 else []), "mv a6, a7")
-        asm.emit(*(["mv a7, t0"] if self.pixels == 2 else []))
-        sums.begin(asm)
-        row, again, end, done = 11, 12, 13, 16
-        asm.emit(f"lla t4, {again}f", f"lla t1, {end}f", "sub t1, t1, t4", f"lw t0, {skipped}")
-        asm.emit(f"srli t1, t1, {UNROLLED_GROUPS.bit_length() - 1}", "mul t1, t1, t0", "add t4, t4, t1")
-        asm.emit(f"lw t1, {before}", "sub a0, a0, t1")
-        asm.emit(*(["sub a7, a7, t1"] if self.pixels == 2 else []), f"lw t5, {rows}")
-        groups, rest = divmod(self.taps, self._together)
-        asm.lines.append(f"{row}:")
-        with asm.repeated(self.rows):
-            asm.emit(f"lw t6, {whole}", "add t6, t6, a0", "jr t4")
-            asm.lines.append(f"{again}:")
-            for group in range(UNROLLED_GROUPS):
-                with asm.repeated(groups / UNROLLED_GROUPS):
-                    self._products(asm, sums, group * self._together, self._together)
-            asm.lines.append(f"{end}:")
-            with asm.repeated(-(-groups // UNROLLED_GROUPS)):
-                self._advance(asm, UNROLLED_GROUPS * self._together)
-                asm.emit(f"bne a0, t6, {again}b")
-            self._left(asm, sums, left, rest)
-            asm.emit("addi t5, t5, -1", f"beqz t5, {done}f")
-        with asm.repeated(self.rows - 1):
-            asm.emit(f"lw t0, {walked}", "sub t0, a4, t0", "add a0, a0, t0")
-            asm.emit(*(["add a7, a7, t0"] if self.pixels == 2 else []), f"j {row}b")
-        asm.lines.append(f"{done}:")
-        sums.finish(asm, self.epilogue, zero_point)
+        asm, sums = Assembly(), Accumulators(self.channels, self.together)
+        table, pair = LaneTable(sums), self.together == 2
+        saved = ("s2", "s4", "s5", "s7", "s0" if pair else "s6", *table.registers)
+        frame = frame_bytes(saved)
+        rows, taps, zero_point, tiles, back, step = (f"{frame + 4 * index}(sp)" for index in range(6))
+        row, again, end, done, tile, out = 11, 12, 13, 16, 17, 18
+        groups, rest = divmod(self.taps, self._group)
+        with asm.saved(saved):
+            table.prepare(asm, zero_point)
+            asm.emit(
+                f"lw t1, {taps}", f"lw s4, {tiles}", f"lw s2, {back}", f"lw {'s0' if pair else 's6'}, {step}"
+            )
+            self._walk(asm, again, end)
+            if pair:
+                asm.emit("add s0, s0, a0")
+            asm.lines.append(f"{tile}:")
+            with asm.repeated(self.vectors * self.pixels // self.together):
+                table.begin(asm)
+                asm.emit(f"lw t5, {rows}")
+                asm.lines.append(f"{row}:")
+                with asm.repeated(self.rows):
+                    asm.emit("add t6, a0, s5", f"jr {self._entry}")
+                    asm.lines.append(f"{again}:")
+                    for group in range(UNROLLED_GROUPS):
+                        with asm.repeated(groups / UNROLLED_GROUPS):
+                            self._products(asm, sums, group * self._group, self._group)
+                    asm.lines.append(f"{end}:")
+                    with asm.repeated(-(-groups // UNROLLED_GROUPS)):
+                        self._advance(asm, UNROLLED_GROUPS * self._group)
+                        asm.emit(f"bne a0, t6, {again}b")
+                    self._left(asm, sums, rest)
+                    asm.emit("addi t5, t5, -1", f"beqz t5, {done}f")
+                with asm.repeated(self.rows - 1):
+                    asm.emit("add a0, a0, a4", *(["add s0, s0, a4"] if pair else []), f"j {row}b")
+                asm.lines.append(f"{done}:")
+                table.finish(asm, self.epilogue, "a5")
+                asm.emit("sub a1, a1, s2", "add a0, a0, a7", "addi s4, s4, -1")
+                if pair:
+                    asm.emit("add s0, s0, a7", f"bnez s4, {tile}b")
+                else:
+                    asm.emit(f"beqz s4, {out}f", f"beqz s6, {tile}b")
+            if not pair:
+                with asm.repeated(self.vectors - 1):
+                    asm.emit("add a2, a2, s6", "add s8, s8, s6", "add s9, s9, s6", f"j {tile}b")
+                asm.lines.append(f"{out}:")
         return asm
 
-    def _left(self, asm: Assembly, sums: Accumulators, left: str, rest: int) -> None:
+    @property
+    def _entry(self) -> str:
+        """Register that says where the reduction loop is entered; the second half's lanes or pixel use the other."""
+        return "t4" if self.together == 2 else "t3"
+
+    def _walk(self, asm: Assembly, again: int, end: int) -> None:
+        """From the taps in t1: where the loop is entered, s5 bytes of whole rounds, s7 taps that fill no group.
+
+        The data begins where a first round that skips nothing would.
+        """
+        group, entry = self._group, self._entry
+        asm.emit(f"li t0, {group}", "divu t2, t1, t0", "mul s5, t2, t0", "sub s7, t1, s5")
+        asm.emit("neg t2, t2", f"andi t2, t2, {UNROLLED_GROUPS - 1}", "mul t1, t2, t0", "sub a0, a0, t1")
+        asm.emit("add s5, s5, t1", f"lla {entry}, {again}f", f"lla t1, {end}f", f"sub t1, t1, {entry}")
+        asm.emit(f"srli t1, t1, {UNROLLED_GROUPS.bit_length() - 1}", "mul t1, t1, t2")
+        asm.emit(f"add {entry}, {entry}, t1")
+
+    def _left(self, asm: Assembly, sums: Accumulators, rest: int) -> None:
         """Taps that fill no group, one by one."""
-        if self._together == 1:
+        if self._group == 1:
             return
         begin, end = 14, 15
-        asm.emit(f"lw t6, {left}", f"beqz t6, {end}f")
+        asm.emit(f"beqz s7, {end}f", "mv t6, s7")
         asm.lines.append(f"{begin}:")
         with asm.repeated(rest):
             self._products(asm, sums, 0, 1)
@@ -193,28 +234,27 @@ class ChannelTile:
                 "const int8_t *weight",
                 "const int32_t *table",
                 "int8_t *output",
-                "int32_t data_pitch",
+                "int32_t next_row",
                 "int32_t output_pitch",
-                "int32_t second_pixel",
                 "int32_t channels",
+                "int32_t next_tile",
                 "int32_t rows",
-                "int32_t skipped",
-                "int32_t before",
-                "int32_t whole",
-                "int32_t left",
-                "int32_t walked",
+                "int32_t taps",
                 "int32_t zero_point",
+                "int32_t tiles",
+                "int32_t weights",
+                "int32_t step",
             ),
         )
 
     def _advance(self, asm: Assembly, amount: int) -> None:
         advance(asm, "a0", amount)
-        if self.pixels == 2:
-            advance(asm, "a7", amount)
+        if self.together == 2:
+            advance(asm, "s0", amount)
 
     def _products(self, asm: Assembly, sums: Accumulators, first: int, taps: int) -> None:
-        """Sum products of `taps` taps in 16 bits, the first one `first` bytes from a0 (and a7), weights from a1 on."""
-        pixels = ("a0", "a7")[: self.pixels]
+        """Sum products of `taps` taps in 16 bits, the first one `first` bytes from a0 (and s0), weights from a1 on."""
+        pixels = ("a0", "s0")[: self.together]
         for tap in range(first, first + taps):
             vector = ("v24", "v28")[tap % 2]
             asm.emit(f"vle8.v {vector}, (a1)", group=sums.group)
@@ -235,8 +275,9 @@ class ChannelTile:
 class TileOperands:
     """Buffers of a tile, all two-dimensional, and where in them it begins.
 
-    data int8[rows, bytes]; weight int8[.., channels], one row per tap; table int32[3.., channels]; sums
-    int32[pixels, channels], the accumulators; output int8[pixels.., channels..].
+    data int8[rows, bytes]; weight int8[.., channels], one row per tap; table int32[.., words], a row for each vector of
+    channels (`epilogue.Parameters.by_lane`); sums int32[vectors * pixels, channels], the accumulators; output
+    int8[pixels.., channels..].
     """
 
     data: Any

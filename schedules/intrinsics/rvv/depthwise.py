@@ -1,4 +1,4 @@
-"""Depthwise tile: a vector of channels, of one output pixel or of several adjacent ones.
+"""Depthwise tile: a vector of channels, of one output pixel or of several adjacent ones, and strips of such tiles.
 
 Rows of NHWC are vectors already: with a stride of one, the channels of adjacent pixels follow each other in the input
 as in the output, so few channels fill a vector with several pixels (and the weights are repeated for each). A depth
@@ -13,10 +13,10 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
-from .accumulators import Accumulators
-from .assembly import Assembly, advance
+from .accumulators import Accumulators, LaneTable
+from .assembly import Assembly, frame_bytes
 from .description import nest, register
-from .epilogue import Epilogue
+from .epilogue import Epilogue, shift_of, table_words
 
 # Taps that are unrolled altogether; above, rows are a loop.
 UNROLLED = 25
@@ -29,9 +29,11 @@ def unrolled_rows(kernel: tuple[int, int]) -> int:
 
 @dataclass(frozen=True)
 class DepthwiseTile:
-    """Shape of a tile.
+    """Shape of a strip of tiles.
 
-    lanes: 1 to 64 outputs; 1 to 32 with a multiplier.
+    lanes: 1 to 64 outputs of a tile; 1 to 32 with a multiplier.
+    tiles: of the strip.
+    data_step, output_step: bytes from tile to tile in data and output.
     kernel: rows and columns of the window.
     row_step, tap_step: distance of its rows in rows of the data, and of its columns in bytes.
     multiplier: outputs per input channel.
@@ -39,6 +41,9 @@ class DepthwiseTile:
     """
 
     lanes: int
+    tiles: int
+    data_step: int
+    output_step: int
     kernel: tuple[int, int]
     row_step: int
     tap_step: int
@@ -51,49 +56,63 @@ class DepthwiseTile:
         """Name of the micro-kernel: everything its code depends on."""
         rows, columns = self.kernel
         multiplier = f"_multiplier{self.multiplier}" if self.multiplier > 1 else ""
-        return f"rvv_depthwise_{self.lanes}_{rows}x{columns}_group{self.group}{multiplier}_{self.epilogue.suffix}"
+        halves = Accumulators(self.lanes).halves
+        return f"rvv_depthwise_{halves}_{rows}x{columns}_group{self.group}{multiplier}_{self.epilogue.code}"
 
     def block(self, operands: DepthwiseOperands) -> None:
-        """Emit the tile as a TensorIR block in its plain meaning."""
+        """Emit the strip as a TensorIR block in its plain meaning."""
         data, weight, table = operands.data, operands.weight, operands.table
         sums, output = operands.sums, operands.output
-        (y, x), k0, q0, (oy, ox) = operands.data_at, operands.weight_at, operands.table_at, operands.output_at
+        (y, x), k0, q, (oy, ox) = operands.data_at, operands.weight_at, operands.table_at, operands.output_at
         (rows, columns), lanes = self.kernel, self.lanes
         height, width = self._window
         T.reads(
             data[y : y + height, x : x + width],
             weight[k0 : k0 + rows * columns, 0:lanes],
-            table[q0 : q0 + 3, 0:lanes],
+            table[q, 0 : table_words(lanes)],
         )
-        T.writes(sums[0, 0:lanes], output[oy, ox : ox + lanes])
-        with nest("bias", (lanes,)) as (i,):
-            T.buffer_store(sums, table[q0, i], [0, i])
-        with nest("sum", (lanes,), self.kernel) as (i, r, t):
+        T.writes(sums[0 : self.tiles, 0:lanes], output[oy, ox : ox + self._written])
+        outputs = (self.tiles, lanes)
+        with nest("bias", outputs) as (n, i):
+            T.buffer_store(sums, table[q, i], [n, i])
+        with nest("sum", outputs, self.kernel) as (n, i, r, t):
             channel = 0 if lanes <= self.multiplier else T.floordiv(i, self.multiplier)
-            activation = T.Cast("int32", data[y + r * self.row_step, x + t * self.tap_step + channel])
+            column = x + n * self.data_step + t * self.tap_step + channel
+            activation = T.Cast("int32", data[y + r * self.row_step, column])
             factor = T.Cast("int32", weight[k0 + r * columns + t, i])
-            T.buffer_store(sums, sums[0, i] + activation * factor, [0, i])
-        with nest("requantize", (lanes,)) as (i,):
-            value = self.epilogue.describe(sums[0, i], table[q0 + 1, i], table[q0 + 2, i])
-            T.buffer_store(output, value, [oy, ox + i])
+            T.buffer_store(sums, sums[n, i] + activation * factor, [n, i])
+        with nest("requantize", outputs) as (n, i):
+            # What is found out by itself for bytes of words is not compared in a form that matches.
+            T.reads(sums[n, i], table[q, 0 : table_words(lanes)])
+            T.writes(output[oy, ox + n * self.output_step + i])
+            multiplier, shift = table[q, i + lanes], shift_of(table, q, i, lanes)
+            value = self.epilogue.describe(sums[n, i], multiplier, shift)
+            T.buffer_store(output, value, [oy, ox + n * self.output_step + i])
 
     @property
     def _window(self) -> tuple[int, int]:
         rows, columns = self.kernel
         inputs = -(-self.lanes // self.multiplier)
-        return (rows - 1) * self.row_step + 1, (columns - 1) * self.tap_step + inputs
+        width = (self.tiles - 1) * self.data_step + (columns - 1) * self.tap_step + inputs
+        return (rows - 1) * self.row_step + 1, width
+
+    @property
+    def _written(self) -> int:
+        """Bytes from the first to the last output."""
+        return (self.tiles - 1) * self.output_step + self.lanes
 
     def register(self) -> str:
-        """Register the tile as a TensorIntrin and return its name."""
+        """Register the strip as a TensorIntrin and return its name."""
         lanes, (rows, columns) = self.lanes, self.kernel
         return register(
-            f"{self.name}_steps{self.row_step}_{self.tap_step}",
+            f"{self.name}_{lanes}x{self.tiles}_{self.data_step}_{self.output_step}"
+            f"_steps{self.row_step}_{self.tap_step}_zero{self.epilogue.zero_point}",
             {
                 "data": (self._window, "int8"),
                 "weight": ((rows * columns, lanes), "int8"),
-                "table": ((3, lanes), "int32"),
-                "sums": ((1, lanes), "int32"),
-                "output": ((1, lanes), "int8"),
+                "table": ((1, table_words(lanes)), "int32"),
+                "sums": ((self.tiles, lanes), "int32"),
+                "output": ((1, self._written), "int8"),
             },
             lambda *buffers: self.block(DepthwiseOperands(*buffers)),
             self._arguments,
@@ -107,24 +126,44 @@ class DepthwiseTile:
             output.access_ptr("w"),
             data.strides[0] * self.row_step,
             self.tap_step,
+            self.lanes,
+            self.data_step,
+            self.output_step,
+            self.epilogue.zero_point,
+            self.tiles,
         ]
 
     def assemble(self) -> Assembly:
-        """Code of the tile: a0 data, a1 weight, a2 table, a3 output, a4 and a5 distances of rows and taps in bytes."""
+        """Code of the strip.
+
+        a0 data, a1 weight, a2 table, a3 output, a4 and a5 distances of rows and taps in bytes, a6 lanes, a7 distance of
+        the tiles in the data; on the stack: their distance in the output, zero point and tiles. t2 and t3 walk over
+        rows of the data and the weights.
+        """
         rows = self.kernel[0]
         asm, sums = Assembly(), Accumulators(self.lanes)
-        asm.emit("csrwi vxrm, 0", f"li a6, {self.lanes}")
-        sums.begin(asm)
-        if self.multiplier > 1:
-            asm.emit("vid.v v26", group=sums.group)
-            asm.emit(f"li t0, {self.multiplier}")
-            asm.emit("vdivu.vx v26, v26, t0", group=sums.group)
-        together = unrolled_rows(self.kernel)
-        with asm.loop("t5", rows // together):
-            self._products(asm, sums, together)
-            if together < rows:
-                asm.emit("add a0, a0, a4")
-        sums.finish(asm, self.epilogue)
+        table = LaneTable(sums)
+        saved = ("s4", "s5", *table.registers)
+        output_step, zero_point, tiles = (f"{frame_bytes(saved) + 4 * index}(sp)" for index in range(3))
+        tile = 11
+        with asm.saved(saved):
+            table.prepare(asm, zero_point)
+            asm.emit(f"lw s5, {output_step}", f"lw s4, {tiles}")
+            asm.lines.append(f"{tile}:")
+            with asm.repeated(self.tiles):
+                table.begin(asm)
+                asm.emit("mv t2, a0", "mv t3, a1")
+                if self.multiplier > 1:
+                    asm.emit("vid.v v26", group=sums.group)
+                    asm.emit(f"li t0, {self.multiplier}")
+                    asm.emit("vdivu.vx v26, v26, t0", group=sums.group)
+                together = unrolled_rows(self.kernel)
+                with asm.loop("t5", rows // together):
+                    self._products(asm, sums, together)
+                    if together < rows:
+                        asm.emit("add t2, t2, a4")
+                table.finish(asm, self.epilogue, "s5")
+                asm.emit("add a0, a0, a7", "addi s4, s4, -1", f"bnez s4, {tile}b")
         return asm
 
     def micro_kernel(self) -> MicroKernel:
@@ -138,6 +177,11 @@ class DepthwiseTile:
                 "int8_t *output",
                 "int32_t row_pitch",
                 "int32_t tap_pitch",
+                "int32_t lanes",
+                "int32_t data_step",
+                "int32_t output_step",
+                "int32_t zero_point",
+                "int32_t tiles",
             ),
         )
 
@@ -148,13 +192,13 @@ class DepthwiseTile:
         for tap in range(taps):
             row, column = divmod(tap, columns)
             if row and not column:
-                asm.emit("add a0, a0, a4")
-            pointer = "a0" if column == 0 else "t4"
+                asm.emit("add t2, t2, a4")
+            pointer = "t6" if column else "t2"
             if column:
-                asm.emit(f"add t4, {'a0' if column == 1 else 't4'}, a5")
+                asm.emit(f"add t6, {'t2' if column == 1 else 't6'}, a5")
             load = f"vluxei8.v v24, ({pointer}), v26" if self.multiplier > 1 else f"vle8.v v24, ({pointer})"
-            asm.emit(load, f"vle8.v {weight}, (a1)", group=sums.group)
-            advance(asm, "a1", self.lanes)
+            asm.emit(load, f"vle8.v {weight}, (t3)", group=sums.group)
+            asm.emit("add t3, t3, a6")
             multiply = "vwmul" if tap % self.group == 0 else "vwmacc"
             asm.emit(f"{multiply}.vv v16, v24, {weight}", group=2 * sums.group)
             if tap % self.group == self.group - 1 or tap == taps - 1:
@@ -165,8 +209,8 @@ class DepthwiseTile:
 class DepthwiseOperands:
     """Buffers of a tile, all two-dimensional, and where in them it begins.
 
-    data int8[rows, bytes]; weight int8[.., lanes], one row per tap; table int32[3.., lanes]; sums int32[1, lanes], the
-    accumulators; output int8[rows, bytes].
+    data int8[rows, bytes]; weight int8[.., lanes], one row per tap; table int32[.., words], a row for each vector of
+    channels (`epilogue.Parameters.by_lane`); sums int32[tiles, lanes], the accumulators; output int8[rows, bytes].
     """
 
     data: Any

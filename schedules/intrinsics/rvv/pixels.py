@@ -56,7 +56,7 @@ class PixelTile:
         """Name of the micro-kernel: everything its code depends on."""
         shape = f"{self.rows}x{self.columns}_pitch{self.pitch}_{self.channels}"
         window = f"{self.kernel[0]}x{self.kernel[1]}x{self.taps}_steps{self.row_step}_{self.column_step}"
-        return f"rvv_pixels_{shape}_{window}_group{self.group}_{self.epilogue.suffix}"
+        return f"rvv_pixels_{shape}_{window}_group{self.group}_{self.epilogue.code}"
 
     @property
     def _span(self) -> int:
@@ -72,8 +72,8 @@ class PixelTile:
         (rows, columns), taps, lanes = self.kernel, self.taps, self.lanes
         T.reads(
             data[0:taps, x : x + self._span],
-            weight[n : n + self.channels, 0 : self.window],
-            table[n : n + self.channels, 0:3],
+            weight[n : n + self.channels, 0 : self.window + 1],
+            table[n : n + self.channels, 0:2],
         )
         T.writes(
             sums[0 : self.channels, 0:lanes],
@@ -86,17 +86,18 @@ class PixelTile:
             factor = T.Cast("int32", weight[n + j, r * (columns * taps) + k * taps + t])
             T.buffer_store(sums, sums[j, i] + activation * factor, [j, i])
         with nest("requantize", (self.channels, self.rows, self.columns)) as (j, r, i):
-            value = self.epilogue.describe(sums[j, r * self.pitch + i], table[n + j, 1], table[n + j, 2])
+            shift = T.Cast("int32", weight[n + j, self.window])
+            value = self.epilogue.describe(sums[j, r * self.pitch + i], table[n + j, 1], shift)
             T.buffer_store(output, value, [p + r * self.columns + i, c + j])
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""
         return register(
-            self.name,
+            f"{self.name}_zero{self.epilogue.zero_point}",
             {
                 "data": ((self.taps, self._span), "int8"),
-                "weight": ((self.channels, self.window), "int8"),
-                "table": ((self.channels, 3), "int32"),
+                "weight": ((self.channels, self.window + 1), "int8"),
+                "table": ((self.channels, 2), "int32"),
                 "sums": ((self.channels, self.lanes), "int32"),
                 "output": ((self.rows * self.columns, self.channels), "int8"),
             },
@@ -108,18 +109,19 @@ class PixelTile:
 
     def _arguments(self, data: Any, weight: Any, table: Any, _sums: Any, output: Any) -> list[Any]:
         pointers = [buffer.access_ptr("r") for buffer in (data, weight, table)]
-        return [*pointers, output.access_ptr("w"), data.strides[0], output.strides[0]]
+        pitches = [data.strides[0], output.strides[0]]
+        return [*pointers, output.access_ptr("w"), *pitches, self.epilogue.zero_point]
 
     def assemble(self) -> Assembly:
         """Code of the tile.
 
-        a0 data, a1 weight, a2 table, a3 output, a4 distance of the planes, a5 of the output's pixels; a7 points to
-        the second channel's weights.
+        a0 data, a1 weight, a2 table, a3 output, a4 distance of the planes, a5 of the output's pixels, a6 the zero
+        point, which moves to t2 and makes room for the number of lanes; a7 points to the second channel's weights.
         """
         asm, sums = Assembly(), Accumulators(self.lanes, self.channels)
-        asm.emit("csrwi vxrm, 0", f"li a6, {self.lanes}")
+        asm.emit("csrwi vxrm, 0", "mv t2, a6", f"li a6, {self.lanes}")
         if self.channels == 2:
-            advance(asm, "a7", self.window, source="a1")
+            advance(asm, "a7", self.window + 1, source="a1")
         self._begin(asm, sums)
         self._sum(asm, sums)
         self._scale(asm, sums)
@@ -137,6 +139,7 @@ class PixelTile:
                 "int8_t *output",
                 "int32_t plane_pitch",
                 "int32_t pixel_pitch",
+                "int32_t zero_point",
             ),
         )
 
@@ -144,7 +147,7 @@ class PixelTile:
         asm.emit("vsetvli t0, zero, e32, m8, ta, ma", "lw t1, 0(a2)")
         for index, name in enumerate(sums.names):
             if index and self.channels == 2:
-                asm.emit("lw t1, 12(a2)")
+                asm.emit("lw t1, 8(a2)")
             asm.emit(f"vmv.v.x {name}, t1", group=8)
         sums.narrow(asm)
 
@@ -191,15 +194,19 @@ class PixelTile:
     def _scale(self, asm: Assembly, sums: Accumulators) -> None:
         """Scale the accumulators by the channel's factor."""
         asm.emit("vsetvli t0, zero, e32, m8, ta, ma")
+        # The shift lies behind the weights, to which the pointers have moved unless all taps are unrolled.
+        left = self.window if unrolling(self.taps, self.group)[0] == self.window else 0
         for index, name in enumerate(sums.names):
-            row = 12 * index if self.channels == 2 else 0
-            asm.emit(f"lw t1, {row + 4}(a2)", f"lw t2, {row + 8}(a2)")
+            second = index > 0 and self.channels == 2
+            if index == 0 or second:
+                asm.emit(f"lw t1, {12 if second else 4}(a2)")
+                asm.emit(f"lbu t3, {left}({'a7' if second else 'a1'})")
             self.epilogue.scale(asm, name, "t1", "v16", 8)
-            asm.emit(f"vssra.vx {name}, {name}, t2", group=8)
+            asm.emit(f"vssra.vx {name}, {name}, t3", group=8)
 
     def _store(self, asm: Assembly, sums: Accumulators) -> None:
         """Narrow, clamp and store row by row."""
-        results = sums.narrow_results(asm, self.epilogue)
+        results = sums.narrow_results(asm, "t2")
         for channel in range(self.channels):
             sums.narrow(asm)
             asm.emit(f"vnclip.wi v24, {results[channel]}, 0", group=2 * sums.group)
@@ -219,8 +226,9 @@ class PixelTile:
 class PixelOperands:
     """Buffers of a tile, all two-dimensional, and where in them it begins.
 
-    data int8[taps, bytes], the planes; weight int8[channels.., window]; table int32[channels.., 3]; sums
-    int32[channels, lanes], the accumulators; output int8[pixels.., channels..].
+    data int8[taps, bytes], the planes; weight int8[channels.., window + 1], whose rows end with the right shift; table
+    int32[channels.., 2] of bias and multiplier; sums int32[channels, lanes], the accumulators; output
+    int8[pixels.., channels..].
     """
 
     data: Any
