@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from xml.etree import ElementTree
 
+import pytest
+
 from tests.cli.invocation import DIGITS, M4, refuse, succeed
 
 
@@ -112,9 +114,23 @@ def test_a_plan_of_the_front_is_drawn(tmp_path: Path) -> None:
     assert ElementTree.parse(picture).getroot().tag.endswith("svg")
 
 
+def test_the_front_is_a_plot_and_a_page_with_the_memory_before_and_after(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot, page = tmp_path / "front.svg", tmp_path / "front.html"
+    front = ("plan", DIGITS, "--target", f"{M4} -ram=4K", "--pareto", "--svg", plot, "--html", page)
+    points = succeed(*front, "--json").document["points"]
+    assert f"0: {points[0]['arena_bytes']:,}" in plot.read_text()
+    text = page.read_text()
+    assert text.count("<svg") == 3
+    assert all(f"<td>{point['arena_bytes']:,}</td>" in text for point in points)
+    kept = next(number for number, point in enumerate(points) if point["arena_bytes"] <= 4096)
+    assert f"Plan {kept}: {points[kept]['arena_bytes']:,} bytes" in text
+    assert "front.svg exists" in refuse(*front)
+
+
 def test_pictures_and_data_are_of_one_plan_or_of_all(tmp_path: Path) -> None:
     front = ("plan", DIGITS, "--target", M4, "--pareto")
-    assert "choose one with --point" in refuse(*front, "--svg", tmp_path / "plan.svg")
+    assert "--html shows the plans of --pareto" in refuse(*front[:-1], "--html", tmp_path / "front.html")
     assert "without --json" in refuse(*front, "--point", "0", "--json")
     assert "of --pareto" in refuse("plan", DIGITS, "--target", M4, "--point", "0")
     assert "there is no plan 999" in refuse(*front, "--point", "999")

@@ -11,6 +11,9 @@ import click
 from tvm_tinyml.output import write_text
 
 from .common import WIDEST_MAP, print_json, print_table, terminal_width
+from .front_page import front_page
+
+_COLUMNS = ("plan", "arena (bytes)", "work", "regions", "narrowest strip", "calls", "peak set by")
 
 
 def find_front(imported: Any, config: Any, input_mode: str = "held") -> Any:
@@ -48,14 +51,48 @@ def show_front(header: Mapping[str, Any], front: Any, config: Any, as_json: bool
         print_json({**header, "plain_macs": front.plans[0].plain_macs, "points": points})
         return
     title = f"{header['model']} for {header['target']}, input {header['input']}: {len(points)} plans"
-    columns = ["plan", "arena (bytes)", "work", "regions", "narrowest strip", "calls", "peak set by"]
-    print_table(title, columns, [_row(index, point) for index, point in enumerate(points)])
+    print_table(title, _COLUMNS, [_row(index, point) for index, point in enumerate(points)])
     click.echo("Work is multiply-accumulates over those of the plain model. Scratch of kernels comes on top.")
     click.echo(f"Plan 0: {points[0]['explanation']}")
     if config.ram_bytes is not None:
         click.echo(_within(front, config.ram_bytes))
     if len(points) > 1:
         click.echo(f"Plan {len(points) - 1}: {points[-1]['explanation']}")
+
+
+def draw_front(title: str, front: Any, config: Any) -> str:
+    """The front as SVG text; RunError without matplotlib."""
+    from tvm_tinyml.profile.front_plot import front_plot
+
+    points = [(found.arena_bytes, found.factor) for found in front.plans]
+    return front_plot(points, title=title, budget=config.ram_bytes)
+
+
+def describe_front(title: str, front: Any, config: Any, point: int | None) -> str:
+    """The front as an HTML page, with the memory over time of the first plan and of one other.
+
+    point: number of the other one; None: the one that keeps the target's budget, or the last.
+    RunError without matplotlib, UsageError when there is no such plan.
+    """
+    from tvm_tinyml.memory import draw_svg
+    from tvm_tinyml.patch.words import limits
+
+    maps = {}
+    for number in dict.fromkeys((0, _kept(front, config) if point is None else point)):
+        found = plan_at(front, number)
+        heading = f"Plan {number}: {found.arena_bytes:,} bytes at {found.factor:.3f} times the work"
+        picture = draw_svg(found.program, found.memory, title=heading)
+        maps[heading] = (limits(front.network, found), picture)
+    rows = [_row(number, _point(front, number)) for number in range(len(front.plans))]
+    return front_page(title, draw_front(title, front, config), _COLUMNS, rows, maps)
+
+
+def _kept(front: Any, config: Any) -> int:
+    """The plan with the least work that keeps the budget; the last one without a budget, or when none does."""
+    last = len(front.plans) - 1
+    if config.ram_bytes is None or front.plans[last].arena_bytes > config.ram_bytes:
+        return last
+    return int(front.first_within(config.ram_bytes))
 
 
 def _within(front: Any, ram_bytes: int) -> str:

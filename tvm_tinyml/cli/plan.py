@@ -21,13 +21,22 @@ from .common import (
     target_option,
     terminal_width,
 )
-from .front import find_front, show_front, show_map
+from .front import describe_front, draw_front, find_front, show_front, show_map
 
 
 @click.command("plan")
 @model_argument
 @target_option
-@click.option("--svg", type=click.Path(path_type=Path), help="Draw the map into this file as well.")
+@click.option(
+    "--svg",
+    type=click.Path(path_type=Path),
+    help="Draw the map, or with --pareto the plot, into this file as well.",
+)
+@click.option(
+    "--html",
+    type=click.Path(path_type=Path),
+    help="With --pareto: a page with plot, plans and maps, into this file.",
+)
 @click.option("--pareto", is_flag=True, help="List plans between least work and least memory instead.")
 @click.option(
     "--input",
@@ -46,6 +55,7 @@ def plan_command(
     model: Path,
     target: str,
     svg: Path | None,
+    html: Path | None,
     pareto: bool,
     input_mode: str,
     point: int | None,
@@ -55,13 +65,18 @@ def plan_command(
     """Show where the tensors of MODEL lie in memory, and when."""
     from tvm_tinyml.target import parse_target
 
-    if pareto and svg is not None and point is None:
-        raise click.UsageError("--svg draws one plan and --pareto lists many; choose one with --point")
+    if html is not None and not pareto:
+        raise click.UsageError("--html shows the plans of --pareto; give both")
     if point is not None and (as_json or not pareto):
         raise click.UsageError("--point draws the map of one plan of --pareto, without --json")
     config = parse_target(target)
-    if svg is not None:
-        refuse_existing(svg, force)
+    for picture in (svg, html):
+        if picture is not None:
+            refuse_existing(picture, force)
+    if html is not None or (pareto and svg is not None and point is None):
+        from tvm_tinyml.profile.plots import require_matplotlib
+
+        require_matplotlib()
     imported = import_model(model)
     name = imported.signature["name"]
     if pareto:
@@ -72,6 +87,10 @@ def plan_command(
         else:
             header = {"model": name, "target": str(config), "input": input_mode}
             show_front(header, front, config, as_json)
+            if svg is not None:
+                write_text(svg, draw_front(f"{name} for {config}", front, config), force=force)
+        if html is not None:
+            write_text(html, describe_front(f"{name} for {config}", front, config, point), force=force)
         return
     with progress(f"Planning {model.name} for {config}"):
         from tvm_tinyml.memory import draw_svg, draw_text

@@ -6,8 +6,10 @@ The same figures give the same bytes: no dates, fixed identifiers.
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
+from typing import Any
 
 from tvm_tinyml.errors import RunError
 
@@ -24,6 +26,26 @@ def require_matplotlib() -> None:
         raise RunError("plots need matplotlib, which is not installed: pip install 'tvm-tinyml[viz]'")
 
 
+@contextmanager
+def drawing(title: str, width: float, height: float) -> Iterator[tuple[Any, io.StringIO]]:
+    """A figure of so many inches to draw on, and where its SVG text will be when the context ends.
+
+    RunError without matplotlib.
+    """
+    require_matplotlib()
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    # Text stays text, a dollar sign in a name starts no formula, and identifiers do not change from run to run.
+    style = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "tvm-tinyml"}
+    text = io.StringIO()
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.suptitle(title)
+        yield figure, text
+        figure.savefig(text, format="svg", metadata={"Date": None})
+
+
 def bar_panels(
     panels: Mapping[str, Mapping[str, Series]],
     categories: Sequence[str],
@@ -38,21 +60,11 @@ def bar_panels(
     panels. label: of the vertical axis. line: height of a reference line.
     RunError without matplotlib.
     """
-    require_matplotlib()
-    import matplotlib
-    from matplotlib.figure import Figure
-
     names = list(dict.fromkeys(name for panel in panels.values() for name in panel))
     columns = min(2, len(panels)) or 1
     rows = -(-len(panels) // columns) or 1
     width = _BAR_SHARE / max(1, len(names))
-    # Text stays text, a dollar sign in a name starts no formula, and identifiers do not change from run to run.
-    style = {"svg.fonttype": "none", "text.parse_math": False, "svg.hashsalt": "tvm-tinyml"}
-    with matplotlib.rc_context(style):
-        figure = Figure(
-            figsize=(_PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.6), layout="constrained"
-        )
-        figure.suptitle(title)
+    with drawing(title, _PANEL_INCHES[0] * columns, _PANEL_INCHES[1] * rows + 0.6) as (figure, text):
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
         for axis in axes[len(panels) :]:
             axis.set_axis_off()
@@ -81,6 +93,4 @@ def bar_panels(
             axis.set_axisbelow(True)
         if names:
             figure.legend(loc="outside lower center", ncols=min(3, len(names)), fontsize="small")
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None})
     return text.getvalue()
