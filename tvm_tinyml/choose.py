@@ -36,16 +36,17 @@ def lower_and_plan(
     config: TargetConfig,
     patch: PatchPlan | None = None,
     *,
+    pulled: frozenset[str] = frozenset(),
     keep_all: bool,
     count: Count | None = None,
 ) -> tuple[LoweredModel, Program, MemoryPlan]:
     """Choose a schedule for every layer of a cleaned-up module, build them and plan the arena.
 
-    patch: the plan whose order the module has, if any.
+    patch: the plan whose order the module has, if any. pulled: inputs that its regions fetch.
     keep_all: as in `memory.plan`.
     count: runs every candidate; None: estimates decide.
     """
-    lowering = Lowering(module, config, patch)
+    lowering = Lowering(module, config, patch, pulled)
     outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
     free = scratch_room(outline, SCRATCH_BYTES, config.ram_bytes)
     room = [free[call] for call in lowering.outline.call_of_layer]

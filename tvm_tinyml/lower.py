@@ -20,7 +20,7 @@ from tvm_ffi.structural import StructuralKey
 
 from .codegen.layer import Alternative, Layer
 from .codegen.model import LoweredModel, TensorInfo
-from .codegen.streaming import StreamedRegion
+from .codegen.streaming import StreamedRegion, pull_type
 from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
 from .dialect.relax_api import Array, Attrs, TensorSpec, attributes, constant_value, spec_of
@@ -41,9 +41,16 @@ class Lowering:
     outline: the model with layers that have no functions and no scratch yet: what memory the tensors need.
     candidates: what the rules offer for each layer.
     constant_bytes: of all layers, before schedules pack them.
+    pulled: inputs that regions of the plan fetch; no other operator reads them.
     """
 
-    def __init__(self, module: Any, config: TargetConfig, patch: PatchPlan | None = None) -> None:
+    def __init__(
+        self,
+        module: Any,
+        config: TargetConfig,
+        patch: PatchPlan | None = None,
+        pulled: frozenset[str] = frozenset(),
+    ) -> None:
         function = module["main"]
         signature = json.loads(function.attrs[SIGNATURE_ATTR])
         self.config = config
@@ -51,6 +58,7 @@ class Lowering:
         self._names: dict[Any, str] = {}
         self._arguments: list[Mapping[str, str]] = []
         self._patch = patch
+        self._pulled = pulled
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self.constant_bytes = 0
         self.candidates: list[Sequence[Candidate]] = []
@@ -106,7 +114,8 @@ class Lowering:
 
     def _stream(self, region: Region) -> None:
         """Record the operators of a region, which have been collected: each computes a part of its output per call."""
-        shape = shape_region([node for node, _ in self._pending], region)
+        nodes = [node for node, _ in self._pending]
+        shape = shape_region(nodes, region, self._pulled, whole_rows=self.config.input == "rows")
         first = len(self.outline.layers)
         for stage, (node, values) in zip(shape.stages, self._pending, strict=True):
             calls = shape.strips * stage.operation.calls
@@ -114,7 +123,10 @@ class Lowering:
         self._pending = []
         symbol = f"{self.outline.name}_region_{len(self.outline.regions)}"
         layers = tuple(self.outline.layers[first:])
-        region_alone = StreamedRegion(symbol, shape, layers, ((),) * len(layers), self.config.alignment)
+        numbers = {info.name: number for number, info in enumerate(self.outline.inputs)}
+        callbacks = tuple(pull_type(self.outline.name, numbers[one.output]) for one in shape.pulls)
+        nothing: tuple[tuple[Scratch, ...], ...] = ((),) * len(layers)
+        region_alone = StreamedRegion(symbol, shape, layers, nothing, self.config.alignment, callbacks)
         self.outline.regions.append(region_alone)
 
     def _record(

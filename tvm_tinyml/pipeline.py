@@ -19,6 +19,7 @@ from .memory.program import Program
 from .patch import PatchPlan
 from .patch.choice import PatchFront
 from .patch.footprint import Settings
+from .patch.on_demand import check_fetched, pullable
 from .patch.search import MAX_FACTOR
 from .patch.verifier import verify_region
 from .target import TargetConfig
@@ -171,15 +172,25 @@ def compile_module(
     measured when it is linked.
     """
     patch = patch or plan_of(module)
-    source, (module, stages) = module, _transformed(module, config, plain=patch is None)
+    on_demand = config.input != "held"
+    source, (module, stages) = module, _transformed(module, config, plain=patch is None and not on_demand)
     arena_bytes = stages[-1].footprint.arena
-    if patch is None and not keep_all and config.ram_bytes is not None and arena_bytes > config.ram_bytes:
-        patch = _plan_within(source, config, config.ram_bytes, arena_bytes)
+    if patch is None and on_demand:
+        patch = _plan_on_demand(source, config)
+    elif patch is None and not keep_all and config.ram_bytes is not None and arena_bytes > config.ram_bytes:
+        patch = _plan_within(source, config, config.ram_bytes, f"the arena of {arena_bytes:,} bytes")
         module, stages = _transformed(source, config, plain=False)
+    pulled: frozenset[str] = frozenset()
     if patch is not None:
         # After the passes, which know nothing of regions and may order the calls differently.
         module = PatchInference(patch)(module)
-    model, program, memory_plan = lower_and_plan(module, config, patch, keep_all=keep_all, count=count)
+        if on_demand:
+            network = network_of(Graph.read(module["main"]))
+            pulled = pullable(network)
+            check_fetched(network, patch, pulled)
+    model, program, memory_plan = lower_and_plan(
+        module, config, patch, pulled=pulled, keep_all=keep_all, count=count
+    )
     verify(program, memory_plan)
     for region in model.regions:
         verify_region(region.shape, region.buffers, memory_plan)
@@ -202,7 +213,15 @@ def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any
     return module, tuple(stages)
 
 
-def _plan_within(module: Any, config: TargetConfig, ram_bytes: int, plain_bytes: int) -> PatchPlan:
+def _plan_on_demand(module: Any, config: TargetConfig) -> PatchPlan:
+    """The plan with the least work that fetches the inputs, within the budget if there is one."""
+    if config.ram_bytes is not None:
+        return _plan_within(module, config, config.ram_bytes, "whatever is fetched on demand")
+    front = patch_front(module, config)
+    return front.within(front.plans[0].arena_bytes).plan
+
+
+def _plan_within(module: Any, config: TargetConfig, ram_bytes: int, plain: str) -> PatchPlan:
     """The plan with the least work that leaves the kernels their scratch, or else that keeps the budget at all."""
     front = patch_front(module, config)
     try:
@@ -212,17 +231,13 @@ def _plan_within(module: Any, config: TargetConfig, ram_bytes: int, plain_bytes:
     try:
         return front.within(ram_bytes).plan
     except PlanError as error:
-        raise PlanError(
-            f"the arena of {plain_bytes:,} bytes exceeds the RAM of {ram_bytes:,} bytes, and {error}"
-        ) from None
+        raise PlanError(f"{plain} exceeds the RAM of {ram_bytes:,} bytes, and {error}") from None
 
 
-def patch_front(
-    module: Any, config: TargetConfig, *, fetch_inputs: bool = False, max_factor: float = MAX_FACTOR
-) -> PatchFront:
+def patch_front(module: Any, config: TargetConfig, *, max_factor: float = MAX_FACTOR) -> PatchFront:
     """Run the passes and search for patch plans: those between the least work and the smallest arena.
 
-    fetch_inputs: the model's inputs are fetched row by row instead of lying in memory.
+    Inputs that can be are fetched instead of lying in memory when the target says so.
     max_factor: bound on the work, as a multiple of the plain model's.
     Scratch of kernels is not known yet and not counted.
     """
@@ -232,7 +247,8 @@ def patch_front(
     settings = Settings(
         alignment=config.alignment,
         io_in_arena=config.io == "arena",
-        pulled=frozenset(network.inputs) if fetch_inputs else frozenset(),
+        pulled=pullable(network) if config.input != "held" else frozenset(),
+        whole_rows=config.input == "rows",
     )
     return PatchFront.search(network, settings, max_factor=max_factor)
 

@@ -22,6 +22,7 @@ def operation(output: str, height: int, rows: int, *reads: tuple[str, Sliding]) 
 
 def run_tagged(operations: list[Operation], stream: RowStream) -> None:
     """Run the order on buffers that remember which row each of their places holds."""
+    assert all(buffer.rows >= buffer.above for buffer in stream.buffers.values())
     readers = Readers(operations)
     done = [0] * len(operations)
     first = {tensor: -buffer.above for tensor, buffer in stream.buffers.items()}
@@ -63,6 +64,11 @@ def test_a_chain_of_windows_keeps_their_height_in_rows() -> None:
     assert Counter(event.operation for event in stream.events if not event.fills) == {0: 9, 1: 9, 2: 9}
     assert [event.operation for event in stream.events if event.fills] == [0]
     run_tagged(chain, stream)
+
+
+def test_rows_above_the_image_that_only_small_windows_see_have_their_place() -> None:
+    stream = stream_rows([operation("a", 9, 1, ("x", SAME)), operation("b", 11, 1, ("a", Sliding(1, -2, 1)))])
+    assert (stream.buffers["a"].rows, stream.buffers["a"].above) == (2, 2)
 
 
 def test_a_residual_keeps_the_rows_that_the_longer_way_still_needs() -> None:

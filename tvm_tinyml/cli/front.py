@@ -16,11 +16,11 @@ from .front_page import front_page
 _COLUMNS = ("plan", "arena (bytes)", "work", "regions", "narrowest strip", "calls", "peak set by")
 
 
-def find_front(imported: Any, config: Any, input_mode: str = "held") -> Any:
-    """Front of a model for a target; `input_mode` says whether inputs are "held" or come by "rows"."""
+def find_front(imported: Any, config: Any) -> Any:
+    """Front of a model for a target."""
     from tvm_tinyml.pipeline import patch_front
 
-    return patch_front(imported.module, config, fetch_inputs=input_mode == "rows")
+    return patch_front(imported.module, config)
 
 
 def plan_at(front: Any, number: int) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -41,10 +42,8 @@ from .front import describe_front, draw_front, find_front, show_front, show_map
 @click.option(
     "--input",
     "input_mode",
-    type=click.Choice(["held", "rows"]),
-    default="held",
-    show_default=True,
-    help="With --pareto: whether inputs lie in memory or are fetched row by row.",
+    type=click.Choice(["held", "rows", "tiles"]),
+    help="Whether inputs lie in memory or are fetched on demand, instead of what the target says.",
 )
 @click.option(
     "--point", type=click.IntRange(min=0), help="With --pareto: draw the map of the plan of this number."
@@ -57,19 +56,22 @@ def plan_command(
     svg: Path | None,
     html: Path | None,
     pareto: bool,
-    input_mode: str,
+    input_mode: str | None,
     point: int | None,
     force: bool,
     as_json: bool,
 ) -> None:
     """Show where the tensors of MODEL lie in memory, and when."""
     from tvm_tinyml.target import parse_target
+    from tvm_tinyml.target.config import InputMode
 
     if html is not None and not pareto:
         raise click.UsageError("--html shows the plans of --pareto; give both")
     if point is not None and (as_json or not pareto):
         raise click.UsageError("--point draws the map of one plan of --pareto, without --json")
     config = parse_target(target)
+    if input_mode is not None:
+        config = replace(config, input=cast(InputMode, input_mode))
     for picture in (svg, html):
         if picture is not None:
             refuse_existing(picture, force)
@@ -81,11 +83,11 @@ def plan_command(
     name = imported.signature["name"]
     if pareto:
         with progress(f"Searching plans of {model.name} for {config}"):
-            front = find_front(imported, config, input_mode)
+            front = find_front(imported, config)
         if point is not None:
             show_map(f"{name} for {config}", front, point, svg, force)
         else:
-            header = {"model": name, "target": str(config), "input": input_mode}
+            header = {"model": name, "target": str(config), "input": config.input}
             show_front(header, front, config, as_json)
             if svg is not None:
                 write_text(svg, draw_front(f"{name} for {config}", front, config), force=force)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from tvm_tinyml.target import OPTIONS, list_boards, list_cores
-from tvm_tinyml.target.config import INPUT_OUTPUT, OBJECTIVES, PLANNER_METHODS, ROUNDINGS
+from tvm_tinyml.target.config import INPUT_MODES, INPUT_OUTPUT, OBJECTIVES, PLANNER_METHODS, ROUNDINGS
 from tvm_tinyml.target.hardware import COMPILERS, describe_region
 
 from .common import json_option, print_facts, print_json, print_table
@@ -24,6 +24,11 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "io": (
         f"whether inputs and outputs lie in the arena or in the caller's buffers; default {INPUT_OUTPUT[0]}",
         INPUT_OUTPUT,
+    ),
+    "input": (
+        "whether inputs lie in memory or are fetched on demand, in whole rows or in the rectangles that strips need; "
+        f"default {INPUT_MODES[0]}",
+        INPUT_MODES,
     ),
     "planner": (f"how the arena is planned; default {PLANNER_METHODS[0]}", PLANNER_METHODS),
     "opt": (f"what schedules are chosen for; default {OBJECTIVES[0]}", OBJECTIVES),

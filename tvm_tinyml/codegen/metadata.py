@@ -12,6 +12,7 @@ from tvm_tinyml.target import TargetConfig
 
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
+from .pull_source import demand
 from .sources import source_files
 from .streaming import StreamedRegion
 
@@ -42,12 +43,16 @@ def metadata(
         "core": config.core.name,
         "rounding": config.rounding,
         "io": config.io,
+        "input": config.input,
         "entry": f"{model.name}_run",
         "sources": list(source_files(model)),
         "include_dirs": ["include"],
         "arena_bytes": memory_plan.arena_bytes,
         "arena_alignment": config.alignment,
-        "inputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.inputs],
+        "inputs": [
+            _tensor(info) | {"offset": offsets.get(info.name), "pulled": _pulled(model, info)}
+            for info in model.inputs
+        ],
         "outputs": [_tensor(info) | {"offset": offsets.get(info.name)} for info in model.outputs],
         "layers": [_layer(model, memory_plan, layer) for layer in model.layers],
         "tensors": [
@@ -76,6 +81,21 @@ def metadata(
     }
 
 
+def _pulled(model: LoweredModel, info: TensorInfo) -> dict[str, Any] | None:
+    """What an inference asks for of an input that is fetched on demand; None for one that is held.
+
+    row_fetches: from the top, how many rows are asked for how often.
+    """
+    if info.name not in model.pulled:
+        return None
+    found = demand(model, info)
+    return {
+        "requests": len(found.requests),
+        "requested_bytes": found.nbytes,
+        "row_fetches": [{"rows": rows, "times": times} for rows, times in found.fetches],
+    }
+
+
 def _weight_constant_bytes(model: LoweredModel) -> int:
     """Bytes of what the layers that multiply read: weights, biases, factors; tables of other layers are not in it."""
     names = {
@@ -95,7 +115,7 @@ def _layers_of_calls(model: LoweredModel) -> tuple[dict[int, int], dict[int, int
 
 
 def _region(region: StreamedRegion, plan: MemoryPlan) -> dict[str, Any]:
-    """A streamed region; `calls` are numbers in its `layers`, a number beyond them fills a row."""
+    """A streamed region; `calls` are numbers in its `layers`, one beyond them fetches or fills a row."""
     order = region.order
     return {
         "function": region.symbol,

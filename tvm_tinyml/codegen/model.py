@@ -65,6 +65,11 @@ class LoweredModel:
         ]
 
     @property
+    def pulled(self) -> set[str]:
+        """Inputs that are fetched on demand and never in memory as a whole."""
+        return {tensor for region in self.regions for tensor in region.pulled}
+
+    @property
     def streamed(self) -> set[str]:
         """Tensors that exist in line buffers only."""
         return {tensor for region in self.regions for tensor in region.streamed}

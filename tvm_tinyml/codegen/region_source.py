@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from tvm_tinyml.patch.geometry import COLUMNS, ROWS, Columns, Read, read_columns
+from tvm_tinyml.patch.pulling import Request, requested
 from tvm_tinyml.patch.region import pixel_bytes
 from tvm_tinyml.patch.workspace import row_bytes
 
@@ -15,8 +16,9 @@ _INDENT = " " * 4
 
 
 def region_arguments(region: StreamedRegion) -> tuple[str, ...]:
-    """Names of the activations and buffers that the region's function is called with, in order."""
-    return (*region.shape.inputs, region.shape.output, *(buffer.name for buffer in region.buffers))
+    """Names of the activations, buffers and fetched inputs that the region's function is called with, in order."""
+    buffers = (buffer.name for buffer in region.buffers)
+    return (*region.shape.inputs, region.shape.output, *buffers, *region.pulled)
 
 
 def region_signature(region: StreamedRegion) -> str:
@@ -27,7 +29,9 @@ def region_signature(region: StreamedRegion) -> str:
     ]
     output = f"{c_type(shape.specs[shape.output].dtype)} *output"
     work = [f"int8_t *{WORKSPACE}"] if region.buffers else []
-    return f"void {region.symbol}({', '.join([*inputs, output, *work])})"
+    pulls = [f"{kind} pull_{k}, void *context_{k}" for k, kind in enumerate(region.callbacks)]
+    result = "int" if pulls else "void"
+    return f"{result} {region.symbol}({', '.join([*inputs, output, *work, *pulls])})"
 
 
 def region_body(region: StreamedRegion) -> list[tuple[int, str]]:
@@ -36,8 +40,8 @@ def region_body(region: StreamedRegion) -> list[tuple[int, str]]:
 
 
 def _maker(region: StreamedRegion, tensor: str) -> int:
-    """Number of the layer in the region that makes `tensor`."""
-    return next(index for index, stage in enumerate(region.shape.stages) if stage.node.tensor == tensor)
+    """Number of the operation in the region that makes `tensor`; what fetches comes before the layers."""
+    return next(index for index, one in enumerate(region.shape.operations) if one.output == tensor)
 
 
 def _times(name: str, factor: int) -> str:
@@ -56,11 +60,16 @@ def _scaled(text: str, factor: int) -> str:
 
 
 class _Body:
-    """Prints one region."""
+    """Prints one region.
+
+    Operations have numbers in the names of variables; `index` is that of a layer, which is an operation from
+    `fetches` on.
+    """
 
     def __init__(self, region: StreamedRegion) -> None:
         self.region = region
         self.shape = region.shape
+        self.fetches = region.fetches
         self.inputs = {tensor: f"input_{k}" for k, tensor in enumerate(self.shape.inputs)}
         self.lines = {tensor: _maker(region, tensor) for tensor in self.shape.stream.buffers}
         self.moving = {tensor: made for tensor, made in self.lines.items() if not region.refills(tensor)}
@@ -68,6 +77,8 @@ class _Body:
 
     def statements(self) -> Iterator[tuple[int, str]]:
         order, count = self.region.order, len(self.region.layers)
+        if self.fetches:
+            yield 1, "int status;"
         yield 1, f"static const uint8_t order[] = {{{', '.join(map(str, order.table))}}};"
         for tensor, made in self.lines.items():
             yield 1, f"int8_t *const line_{made} = {_plus(WORKSPACE, self.region.block.offsets[tensor])};"
@@ -83,9 +94,13 @@ class _Body:
             yield depth + 1, f"case {index}:"
             yield from ((depth + 2, text) for text in self._call(index))
             yield depth + 2, "break;"
-        for index in sorted(self.filled):
-            yield depth + 1, f"case {count + index}:"
-            yield from ((depth + 2, text) for text in self._fill(index))
+        for number in range(self.fetches):
+            yield depth + 1, f"case {count + number}:"
+            yield from ((depth + 2, text) for text in self._fetch(number))
+            yield depth + 2, "break;"
+        for number in sorted(self.filled):
+            yield depth + 1, f"case {count + self.fetches + number}:"
+            yield from ((depth + 2, text) for text in self._fill(number))
             yield depth + 2, "break;"
         yield depth + 1, "}"
         if order.times > 1:
@@ -96,10 +111,16 @@ class _Body:
         yield depth, "}"
         if self.shape.strips > 1:
             yield 1, "}"
+        if self.fetches:
+            yield 1, "return 0;"
+
+    def _row(self, index: int) -> str:
+        """Variable of the next row of a layer."""
+        return f"row_{self.fetches + index}"
 
     def _state(self) -> Iterator[str]:
         """Declarations: next row of every layer, first row in every line buffer; rows above the image."""
-        rows = ", ".join(f"row_{index} = 0" for index in range(len(self.region.layers)))
+        rows = ", ".join(f"row_{number} = 0" for number in range(len(self.shape.operations)))
         yield f"int32_t {rows};"
         buffers = self.shape.stream.buffers
         firsts = [f"first_{made} = {-buffers[tensor].above}" for tensor, made in self.moving.items()]
@@ -117,7 +138,7 @@ class _Body:
     def _call(self, index: int) -> Iterator[str]:
         layer, stage = self.region.layers[index], self.shape.stages[index]
         tensor, rows = stage.node.tensor, stage.operation.rows
-        yield from self._room(index, rows)
+        yield from self._room(self.fetches + index, rows)
         parts = {
             name: _plus(WORKSPACE, self.region.block.offsets[self.region.part_name(index, name)])
             for name in self.region.parts(index)
@@ -129,29 +150,33 @@ class _Body:
         yield f"{layer.function}({', '.join(arguments)});"
         if tensor in parts:
             yield from self._store(index, parts[tensor])
-        if tensor in self.lines:
-            yield from self._edges(index)
-        if stage.operation.height % rows:
-            # Rows that the last call made beyond the image do not count.
-            yield f"row_{index} = tinyml_least(row_{index} + {rows}, {stage.operation.height});"
-        else:
-            yield f"row_{index} += {rows};"
+        if tensor in self.lines and tensor in self.shape.borders:
+            yield from self._edges(self.fetches + index)
+        yield self._advance(self.fetches + index)
 
-    def _room(self, index: int, rows: int) -> Iterator[str]:
-        tensor = self.shape.stages[index].node.tensor
+    def _advance(self, number: int) -> str:
+        """An operation has made its rows."""
+        row, operation = f"row_{number}", self.shape.operations[number]
+        if operation.height % operation.rows:
+            # Rows that the last call made beyond the image do not count.
+            return f"{row} = tinyml_least({row} + {operation.rows}, {operation.height});"
+        return f"{row} += {operation.rows};"
+
+    def _room(self, number: int, rows: int) -> Iterator[str]:
+        tensor = self.shape.operations[number].output
         if tensor not in self.moving:
             return
-        first, row = f"first_{index}", f"row_{index}"
+        first, row = f"first_{number}", f"row_{number}"
         yield f"if ({_plus(row, rows)} - {first} > {self.shape.stream.buffers[tensor].rows}) {{"
         keeps = [
-            _plus(_times(f"row_{reader}", read.rows.stride), read.rows.first)
+            _plus(_times(self._row(reader), read.rows.stride), read.rows.first)
             for reader, read in self._readers(tensor)
         ]
         keep = keeps[0]
         for other in keeps[1:]:
             keep = f"tinyml_least({keep}, {other})"
         pitch = self.shape.pitch(tensor)
-        yield f"{_INDENT}{first} = tinyml_drop_rows(line_{index}, {pitch}, {first}, {row}, {keep});"
+        yield f"{_INDENT}{first} = tinyml_drop_rows(line_{number}, {pitch}, {first}, {row}, {keep});"
         yield "}"
 
     def _readers(self, tensor: str) -> list[tuple[int, Read]]:
@@ -172,7 +197,7 @@ class _Body:
 
     def _line_window(self, index: int, tensor: str, parts: dict[str, str]) -> str:
         read, made = self.region.reads(index)[tensor], self.lines[tensor]
-        begin = _plus(_times(f"row_{index}", read.rows.stride), read.rows.first)
+        begin = _plus(_times(self._row(index), read.rows.stride), read.rows.first)
         slot, pitch = self._slot(tensor, begin), self.shape.pitch(tensor)
         if tensor not in parts:
             return self._cast(tensor, self._row_of(tensor, begin))
@@ -192,7 +217,7 @@ class _Body:
 
     def _input_window(self, index: int, tensor: str, parts: dict[str, str]) -> str:
         read, spec = self.region.reads(index)[tensor], self.shape.specs[tensor]
-        begin = _plus(_times(f"row_{index}", read.rows.stride), read.rows.first)
+        begin = _plus(_times(self._row(index), read.rows.stride), read.rows.first)
         pitch, name, height = row_bytes(spec), self.inputs[tensor], spec.shape[ROWS]
         span = read.rows.span(self.shape.stages[index].operation.rows)
         direct = self._cast(tensor, f"{self._bytes(tensor, name)} + {_scaled(begin, pitch)}", const=True)
@@ -241,9 +266,9 @@ class _Body:
         """Where the rows that layer `index` makes belong."""
         tensor = self.shape.stages[index].node.tensor
         if tensor in self.lines:
-            return self._cast(tensor, self._row_of(tensor, f"row_{index}"))
+            return self._cast(tensor, self._row_of(tensor, self._row(index)))
         output = self._bytes(tensor, "output", const=False)
-        text = f"{output} + {_scaled(f'row_{index}', row_bytes(self.shape.specs[tensor]))}"
+        text = f"{output} + {_scaled(self._row(index), row_bytes(self.shape.specs[tensor]))}"
         return self._cast(tensor, text)
 
     def _store(self, index: int, source: str) -> Iterator[str]:
@@ -252,10 +277,10 @@ class _Body:
         tensor, operation = stage.node.tensor, stage.operation
         rows, pitch = operation.rows, self.shape.pitch(tensor)
         if tensor in self.lines:
-            yield f"tinyml_move_bytes({self._row_of(tensor, f'row_{index}')}, {source}, {rows * pitch});"
+            yield f"tinyml_move_bytes({self._row_of(tensor, self._row(index))}, {source}, {rows * pitch});"
             return
         full = row_bytes(stage.node.output)
-        row, count = f"row_{index}", str(rows)
+        row, count = self._row(index), str(rows)
         if operation.height % rows:
             count = f"tinyml_least({rows}, {operation.height} - {row})"
         target, width = f"{self._bytes(tensor, 'output', const=False)} + {_scaled(row, full)}", str(pitch)
@@ -265,31 +290,87 @@ class _Body:
                 width = f"tinyml_least({pitch}, {full} - {_times('strip', pitch)})"
         yield f"tinyml_copy_rows({target}, {full}, {source}, {pitch}, {count}, {width});"
 
-    def _edges(self, index: int) -> Iterator[str]:
-        """Overwrite the columns outside the image that layer `index` made."""
-        tensor = self.shape.stages[index].node.tensor
-        columns, spec = self.shape.columns[tensor], self.shape.specs[tensor]
-        if tensor not in self.shape.borders:
+    def _edges(self, number: int) -> Iterator[str]:
+        """Overwrite the columns outside the image that an operation made or did not fetch."""
+        operation = self.shape.operations[number]
+        tensor = operation.output
+        if not self._leaves_image(tensor):
             return
-        last = (self.shape.strips - 1) * columns.step + columns.first + columns.width
-        width, pixel = spec.shape[COLUMNS], pixel_bytes(spec)
-        if columns.first >= 0 and last <= width:
-            return
-        begin = _plus(_times("strip", columns.step), columns.first)
+        columns, pixel = self.shape.columns[tensor], pixel_bytes(self.shape.specs[tensor])
+        begin = self._first_column(tensor)
         left = f"({begin}) * -{pixel}"
-        right = _scaled(_plus(begin, columns.width - width), pixel)
-        pitch, rows = self.shape.pitch(tensor), self.shape.stages[index].operation.rows
-        place = self._row_of(tensor, f"row_{index}")
+        right = _scaled(_plus(begin, columns.width - operation.width), pixel)
+        pitch, rows = self.shape.pitch(tensor), operation.rows
+        place = self._row_of(tensor, f"row_{number}")
         yield f"tinyml_fill_edges({place}, {rows}, {pitch}, {left}, {right}, {self._border(tensor)});"
 
-    def _fill(self, index: int) -> Iterator[str]:
+    def _leaves_image(self, tensor: str) -> bool:
+        """Whether some strip has columns of `tensor` outside the image."""
+        columns = self.shape.columns[tensor]
+        last = (self.shape.strips - 1) * columns.step + columns.first + columns.width
+        return columns.first < 0 or last > self.shape.specs[tensor].shape[COLUMNS]
+
+    def _first_column(self, tensor: str) -> str:
+        """First column of the strip."""
+        columns = self.shape.columns[tensor]
+        return _plus(_times("strip", columns.step), columns.first)
+
+    def _fetch(self, number: int) -> Iterator[str]:
+        """Rows that the application supplies."""
+        operation = self.shape.operations[number]
+        tensor, pitch = operation.output, self.shape.pitch(operation.output)
+        yield from self._room(number, operation.rows)
+        row, rows, width = f"row_{number}", str(operation.rows), operation.width
+        if operation.height % operation.rows:
+            rows = f"tinyml_least({rows}, {operation.height} - {row})"
+        place, pixel = self._row_of(tensor, row), pixel_bytes(self.shape.specs[tensor])
+        buffer = self.region.row_buffer(number)
+        column, count, target, target_pitch = "0", str(width), place, pitch
+        if buffer:
+            offset = self.region.block.offsets[self.region.row_name(number)]
+            target, target_pitch = _plus(WORKSPACE, offset), buffer
+        elif self.shape.strips > 1:
+            column, count = self._first_column(tensor), str(self.shape.columns[tensor].width)
+            if self._leaves_image(tensor):
+                begin, end = (
+                    f"tinyml_most({column}, 0)",
+                    f"tinyml_least({_plus(column, int(count))}, {width})",
+                )
+                target = f"{place} + {_scaled(f'{begin} - ({column})', pixel)}"
+                column, count = begin, f"{end} - {begin}"
+        callback = f"pull_{number}(context_{number}, {row}, {rows}, {column}, {count}"
+        call = f"{callback}, {self._cast(tensor, target)}, {target_pitch})"
+        if not buffer and any(one is None for one in self._requests(number)):
+            call = f"{count} > 0 ? {call} : 0"
+        yield f"status = {call};"
+        yield "if (status != 0) {"
+        yield f"{_INDENT}return status;"
+        yield "}"
+        if buffer:
+            first = _scaled(self._first_column(tensor), pixel)
+            source = f"{target}, {rows}, {target_pitch}, 0, {operation.rows}"
+            yield f"tinyml_copy_window({place}, {source}, {first}, {pitch}, {self._border(tensor)});"
+        elif self.shape.strips > 1:
+            yield from self._edges(number)
+        yield self._advance(number)
+
+    def _requests(self, number: int) -> list[Request | None]:
+        """The request of the first rows in every strip; None where all columns lie outside the image."""
+        operation, shape = self.shape.operations[number], self.shape
+        columns = shape.columns[operation.output]
+        return [
+            requested(operation, columns, strip, 0, whole_rows=shape.whole_rows)
+            for strip in range(shape.strips)
+        ]
+
+    def _fill(self, number: int) -> Iterator[str]:
         """One row below the image."""
-        tensor = self.shape.stages[index].node.tensor
+        tensor = self.shape.operations[number].output
         pitch = self.shape.pitch(tensor)
-        yield from self._room(index, 1)
+        yield from self._room(number, 1)
         if tensor in self.shape.borders:
-            yield f"memset({self._row_of(tensor, f'row_{index}')}, {self._border(tensor)}, {pitch});"
-        yield f"row_{index} += 1;"
+            yield f"memset({self._row_of(tensor, f'row_{number}')}, {self._border(tensor)}, {pitch});"
+        yield f"row_{number} += 1;"
 
     def _bytes(self, tensor: str, name: str, *, const: bool = True) -> str:
         """A pointer to a tensor as a pointer to bytes."""

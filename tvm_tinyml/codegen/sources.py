@@ -18,8 +18,9 @@ from tvm_tinyml.target import TargetConfig
 from .constants import CONSTANT_ALIGNMENT, LINE_WIDTH, c_type, declarations, definitions
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
+from .pull_source import pull_declaration
 from .region_source import region_arguments, region_body, region_signature
-from .streaming import ROWS_HEADER, StreamedRegion
+from .streaming import ROWS_HEADER, StreamedRegion, pull_type
 from .tensorir import CFunction
 
 RUNTIME_HEADER = "tinyml_fixed_point.h"
@@ -60,9 +61,14 @@ def _banner(model: LoweredModel, config: TargetConfig, what: str) -> str:
 
 
 def _entry_parameters(model: LoweredModel, config: TargetConfig) -> str:
+    """The arena; in the order of the edges, callback and context of fetched inputs and buffers of the caller."""
     parameters = ["void *arena"]
-    if config.io == "caller":
-        for edge in edges(model):
+    pulled = model.pulled
+    for edge in edges(model):
+        if edge.kind == "input" and edge.info.name in pulled:
+            kind = pull_type(model.name, edge.index)
+            parameters += [f"{kind} pull_{edge.index}", f"void *context_{edge.index}"]
+        elif config.io == "caller":
             qualifier = "const " if edge.kind == "input" else ""
             parameters.append(f"{qualifier}{c_type(edge.info.spec.dtype)} *{edge.parameter}")
     return ", ".join(parameters)
@@ -79,24 +85,32 @@ def header(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
         f"#define {upper}_ARENA_ALIGNMENT {config.alignment}",
         f"#define {upper}_IO_IN_ARENA {int(config.io == 'arena')}",
     ]
+    pulled = model.pulled
     for edge in edges(model):
         prefix = f"#define {upper}_{edge.macro}"
         spec = edge.info.spec
         lines.append(f"\n/* {edge.kind} {edge.index}: {_comment(edge.info)} */")
         lines.append(f"{prefix}_BYTES {spec.nbytes}")
-        if config.io == "arena":
+        fetched = edge.kind == "input" and edge.info.name in pulled
+        if config.io == "arena" and not fetched:
             lines.append(f"{prefix}_OFFSET {plan.offsets[edge.info.name]}")
         lines.append(f"{prefix}_SCALE {edge.info.scale!r}f")
         lines.append(f"{prefix}_ZERO_POINT {_literal(edge.info.zero_point)}")
+        if fetched:
+            lines.append(pull_declaration(model, edge.index, edge.info))
     where = (
         "Inputs are written to, and outputs read from, the arena at the offsets above."
         if config.io == "arena"
         else "Inputs and outputs are the caller's buffers; they must not overlap each other or the arena."
     )
+    returns = " * Returns 0."
+    if pulled:
+        where = where.replace("Inputs", "Inputs that are not fetched", 1)
+        returns = " * Returns 0, or what a callback returned instead of 0: then the outputs mean nothing.\n *"
     lines.append(
         f"\n/* Run one inference. arena: {upper}_ARENA_BYTES bytes aligned to {upper}_ARENA_ALIGNMENT.\n"
         f" * {where}\n"
-        " * Returns 0. Re-entrant with separate arenas. */\n"
+        f"{returns} Re-entrant with separate arenas. */\n"
         f"int {model.name}_run({_entry_parameters(model, config)});\n\n"
         "#ifdef __cplusplus\n}\n#endif\n\n#endif\n"
     )
@@ -168,11 +182,23 @@ def _describe(model: LoweredModel, layer: Layer) -> str:
 
 def _entry(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
     places = _places(model, plan, config)
-    calls = [_wrap(_call(places, call), indent=4) for call in model.calls]
+    calls = [line for call in model.calls for line in _statements(_call(places, call), call)]
     in_use = any("base +" in call for call in calls)
+    if model.pulled:
+        calls.insert(0, "    int status;\n")
     body = ["    uint8_t *const base = (uint8_t *)arena;\n" if in_use else "    (void)arena;\n", *calls]
     body.append("    return 0;")
     return f"int {model.name}_run({_entry_parameters(model, config)})\n{{\n" + "\n".join(body) + "\n}\n"
+
+
+def _statements(text: str, call: Layer | StreamedRegion) -> list[str]:
+    """A call of the entry function; what may fail ends it."""
+    if isinstance(call, StreamedRegion) and call.fetches:
+        return [
+            _wrap(f"status = {text}", indent=4),
+            "    if (status != 0) {\n        return status;\n    }",
+        ]
+    return [_wrap(text, indent=4)]
 
 
 def _wrap(text: str, indent: int = 0) -> str:
@@ -218,6 +244,9 @@ def _places(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> dict
             const = "const " if root in inputs else ""
             start = f"(({const}uint8_t *){external[root]} + {offset})" if offset else external[root]
             places[name] = f"({const}{kind} *){start}"
+    for index, info in enumerate(model.inputs):
+        if info.name in model.pulled:
+            places[info.name] = f"pull_{index}, context_{index}"
     # Scratch is untyped memory: each function's own pointer type says what it holds.
     for name, offset in plan.scratch_offsets.items():
         places[name] = f"(void *)(base + {offset})"

@@ -13,7 +13,9 @@ from functools import cached_property
 
 from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
 from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
+from tvm_tinyml.patch.pulling import row_buffer_bytes
 from tvm_tinyml.patch.region import RegionShape
+from tvm_tinyml.patch.rows import Event
 from tvm_tinyml.patch.workspace import (
     Buffer,
     Workspace,
@@ -33,6 +35,11 @@ WORD = 4
 WORKSPACE = "workspace"
 
 
+def pull_type(model: str, number: int) -> str:
+    """C type of the function that supplies input `number` of a model."""
+    return f"{model}_pull_{number}_t"
+
+
 @dataclass(frozen=True)
 class StreamedRegion:
     """A region of a lowered model.
@@ -41,6 +48,7 @@ class StreamedRegion:
     layers: its layers; each layer's function computes one call.
     scratch: what the function of each layer needs besides.
     alignment: of buffers in the arena, bytes.
+    callbacks: C types of the functions that supply the inputs it fetches, in their order.
     """
 
     symbol: str
@@ -48,34 +56,56 @@ class StreamedRegion:
     layers: tuple[Layer, ...]
     scratch: tuple[tuple[Scratch, ...], ...]
     alignment: int
+    callbacks: tuple[str, ...] = ()
 
     @cached_property
     def order(self) -> Repetition:
-        """Calls by the number of the layer in the region; larger numbers fill a row of that layer's output."""
-        count = len(self.layers)
-        return fold([event.operation + count * event.fills for event in self.shape.stream.events])
+        """Calls by the number of the layer in the region; larger numbers fetch rows, then fill a row of an output."""
+        return fold([self.number(event) for event in self.shape.stream.events])
+
+    @property
+    def fetches(self) -> int:
+        """Number of inputs it fetches, which are its first operations; its layers are the operations behind them."""
+        return len(self.shape.pulls)
+
+    def number(self, event: Event) -> int:
+        """What stands in the table of calls for an event."""
+        layers, fetches = len(self.layers), self.fetches
+        if event.fills:
+            return layers + fetches + event.operation
+        return event.operation - fetches if event.operation >= fetches else layers + event.operation
 
     @property
     def streamed(self) -> tuple[str, ...]:
         """Tensors of which only line buffers exist."""
         return tuple(self.shape.stream.buffers)
 
+    @property
+    def pulled(self) -> tuple[str, ...]:
+        """Inputs of the model that it fetches."""
+        return tuple(operation.output for operation in self.shape.pulls)
+
     @cached_property
     def block(self) -> MemoryPlan:
         """Where the line buffers, and what single calls need besides, lie in the one block of the region."""
         shape = self.shape
-        operations = [stage.operation for stage in shape.stages]
+        operations = shape.operations
         spans = buffer_spans(operations, shape.stream)
         lines = [
             Buffer(tensor, buffer.rows * shape.pitch(tensor), *spans[tensor])
             for tensor, buffer in shape.stream.buffers.items()
         ]
         parts = [
-            Buffer(self.part_name(index, name), size, index, index)
+            Buffer(self.part_name(index, name), size, self.fetches + index, self.fetches + index)
             for index in range(len(self.layers))
             for name, size in self.parts(index).items()
         ]
-        space = Workspace(tuple(operations), shape.strips, shape.columns, shape.stream, (*lines, *parts))
+        parts += [
+            Buffer(self.row_name(index), self.row_buffer(index), index, index)
+            for index in range(self.fetches)
+            if self.row_buffer(index)
+        ]
+        space = Workspace(operations, shape.strips, shape.columns, shape.stream, (*lines, *parts))
         return space.place(self.alignment)
 
     @property
@@ -89,7 +119,7 @@ class StreamedRegion:
         """Inputs whose dead rows the output may overwrite."""
         if not self.shape.whole:
             return ()
-        operations = [stage.operation for stage in self.shape.stages]
+        operations = self.shape.operations
         done = rows_done(operations, self.shape.stream)
         read = [tensor for stage in self.shape.stages for tensor in stage.node.inputs]
         by_rows = [one.tensor for operation in operations for one in operation.reads]
@@ -102,6 +132,15 @@ class StreamedRegion:
     def part_name(self, index: int, name: str) -> str:
         """Name in the block of what the calls of layer `index` need under `name`."""
         return f"{self.symbol}.{index}.{name}"
+
+    def row_name(self, fetch: int) -> str:
+        """Name in the block of the row that is fetched whole for input `fetch` of those it fetches."""
+        return f"{self.symbol}.{self.shape.pulls[fetch].output}.row"
+
+    def row_buffer(self, fetch: int) -> int:
+        """Bytes of that row; 0 when requests go straight to the line buffer."""
+        shape, tensor = self.shape, self.shape.pulls[fetch].output
+        return row_buffer_bytes(shape.specs[tensor], shape.columns[tensor], whole_rows=shape.whole_rows)
 
     def parts(self, index: int) -> dict[str, int]:
         """What the calls of layer `index` need while they run: scratch, copied windows and output; name -> bytes."""
@@ -140,7 +179,7 @@ class StreamedRegion:
         if tensor in shape.stream.buffers:
             needed = read_columns(read, shape.columns[shape.stages[index].node.tensor])
             misplaced = not shape.whole and needed != shape.columns[tensor]
-            slots = shape.stream.read_slots[index, tensor]
+            slots = shape.stream.read_slots[self.fetches + index, tensor]
             return misplaced or any(slot * shape.pitch(tensor) % WORD for slot in slots)
         pitch = row_bytes(shape.specs[tensor])
         return not shape.whole or any(read.rows.begin(row) * pitch % WORD for row in self.begins(index))
@@ -149,7 +188,7 @@ class StreamedRegion:
         """Whether the line buffer of `tensor` is always filled from its start: there is nothing to keep or to count."""
         stream = self.shape.stream
         slots = {slot for (_, read), slots in stream.read_slots.items() if read == tensor for slot in slots}
-        maker = next(k for k, stage in enumerate(self.shape.stages) if stage.node.tensor == tensor)
+        maker = next(k for k, one in enumerate(self.shape.operations) if one.output == tensor)
         # A row below the image goes behind those that the last call has made.
         filled = any(event.fills and event.operation == maker for event in stream.events)
         return not filled and slots | stream.write_slots[maker] == {0}
@@ -164,7 +203,7 @@ class StreamedRegion:
         """Whether what layer `index` makes is copied from the workspace to its place."""
         stage, shape = self.shape.stages[index], self.shape
         if stage.node.tensor in shape.stream.buffers:
-            slots = shape.stream.write_slots[index]
+            slots = shape.stream.write_slots[self.fetches + index]
             return any(slot * shape.pitch(stage.node.tensor) % WORD for slot in slots)
         beyond = stage.operation.height % stage.operation.rows != 0
         pitch = row_bytes(stage.node.output)

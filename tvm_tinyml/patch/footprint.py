@@ -19,7 +19,8 @@ class Settings:
     """What the plan is made for.
 
     alignment: bytes, of every tensor. io_in_arena: whether inputs and outputs of the model count.
-    pulled: inputs of the model that are fetched row by row and are never in memory as a whole.
+    pulled: inputs of the model that are fetched row by row and are never in memory as a whole; whole_rows: over
+        the whole width, even where a region runs in strips.
     overwrite: whether the output of a region may take the place of rows of its inputs that are not needed any more.
     scratch: bytes that a call of an operator's function needs for itself, by operator; those left out need none.
     """
@@ -27,6 +28,7 @@ class Settings:
     alignment: int = 16
     io_in_arena: bool = True
     pulled: frozenset[str] = frozenset()
+    whole_rows: bool = False
     overwrite: bool = True
     scratch: Mapping[str, int] = field(default_factory=dict, hash=False)
 
@@ -108,7 +110,9 @@ def footprint(
 
 def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:
     if region not in known:
-        workspace = region_workspace(network, region, settings.pulled, settings.scratch)
+        workspace = region_workspace(
+            network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
+        )
         known[region] = workspace, workspace.place(settings.alignment).arena_bytes
     return known[region]
 
@@ -147,10 +151,12 @@ def region_workspace(
     region: Region,
     pulled: frozenset[str] = frozenset(),
     scratch: Mapping[str, int] | None = None,
+    *,
+    whole_rows: bool = False,
 ) -> Workspace:
     """Workspace of a region of a network; PlanError when it cannot run."""
     operations = region_operations(network.chosen(region), region)
-    return workspace_of(operations, network.specs, region.strip, pulled, scratch or {})
+    return workspace_of(operations, network.specs, region.strip, pulled, scratch or {}, whole_rows=whole_rows)
 
 
 def region_macs(network: Network, region: Region, workspace: Workspace) -> int:

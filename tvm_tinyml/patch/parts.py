@@ -14,9 +14,10 @@ from ..memory.problem import round_up
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, strip_columns
 from .network import Network
+from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import operation_of, pixel_bytes
 from .rows import stream_rows
-from .workspace import buffer_spans, overwrite_distance, pulling, rows_done, staging_bytes, window_bytes
+from .workspace import buffer_spans, overwrite_distance, rows_done, staging_bytes, window_bytes
 
 
 class Part(NamedTuple):
@@ -103,9 +104,7 @@ class _Regions:
     def __post_init__(self) -> None:
         owner, specs = self.owner, self.owner.network.specs
         own = [operation for operation in owner.operations[self.first : self.end] if operation is not None]
-        fetched = dict.fromkeys(
-            read.tensor for one in own for read in one.reads if read.tensor in owner.settings.pulled
-        )
+        fetched = pulls_of(own, owner.settings.pulled)
         self.operations: Sequence[Operation] = [*(pulling(tensor, specs[tensor]) for tensor in fetched), *own]
         self.pulls = len(fetched)
         stream = stream_rows(self.operations)
@@ -160,6 +159,7 @@ class _Load:
         self.regions = regions
         self.columns = columns
         self.kept = 0
+        self.pulled = 0
         self.by_position = [0] * len(regions.operations)
         self.windows: dict[str, list[tuple[int, int]]] = {}
         self.held: set[str] = set()
@@ -171,7 +171,7 @@ class _Load:
 
     def peak(self, first: int) -> int:
         """Most bytes of a region that begins with operation `first`."""
-        return self.kept + max(self.by_position[first:])
+        return self.kept + max(self.pulled, *self.by_position[first:])
 
     def add(self, index: int, nbytes: int) -> None:
         """Count bytes that are needed while one operation runs."""
@@ -199,6 +199,10 @@ class _Load:
             return
         self.held.add(tensor)
         owner, (first, last) = self.regions.owner, self.regions.spans[tensor]
+        if tensor in owner.settings.pulled:
+            whole = owner.settings.whole_rows
+            size = row_buffer_bytes(owner.network.specs[tensor], self.columns[tensor], whole_rows=whole)
+            self.pulled = max(self.pulled, owner.aligned(size))
         row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
         size = owner.aligned(self.regions.rows[tensor] * row)
         if first < 0:

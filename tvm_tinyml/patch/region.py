@@ -27,6 +27,7 @@ from .geometry import (
     strip_columns,
 )
 from .plan import Region
+from .pulling import Request, pulling, pulls_of, requests
 from .rows import RowStream, stream_rows
 
 
@@ -73,8 +74,10 @@ class RegionShape:
 
     strips: how often the rows are streamed; whole: strips of the whole width, horizontal padding is done by the
         operators then.
-    columns: of every tensor made inside.
+    columns: of every tensor made inside, or fetched.
+    stream: of `operations`.
     borders: value of the elements outside the image, by tensor; tensors without such a value are left out.
+    pulls: operations that fetch rows of inputs of the model; whole_rows: of the whole width, even for strips.
     """
 
     stages: tuple[Stage, ...]
@@ -83,6 +86,13 @@ class RegionShape:
     columns: Mapping[str, Columns]
     stream: RowStream
     borders: Mapping[str, int]
+    pulls: tuple[Operation, ...] = ()
+    whole_rows: bool = False
+
+    @cached_property
+    def operations(self) -> tuple[Operation, ...]:
+        """What fetches, then what the stages compute."""
+        return (*self.pulls, *(stage.operation for stage in self.stages))
 
     @cached_property
     def specs(self) -> dict[str, TensorSpec]:
@@ -96,8 +106,8 @@ class RegionShape:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Tensors made before the region which it reads, in order of their first use."""
-        made = {stage.node.tensor for stage in self.stages}
+        """Tensors made before the region which it reads, in order of their first use; nothing that it fetches."""
+        made = {operation.output for operation in self.operations}
         read = (tensor for stage in self.stages for tensor in stage.node.inputs)
         return tuple(dict.fromkeys(tensor for tensor in read if tensor is not None and tensor not in made))
 
@@ -111,6 +121,12 @@ class RegionShape:
         """Multiply-accumulates of all calls, repeated ones and those outside the image included."""
         return self.strips * sum(stage.operation.calls * stage.macs for stage in self.stages)
 
+    @property
+    def requests(self) -> list[Request]:
+        """What it fetches, in order."""
+        columns = [self.columns[operation.output] for operation in self.pulls]
+        return list(requests(self.pulls, columns, self.stream, self.strips, whole_rows=self.whole_rows))
+
     def pitch(self, tensor: str) -> int:
         """Bytes of one row of the line buffer of `tensor`."""
         spec = self.specs[tensor]
@@ -122,16 +138,27 @@ def pixel_bytes(spec: TensorSpec) -> int:
     return spec.nbytes // (spec.shape[ROWS] * spec.shape[COLUMNS])
 
 
-def shape_region(nodes: Sequence[Node], region: Region) -> RegionShape:
+def shape_region(
+    nodes: Sequence[Node],
+    region: Region,
+    pulled: frozenset[str] = frozenset(),
+    *,
+    whole_rows: bool = False,
+) -> RegionShape:
     """The region of `nodes`, the calls named by `region.operators` in that order.
 
+    pulled: inputs of the model that are fetched, in rows of the whole width with `whole_rows`.
     Raises PlanError when an operator cannot be computed row by row, strip by strip, or border values contradict.
     """
     operations = region_operations(nodes, region)
-    made = {operation.output for operation in operations}
+    specs = {
+        tensor: spec for node in nodes for tensor, spec in zip(node.inputs, node.specs, strict=True) if tensor
+    }
+    pulls = tuple(pulling(tensor, specs[tensor]) for tensor in pulls_of(operations, pulled))
+    every = (*pulls, *operations)
     width = operations[-1].width
     whole = region.strip >= width
-    columns = full_columns(operations) if whole else strip_columns(operations, region.strip)
+    columns = full_columns(every) if whole else strip_columns(every, region.strip)
     return RegionShape(
         stages=tuple(
             _stage(node, operation, columns[operation.output], whole)
@@ -139,9 +166,11 @@ def shape_region(nodes: Sequence[Node], region: Region) -> RegionShape:
         ),
         strips=1 if whole else -(-width // region.strip),
         whole=whole,
-        columns={tensor: columns[tensor] for tensor in made},
-        stream=stream_rows(operations),
+        columns={operation.output: columns[operation.output] for operation in every},
+        stream=stream_rows(every),
         borders=_borders(nodes),
+        pulls=pulls,
+        whole_rows=whole_rows,
     )
 
 

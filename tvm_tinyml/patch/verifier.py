@@ -49,17 +49,18 @@ class _Replay:
         stages = self.shape.stages
         done = [0] * len(stages)
         for event in self.shape.stream.events:
-            if event.fills:
+            index = event.operation - len(self.shape.pulls)
+            # What is fetched goes to line buffers.
+            if event.fills or index < 0:
                 continue
-            stage = stages[event.operation]
-            first = done[event.operation]
+            stage, first = stages[index], done[index]
             rows = (first, min(first + stage.operation.rows, stage.operation.height))
             # First, because a call may write before it has read everything.
             if stage is stages[-1]:
                 self._write(stage, rows)
             for tensor, needed in _inputs(stage, rows):
                 self._check(stage, tensor, needed)
-            done[event.operation] = rows[1]
+            done[index] = rows[1]
 
     def _write(self, stage: Stage, rows: Interval) -> None:
         if stage.node.tensor in self.offsets:

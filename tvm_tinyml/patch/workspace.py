@@ -16,11 +16,9 @@ import numpy as np
 from ..dialect.relax_api import Array, TensorSpec
 from ..memory import MemoryPlan, Program, Step, Tensor, plan
 from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, read_columns, strip_columns
+from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import pixel_bytes
 from .rows import Readers, RowStream, stream_rows
-
-PULLED = 1
-"""Rows of an input fetched per request."""
 
 
 class Buffer(NamedTuple):
@@ -30,11 +28,6 @@ class Buffer(NamedTuple):
     nbytes: int
     first: int
     last: int
-
-
-def pulling(tensor: str, spec: TensorSpec) -> Operation:
-    """The operation that stands for fetching rows of an input of the model instead of holding it."""
-    return Operation(f"pull_{tensor}", tensor, spec.shape[ROWS], spec.shape[COLUMNS], PULLED, ())
 
 
 def buffer_spans(operations: Sequence[Operation], stream: RowStream) -> dict[str, tuple[int, int]]:
@@ -165,14 +158,17 @@ def workspace_of(
     strip: int,
     pulled: frozenset[str],
     scratch: Mapping[str, int],
+    *,
+    whole_rows: bool = False,
 ) -> Workspace:
     """Workspace of a region of `operations` for strips of `strip` columns.
 
     specs: types of all tensors. pulled: inputs of the model that are fetched row by row.
     scratch: bytes that a call of an operation needs for itself, by its name.
+    whole_rows: rows are fetched over the whole width, also for strips.
     Raises PlanError when readers of a tensor drift apart.
     """
-    fetched = dict.fromkeys(read.tensor for one in operations for read in one.reads if read.tensor in pulled)
+    fetched = pulls_of(operations, pulled)
     every = (*(pulling(tensor, specs[tensor]) for tensor in fetched), *operations)
     whole = strip >= every[-1].width
     columns = full_columns(every) if whole else strip_columns(every, strip)
@@ -182,6 +178,10 @@ def workspace_of(
         Buffer(tensor, one.rows * columns[tensor].width * pixel_bytes(specs[tensor]), *spans[tensor])
         for tensor, one in stream.buffers.items()
     ]
+    for index, tensor in enumerate(fetched):
+        size = row_buffer_bytes(specs[tensor], columns[tensor], whole_rows=whole_rows)
+        if size:
+            buffers.append(Buffer(f"{every[index].name}.row", size, index, index))
     for index, operation in enumerate(every):
         for number, read in enumerate(operation.reads):
             if read.tensor not in columns:

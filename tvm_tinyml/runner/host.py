@@ -14,6 +14,7 @@ from tvm_tinyml.errors import RunError
 from tvm_tinyml.runner.build import build_shared_library
 from tvm_tinyml.runner.glue import caller_offsets
 from tvm_tinyml.runner.project import Array, load_project
+from tvm_tinyml.runner.supply import Supply
 from tvm_tinyml.target import TargetConfig
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
@@ -27,6 +28,8 @@ class HostModel:
 
     BuildError when it does not compile. The library file is removed once it is loaded. Not for use by several
     threads at once: one arena serves all runs.
+
+    supplies: what supplied the inputs that the last run fetched, by the number of the input.
     """
 
     def __init__(self, project_dir: str | Path, config: TargetConfig) -> None:
@@ -39,6 +42,7 @@ class HostModel:
             library = build_shared_library(self.project, config, Path(folder))
             self._entry = getattr(ctypes.CDLL(str(library)), self.project.entry)
         self._entry.restype = ctypes.c_int
+        self.supplies: dict[int, Supply] = {}
         self._arena = _aligned(self.project.arena_bytes, self.project.arena_alignment)
         offsets, buffer_bytes = caller_offsets(self.project)
         if self.project.io == "arena":
@@ -50,13 +54,25 @@ class HostModel:
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Run one inference. RunError when an input does not fit its tensor or the model reports failure."""
-        for data, offset in zip(self.project.encode_inputs(inputs), self._offsets, strict=False):
-            self._tensors[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
-        pointers = [self._arena.ctypes.data]
-        if self.project.io == "caller":
-            pointers += [self._tensors.ctypes.data + offset for offset in self._offsets]
-        result = self._entry(*(ctypes.c_void_p(pointer) for pointer in pointers))
+        encoded = self.project.encode_inputs(inputs)
+        self.supplies = {
+            number: Supply(tensor, data)
+            for number, (tensor, data) in enumerate(zip(self.project.inputs, encoded, strict=True))
+            if tensor.pulled
+        }
+        for number, (data, offset) in enumerate(zip(encoded, self._offsets, strict=False)):
+            if number not in self.supplies:
+                self._tensors[offset : offset + len(data)] = np.frombuffer(data, np.uint8)
+        arguments: list[Any] = [ctypes.c_void_p(self._arena.ctypes.data)]
+        for number, offset in enumerate(self._offsets):
+            if number in self.supplies:
+                arguments += [self.supplies[number].callback, ctypes.c_void_p(None)]
+            elif self.project.io == "caller":
+                arguments.append(ctypes.c_void_p(self._tensors.ctypes.data + offset))
+        result = self._entry(*arguments)
         if result != 0:
+            for supply in self.supplies.values():
+                supply.check()
             raise RunError(f"{self.project.entry} returned {result} instead of 0")
         outputs = []
         for tensor, offset in zip(

@@ -21,18 +21,25 @@ Array = np.ndarray[Any, np.dtype[Any]]
 FORMAT = 1
 """The metadata.json format this package reads."""
 
+IMAGE_RANK = 4
+"""Of what can be fetched by rows and columns: batch, rows, columns, channels."""
+
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A model input or output. `offset` is its place in the arena, None when it lies in a caller's buffer."""
+    """A model input or output. `offset` is its place in the arena, None when it lies in a caller's buffer.
+
+    pulled: an input which the model asks for by rows and columns, through a callback.
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     nbytes: int
     offset: int | None
+    pulled: bool = False
 
     def encode(self, value: Array) -> bytes:
         """Return the bytes of `value`; RunError when its dtype or shape is not the tensor's."""
@@ -79,7 +86,7 @@ class Project:
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:
-        """Inputs, then outputs: the order of the entry function's arguments with io=caller."""
+        """Inputs, then outputs: the order of the entry function's arguments; with io=arena only for pulled ones."""
         return (*self.inputs, *self.outputs)
 
     @property
@@ -161,4 +168,8 @@ def _read_tensor(row: dict[str, Any], io: str) -> TensorInfo:
     nbytes = int(row["bytes"])
     if nbytes != dtype.itemsize * int(np.prod(shape, dtype=np.int64)):
         raise ValueError(f"tensor {row['name']!r} of {nbytes} bytes is not {dtype} {list(shape)}")
-    return TensorInfo(str(row["name"]), dtype, shape, nbytes, int(row["offset"]) if io == "arena" else None)
+    pulled = bool(row.get("pulled"))
+    if pulled and len(shape) != IMAGE_RANK:
+        raise ValueError(f"tensor {row['name']!r} is fetched by rows and has the shape {list(shape)}")
+    offset = int(row["offset"]) if io == "arena" and not pulled else None
+    return TensorInfo(str(row["name"]), dtype, shape, nbytes, offset, pulled)

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
 
 Rounding = Literal["litert", "tflm"]
 InputOutput = Literal["arena", "caller"]
+InputMode = Literal["held", "rows", "tiles"]
 PlannerMethod = Literal["auto", "greedy", "exact"]
 Objective = Literal["balanced", "size", "speed"]
 
 # The first of each is the default.
 ROUNDINGS: tuple[Rounding, ...] = ("litert", "tflm")
 INPUT_OUTPUT: tuple[InputOutput, ...] = ("arena", "caller")
+INPUT_MODES: tuple[InputMode, ...] = ("held", "rows", "tiles")
 PLANNER_METHODS: tuple[PlannerMethod, ...] = ("auto", "greedy", "exact")
 OBJECTIVES: tuple[Objective, ...] = ("balanced", "size", "speed")
 
@@ -43,6 +45,7 @@ class TargetConfig:
     flash_bytes: int | None = None
     rounding: Rounding = ROUNDINGS[0]
     io: InputOutput = INPUT_OUTPUT[0]
+    input: InputMode = INPUT_MODES[0]
     planner: PlannerMethod = PLANNER_METHODS[0]
     opt: Objective = OBJECTIVES[0]
     without: tuple[str, ...] = ()
@@ -52,6 +55,7 @@ class TargetConfig:
         self.core.support(self.compiler)
         require_choice("rounding", self.rounding, ROUNDINGS)
         require_choice("io", self.io, INPUT_OUTPUT)
+        require_choice("input", self.input, INPUT_MODES)
         require_choice("planner", self.planner, PLANNER_METHODS)
         require_choice("opt", self.opt, OBJECTIVES)
         for option, budget in (("-ram", self.ram_bytes), ("-flash", self.flash_bytes)):
@@ -122,6 +126,7 @@ class TargetConfig:
             ("compiler", self.compiler, self.core.default_compiler),
             ("rounding", self.rounding, ROUNDINGS[0]),
             ("io", self.io, INPUT_OUTPUT[0]),
+            ("input", self.input, INPUT_MODES[0]),
             ("planner", self.planner, PLANNER_METHODS[0]),
             ("opt", self.opt, OBJECTIVES[0]),
         ):
@@ -165,6 +170,7 @@ class TargetConfig:
             "alignment": self.alignment,
             "rounding": self.rounding,
             "io": self.io,
+            "input": self.input,
             "planner": self.planner,
             "opt": self.opt,
             "without": list(self.without),

@@ -16,10 +16,12 @@ from tvm_tinyml.errors import TargetError
 from tvm_tinyml.target.catalogue import Catalogue, load_catalogue
 from tvm_tinyml.target.choices import require_choice
 from tvm_tinyml.target.config import (
+    INPUT_MODES,
     INPUT_OUTPUT,
     OBJECTIVES,
     PLANNER_METHODS,
     ROUNDINGS,
+    InputMode,
     InputOutput,
     Objective,
     PlannerMethod,
@@ -32,7 +34,19 @@ from tvm_tinyml.target.sizes import check_size, format_size, parse_size
 if TYPE_CHECKING:
     from tvm.target import Target
 
-OPTIONS = ("mcpu", "board", "compiler", "ram", "flash", "rounding", "io", "planner", "opt", "without")
+OPTIONS = (
+    "mcpu",
+    "board",
+    "compiler",
+    "ram",
+    "flash",
+    "rounding",
+    "io",
+    "input",
+    "planner",
+    "opt",
+    "without",
+)
 """Options of a target string; a dict has the same names as keys."""
 
 _TAG_PREFIX = "tinyml/"
@@ -141,6 +155,7 @@ def _build(options: dict[str, Any], catalogue: Catalogue) -> TargetConfig:
         flash_bytes=_budget("flash", options, named_board, named_board.flash_bytes if named_board else None),
         rounding=cast(Rounding, _choice("rounding", options, ROUNDINGS)),
         io=cast(InputOutput, _choice("io", options, INPUT_OUTPUT)),
+        input=cast(InputMode, _choice("input", options, INPUT_MODES)),
         planner=cast(
             PlannerMethod, require_choice("planner", options.get("planner", "auto"), PLANNER_METHODS)
         ),

@@ -8,6 +8,7 @@ enum operation {
     SYS_CLOSE = 0x02,
     SYS_WRITE = 0x05,
     SYS_READ = 0x06,
+    SYS_SEEK = 0x0A,
     SYS_EXIT_EXTENDED = 0x20,
 };
 
@@ -31,6 +32,11 @@ intptr_t semihosting_read(intptr_t file, void *data, uintptr_t bytes) {
 intptr_t semihosting_write(intptr_t file, const void *data, uintptr_t bytes) {
     const uintptr_t arguments[] = {(uintptr_t)file, (uintptr_t)data, bytes};
     return board_semihosting(SYS_WRITE, arguments);
+}
+
+intptr_t semihosting_seek(intptr_t file, uintptr_t position) {
+    const uintptr_t arguments[] = {(uintptr_t)file, position};
+    return board_semihosting(SYS_SEEK, arguments);
 }
 
 void semihosting_close(intptr_t file) {

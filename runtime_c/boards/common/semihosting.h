@@ -17,6 +17,9 @@ intptr_t semihosting_open(const char *path, enum semihosting_mode mode);
 intptr_t semihosting_read(intptr_t file, void *data, uintptr_t bytes);
 intptr_t semihosting_write(intptr_t file, const void *data, uintptr_t bytes);
 
+/* Let the next read begin at `position`, in bytes from the start of the file; 0 on success. */
+intptr_t semihosting_seek(intptr_t file, uintptr_t position);
+
 void semihosting_close(intptr_t file);
 
 /* End the program with this exit code. */
