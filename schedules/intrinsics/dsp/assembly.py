@@ -95,8 +95,15 @@ class Unrolled:
         return -(-steps // self.length)
 
     def body(self, label: int, until: Sequence[str]) -> list[str]:
-        """The loop; `until` compares so that "bne" goes on."""
+        """The loop; `until` compares so that "bne" goes on.
+
+        The first instruction of several in `until` loads what is compared and must not touch what the last one of a
+        step uses: they change places, so that nothing waits for the load.
+        """
         unrolled = [line for _ in range(self.length) for line in self.step]
+        if len(until) > 1:
+            unrolled.insert(-1, until[0])
+            until = until[1:]
         return [f"{label}:", *unrolled, *until, f"bne {label}b"]
 
 

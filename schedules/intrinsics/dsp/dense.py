@@ -13,7 +13,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import MicroKernel
 from .assembly import MAX_UNROLLED, Intrinsic, Unrolled, add_end, naked_function, repeat
-from .epilogue import Epilogue
+from .epilogue import Accumulator, Epilogue
 from .scratch import MIN_SCRATCH
 
 # Rows per call.
@@ -279,7 +279,7 @@ def _dense_function(rows: int, epilogue: Epilogue, scaled: bool, compact: bool) 
     for row in range(rows):
         lines += [f"ldr r6, [r0, #{4 * (rows + row)}]", f"ldr r7, [r0, #{4 * row}]"]
         lines += epilogue.unpack("r7", "r7", "r11", "r8")
-        lines += epilogue.requantize(f"r{2 + row}", "r6", "r7", "r8", ("r9", "r10"))
+        lines += epilogue.requantize([Accumulator(f"r{2 + row}", "r6", "r7", "r8")], ("r9", "r10"))
         lines += [f"strb r{2 + row}, [r1, #{row}]"]
     lines += ["pop {r4-r11, pc}"]
     name = f"tinyml_dsp_{'compact_' if compact else ''}{'scaled' if scaled else 'plain'}_dense_{rows}_{epilogue.key}"

@@ -17,7 +17,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, add_immediate, naked_function
-from .epilogue import AWAY, FITTED, Epilogue
+from .epilogue import AWAY, FITTED, Accumulator, Epilogue
 from .planes import MAX_PAIR_OFFSET, Planes
 
 _REGISTERS = [*(f"r{number}" for number in range(1, 13)), "lr"]
@@ -410,8 +410,9 @@ def _tile(
     lines.append(f"ldrd {output}, {step}, [sp, #{frame.output}]")
     if epilogue.has_shifts:
         lines.append(f"ldr {shift}, [sp, #{frame.shift}]")
+    accumulators = [Accumulator(register, multiplier, last, shift) for register in sums]
+    lines += epilogue.requantize(accumulators, (free[-2], free[-1]))
     for x, register in enumerate(sums):
-        lines += epilogue.requantize(register, multiplier, last, shift, (free[-2], free[-1]))
         lines.append(f"strb {register}, [{output}{f', {step}' if x % 2 else ''}]")
         if x % 2:
             lines.append(f"add {output}, {output}, {step}, lsl #1")

@@ -2,7 +2,10 @@
 
 * fitted (see schedules.requantize): SMMLAR, SSAT with a shift.
 * double rounding: SMMLAR with the factor 2M - 2^32 and the accumulator as addend is the rounded high half of the
-  doubled product; its sign is added so that the following shift rounds ties away from zero.
+  doubled product. A second SMMLAR divides it: the factor is a little more than 2^(32 - shift), which moves ties
+  away from zero and nothing else across a step, and the zero point is the addend.
+* double rounding with shifts beyond MIN_DIVIDED to MAX_DIVIDED: instead, its sign is added so that a shift rounds ties
+  away from zero.
 * single rounding: the high half of the product, then a shift that rounds; what is cut off first cannot matter.
 * single rounding with ties away from zero: as before, but one less than the product of a negative accumulator.
 """
@@ -19,11 +22,16 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import requantize
 from ...kernel import Array, Problem
 
-FITTED, DOUBLE, SINGLE, AWAY = "fit", "double", "single", "away"
+FITTED, DIVIDED, DOUBLE, SINGLE, AWAY = "fit", "divided", "double", "single", "away"
 # Bits of a product that its high half leaves out.
 _HIGH_BITS = 32
 # Zero point and rounding, shifted left by so much, and the high half of a product add up within 32 bits.
 MAX_SHIFT = 22
+# Right shifts that are a multiplication. Its factor is `_DIVISOR` shifted right, the zero point in the lower bits: 2^31
+# and 2^-20 to 1.125 * 2^-20 of it more. That is at least one in 2^32, enough for ties, and for quotients within two
+# ranges of int8, 256 * 2^11, less than one.
+MIN_DIVIDED, MAX_DIVIDED = 2, 11
+_DIVISOR = 0x80000800
 # Bits beside the bias in a word of the table: for the right shift, and for what a fitted addend has to itself.
 SHIFT_BITS, ADDEND_BITS = 5, 11
 # Right shifts of the fitted form: the same for as many layers as possible, because it is a part of the instructions.
@@ -31,12 +39,22 @@ SHIFTS = (4, 5, 3, 6, 2, 7, 8, 9, 10, 1, 0)
 
 
 @dataclass(frozen=True)
+class Accumulator:
+    """Registers of an accumulator and of its channel: multiplier, addend, right shift or factor (not when fitted)."""
+
+    register: str
+    multiplier: str
+    last: str
+    shift: str
+
+
+@dataclass(frozen=True)
 class Epilogue:
     """How a layer's accumulators become int8.
 
-    form: FITTED, DOUBLE, SINGLE or AWAY. shift: right shift of the fitted form; the others have one per channel.
-    table: int32[channels, 3]: bias, multiplier and right shift, or the addend beyond `origin` (fitted). The
-        bias makes up for an input zero point that the accumulation did not subtract.
+    form: FITTED, DIVIDED, DOUBLE, SINGLE or AWAY. shift: right shift of the fitted form; others have one per channel.
+    table: int32[channels, 3]: bias, multiplier and right shift (less one: divided), or the addend beyond `origin`
+        (fitted). The bias makes up for an input zero point that the accumulation did not subtract.
     """
 
     form: str
@@ -50,8 +68,11 @@ class Epilogue:
     def origin(self) -> int:
         """An argument of every function: the part of the addend that all channels share.
 
-        Forms with shifts take twice the zero point and one, which the right shift turns into the addend.
+        Forms with shifts take twice the zero point and one, which the right shift turns into the addend, or (divided)
+        what it turns into the factor.
         """
+        if self.form == DIVIDED:
+            return _DIVISOR + (self.zero_point & 0xFF) - 2**32
         if self.has_shifts:
             return 2 * self.zero_point + 1
         return requantize.first_addend(self.zero_point, self.shift, ADDEND_BITS)
@@ -67,7 +88,7 @@ class Epilogue:
 
     @property
     def has_shifts(self) -> bool:
-        """Whether the table holds right shifts, from which a function makes the addends."""
+        """Whether the table holds right shifts, from which a function makes addends or factors."""
         return self.form != FITTED
 
     @property
@@ -78,7 +99,7 @@ class Epilogue:
     @property
     def instructions(self) -> int:
         """Instructions per output, its store included."""
-        arithmetic = {FITTED: 3, DOUBLE: 6, SINGLE: 5, AWAY: 7}[self.form]
+        arithmetic = {FITTED: 3, DIVIDED: 4, DOUBLE: 6, SINGLE: 5, AWAY: 7}[self.form]
         return arithmetic + 3 * (self.clamp_min > -128) + 3 * (self.clamp_max < 127)
 
     def with_bias(self, bias: Array) -> Epilogue | None:
@@ -115,7 +136,7 @@ class Epilogue:
         product = wide * factor
         if self.form == FITTED:
             product = product + T.int64(1 << 31)
-        elif self.form == DOUBLE:
+        elif self.form in (DIVIDED, DOUBLE):
             # As the instruction computes it: the table holds 2M - 2^32.
             product = product + (wide << T.int64(32)) + T.int64(1 << 31)
         elif self.form == AWAY:
@@ -123,6 +144,10 @@ class Epilogue:
         high = T.Cast("int32", product >> T.int64(32))
         if self.form == FITTED:
             shifted = (high + last + self.origin) >> T.int32(self.shift)
+        elif self.form == DIVIDED:
+            divisor = T.int64(self.origin & 0xFFFFFFFF) >> T.Cast("int64", last)
+            quotient = (T.Cast("int64", high) * divisor + T.int64(1 << 31)) >> T.int64(32)
+            shifted = T.Cast("int32", quotient) + self.zero_point
         else:
             sign = high >> 31 if self.form == DOUBLE else 0
             shifted = (high + sign + (T.int32(self.origin) << (last - 1))) >> last
@@ -141,8 +166,10 @@ class Epilogue:
     def addend(self, last: str, origin: str, shift: str) -> list[str]:
         """Instructions that make the addend, from the part of it in `last` (fitted) or from a right shift.
 
-        origin: register of the argument of that name.
+        origin: register of the argument of that name. shift: becomes the factor when divided.
         """
+        if self.form == DIVIDED:
+            return [f"lsr {shift}, {origin}, {shift}", f"sxtb {last}, {origin}"]
         if not self.has_shifts:
             return [f"add {last}, {origin}"]
         # (2 z + 1) << (shift - 1), with the shift by one less done on an even factor.
@@ -153,34 +180,40 @@ class Epilogue:
         target = shift if self.has_shifts else last
         return [f"ubfx {target}, {word}, #0, #{self.bits}", *self.addend(last, origin, shift)]
 
-    def requantize(
-        self, register: str, multiplier: str, last: str, shift: str, free: tuple[str, str]
-    ) -> list[str]:
-        """Instructions that turn an accumulator into its output in place.
+    def requantize(self, accumulators: Sequence[Accumulator], free: tuple[str, str]) -> list[str]:
+        """Instructions that turn accumulators into their outputs in place.
 
-        last, shift: registers of the addend and, unless the form is fitted, of the right shift.
+        They take turns, because a core of one pipeline waits for a product that the next instruction needs.
         free: two registers that the form AWAY needs.
         """
+        if self.form == AWAY:
+            return [line for one in accumulators for line in self._away(one, free)]
+        steps = [self._steps(one) for one in accumulators]
+        return [line for turn in zip(*steps, strict=True) for lines in turn for line in lines]
+
+    def _steps(self, one: Accumulator) -> list[list[str]]:
+        """Steps of all forms but AWAY."""
+        total, multiplier, last, shift = one.register, one.multiplier, one.last, one.shift
         if self.form == FITTED:
-            high = f"smmlar {register}, {register}, {multiplier}, {last}"
-            return [high, *self.saturate(register, self.shift)]
-        if self.form == DOUBLE:
-            lines = [
-                f"smmlar {register}, {register}, {multiplier}, {register}",
-                f"add {register}, {register}, {register}, asr #31",
-                f"add {register}, {register}, {last}",
-            ]
-        elif self.form == SINGLE:
-            lines = [f"smmla {register}, {register}, {multiplier}, {last}"]
-        else:
-            low, high = free
-            lines = [
-                f"asr {low}, {register}, #31",
-                f"mov {high}, {low}",
-                f"smlal {low}, {high}, {register}, {multiplier}",
-                f"add {register}, {high}, {last}",
-            ]
-        return [*lines, f"asr {register}, {register}, {shift}", *self.saturate(register, 0)]
+            return [[f"smmlar {total}, {total}, {multiplier}, {last}"], self.saturate(total, self.shift)]
+        doubled = [f"smmlar {total}, {total}, {multiplier}, {total}"]
+        if self.form == DIVIDED:
+            return [doubled, [f"smmlar {total}, {total}, {shift}, {last}"], self.saturate(total, 0)]
+        steps = [doubled, [f"add {total}, {total}, {total}, asr #31"], [f"add {total}, {total}, {last}"]]
+        if self.form == SINGLE:
+            steps = [[f"smmla {total}, {total}, {multiplier}, {last}"]]
+        return [*steps, [f"asr {total}, {total}, {shift}"], self.saturate(total, 0)]
+
+    def _away(self, one: Accumulator, free: tuple[str, str]) -> list[str]:
+        low, high = free
+        return [
+            f"asr {low}, {one.register}, #31",
+            f"mov {high}, {low}",
+            f"smlal {low}, {high}, {one.register}, {one.multiplier}",
+            f"add {one.register}, {high}, {one.last}",
+            f"asr {one.register}, {one.register}, {one.shift}",
+            *self.saturate(one.register, 0),
+        ]
 
 
 def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
@@ -212,5 +245,7 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
         shifts = shifts + 31 - _HIGH_BITS
     if (shifts < 1).any() or (shifts > MAX_SHIFT).any() or (multiplier < -(2**31)).any():
         return None
+    if form == DOUBLE and (shifts >= MIN_DIVIDED).all() and (shifts <= MAX_DIVIDED).all():
+        form, shifts = DIVIDED, shifts - 1
     table = np.stack([np.zeros_like(multiplier), multiplier, shifts], axis=-1)
     return Epilogue(form, 0, *edges, table).with_bias(constants["bias"] - moved)

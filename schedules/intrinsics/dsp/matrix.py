@@ -15,7 +15,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, Unrolled, naked_function
-from .epilogue import AWAY, Epilogue
+from .epilogue import AWAY, DIVIDED, FITTED, Accumulator, Epilogue
 from .scratch import pixel_pairs, weight_groups
 
 _STEP = [
@@ -164,27 +164,29 @@ def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
         "push {r4, r5, lr}",
         "push {r1, r4, r5}",
     ]
-    if epilogue.has_shifts:
+    if epilogue.form in (FITTED, DIVIDED):
+        # All channels have one addend when divided; then it is the last word.
+        divided = epilogue.form == DIVIDED
+        words, shift, out, end, channels = 7 + divided, ("r8", "r9"), "r10", "r11", "r12"
+        last, saved = (("lr", "lr"), "{r6-r12, lr}") if divided else (("r8", "r9"), "{r6-r12}")
+        lines += ["mov r12, r10", "mov r10, r3", "ldr r2, [sp, #80]"]
+        channels_slot, out_slot, end_slot = 6, 4, 5
+    else:
         words, last, shift, out, end, channels = 8, ("r10", "r11"), ("r8", "r9"), "r12", "lr", "r6"
         saved = "{r6-r12, lr}"
         lines += ["mov lr, r11", "mov r12, r3", "ldr r2, [sp, #80]"]
-        lines += [*epilogue.addend("r10", "r2", "r8"), *epilogue.addend("r11", "r2", "r9")]
-        channels_slot = words + 7
-    else:
-        words, last, shift, out, end, channels = 7, ("r8", "r9"), ("", ""), "r10", "r11", "r12"
-        saved = "{r6-r12}"
-        lines += ["mov r12, r10", "mov r10, r3", "ldr r2, [sp, #80]"]
-        lines += [*epilogue.addend("r8", "r2", ""), *epilogue.addend("r9", "r2", "")]
-        channels_slot = words - 1
-    out_slot, end_slot = (6, 7) if epilogue.has_shifts else (4, 5)
+        channels_slot, out_slot, end_slot = words + 7, 6, 7
+    lines += [*epilogue.addend(last[0], "r2", shift[0]), *epilogue.addend(last[1], "r2", shift[1])]
     lines += [f"push {saved}", "1:", f"add r1, sp, #{4 * words}", "ldmia r1, {r1-r5, pc}"]
     lines += _LOOPS[compact].body(2, [f"ldr r6, [sp, #{4 * (words + 6)}]", "cmp r1, r6"])
     lines += [f"ldmia sp, {saved}"]
-    for number in (2, 3, 4, 5):
-        side = number % 2
-        lines += epilogue.requantize(f"r{number}", f"r{6 + side}", last[side], shift[side], ("r1", end))
+    accumulators = [
+        Accumulator(f"r{number}", f"r{6 + number % 2}", last[number % 2], shift[number % 2])
+        for number in (2, 3, 4, 5)
+    ]
+    lines += epilogue.requantize(accumulators, ("r1", end))
     lines += [f"ldr {end}, [sp, #{4 * end_slot}]"] if epilogue.form == AWAY else []
-    lines += [f"ldr {channels}, [sp, #{4 * channels_slot}]"] if epilogue.has_shifts else []
+    lines += [f"ldr {channels}, [sp, #{4 * channels_slot}]"] if channels_slot > words else []
     lines += [
         # The second pixel first: when it is none, there is no distance to the first one, which takes its place.
         f"add r1, {out}, {channels}",

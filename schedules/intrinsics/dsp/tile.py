@@ -20,14 +20,14 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import Array, MicroKernel
 from .assembly import Intrinsic, Unrolled, naked_function
-from .epilogue import Epilogue
+from .epilogue import Accumulator, Epilogue
 
 # What `scaled_bias` and `pack_scaled` need: sums below this magnitude.
 MAX_SUM = 2**23 - 1
 
 _PLAIN_STEP = [
-    "ldmia r0!, {r6-r9}",
     "ldrd r10, r11, [r1], #8",
+    "ldmia r0!, {r6-r9}",
     "sxtb16 r12, r10",
     "sxtb16 r10, r10, ror #8",
     "sxtb16 lr, r11",
@@ -42,8 +42,8 @@ _PLAIN_STEP = [
     "smlad r5, r9, r11, r5",
 ]
 _SCALED_STEP = [
-    "ldmia r0!, {r6-r9}",
     "ldrd r10, r11, [r1], #8",
+    "ldmia r0!, {r6-r9}",
     "sxtb16 r12, r10",
     "sxtb16 lr, r11",
     "smlad r2, r6, r10, r2",
@@ -216,11 +216,11 @@ def _tile_function(epilogue: Epilogue, scaled: bool, compact: bool) -> MicroKern
         *epilogue.unpack("r6", "r10", "lr", "r12"),
         *epilogue.unpack("r7", "r11", "lr", "r0"),
     ]
-    for number in (2, 3, 4, 5):
-        side = number % 2
-        lines += epilogue.requantize(
-            f"r{number}", f"r{8 + side}", f"r{10 + side}", ("r12", "r0")[side], ("r6", "r7")
-        )
+    accumulators = [
+        Accumulator(f"r{number}", *(("r8", "r10", "r12"), ("r9", "r11", "r0"))[number % 2])
+        for number in (2, 3, 4, 5)
+    ]
+    lines += epilogue.requantize(accumulators, ("r6", "r7"))
     lines += [
         "ldr r0, [sp, #40]",
         "strb r2, [r1]",
