@@ -1,9 +1,9 @@
 """Arm DSP schedules of conv2d: windows as int16 in scratch (im2col of a block of pixels), then a matrix product.
 
 A block of output pixels takes its input from a band with borders that hold the input zero point, or from the image
-itself where nothing is padded. The product is one of strips, which expand each channel pair's weights to int16 for the
-whole block (int16 operands: Lai et al., "CMSIS-NN", 2018, section 3.2), and tiles, which read the weights from flash
-and need scratch for two pixels only. Odd channel counts compute one channel twice.
+itself where nothing is padded. The product runs along the pixels of the block for one channel pair at a time, whose
+weights are expanded to int16 for the whole block (int16 operands: Lai et al., "CMSIS-NN", 2018, section 3.2) or read
+from flash for every two pixels. Odd channel counts compute one channel twice.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ MAX_BLOCK = 64
 # Neighbouring pixels' outputs are within a store's offset.
 MAX_CHANNELS = 2040
 
-# Products: strips, tiles of weights that share bytes, plain tiles.
-STRIPS, SCALED_TILES, PLAIN_TILES = "dsp strips", "dsp scaled tiles", "dsp tiles"
+# Products: weights in scratch; in flash, two in a half word; in flash as they are.
+STRIPS, SCALED, PLAIN = "dsp strips", "dsp scaled strips", "dsp plain strips"
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
     geometry = _geometry(problem)
     if geometry is None:
         return []
-    products = [STRIPS, PLAIN_TILES, *([SCALED_TILES] if _fits_24_bits(problem) else [])]
+    products = [STRIPS, PLAIN, *([SCALED] if _fits_24_bits(problem) else [])]
     options = [(_cost(geometry, blocks, channels), blocks) for blocks in _divisions(geometry, products)]
     common = dsp.epilogue_of(problem, 0) if options else None
     if common is None:
@@ -128,9 +128,9 @@ def _candidate(
 
 def _epilogue(weight: Array, blocks: _Blocks, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
     """The epilogue with the product's biases; None when one becomes too large for the table."""
-    if blocks.product != SCALED_TILES:
+    if blocks.product != SCALED:
         return epilogue
-    ordered = dsp.window_weights(weight, blocks.windows.run)
+    ordered = dsp.window_weights(weight, blocks.windows)
     return epilogue.with_bias(dsp.scaled_bias(epilogue.table[:, 0], ordered))
 
 
@@ -138,8 +138,8 @@ def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp
     # Step 1. Weights in the order that the product reads them.
     channels = problem.output_shape[-1]
     first, windows = _pair_starts(channels), blocks.windows
-    weights = _pair_weights(dsp.window_weights(problem.constants["weight"], windows.run), first)
-    if blocks.product == SCALED_TILES:
+    weights = _pair_weights(dsp.window_weights(problem.constants["weight"], windows), first)
+    if blocks.product == SCALED:
         weights = dsp.pack_scaled(weights)
     # Step 2. Loops over blocks and channel pairs around the micro-kernels.
     value = problem.attrs["input_zero_point"]
@@ -170,8 +170,10 @@ def _intrinsics(
             windows.pixels, windows.groups, channels, epilogue, geometry.compact
         )
     else:
-        scaled = blocks.product == SCALED_TILES
-        used["product"] = dsp.matrix_tile(windows.groups, channels, epilogue, scaled, geometry.compact)
+        scaled = blocks.product == SCALED
+        used["product"] = dsp.direct_strip(
+            windows.pixels, windows.groups, channels, epilogue, scaled, geometry.compact
+        )
     return used
 
 
@@ -247,9 +249,7 @@ def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
         for product in products:
             blocks = _blocks(geometry, rows, columns, product)
             windows = blocks.windows
-            if (product != STRIPS and windows.pixels % 2) or (
-                product == SCALED_TILES and windows.rest and not windows.contiguous
-            ):
+            if product == SCALED and windows.rest and not windows.contiguous:
                 continue
             if _scratch(geometry, blocks) <= MAX_SCRATCH_BYTES:
                 yield blocks
@@ -280,7 +280,7 @@ def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Bloc
         (geometry.dilation[0], geometry.dilation[1] * depth),
         depth if dilated else geometry.kernel[1] * depth,
         pitch,
-        product == SCALED_TILES,
+        product == SCALED,
         geometry.compact,
     )
     return _Blocks(product, vertical, horizontal, windows)
@@ -297,8 +297,8 @@ def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
         expand = dsp.expand_instructions(windows.groups)
         cost += pairs * (expand + dsp.strip_instructions(windows.pixels, windows.groups, geometry.compact))
     else:
-        tile = dsp.tile_instructions(windows.groups, blocks.product == SCALED_TILES, geometry.compact)
-        cost += pairs * windows.pixels / 2 * tile
+        product = dsp.direct_product(blocks.product == SCALED, geometry.compact)
+        cost += pairs * product.instructions(windows.pixels, windows.groups)
     return blocks.count * cost
 
 
@@ -312,7 +312,7 @@ def _function(
     pixel_pairs, room = dsp.pixel_pairs(windows.pixels, groups), dsp.weight_groups(groups)
     strides, padding, padded = geometry.strides, geometry.padding, geometry.padded
     extent, strips = (rows.copied, columns.copied * depth), blocks.product == STRIPS
-    form = (groups, blocks.product == SCALED_TILES)
+    form = (windows.pixels, groups, blocks.product == SCALED)
 
     def first(axis: _Axis, outputs: int, block: Any) -> Any:
         return T.min(block * axis.size, outputs - axis.size)
@@ -339,7 +339,7 @@ def _function(
         requantization = T.match_buffer(r, (pairs, 4), "int32")
         output = T.match_buffer(o, (pixels, channels), "int8")
         packed = T.sblock_alloc_buffer((pixel_pairs, groups, 2, 4), "int16")
-        sums = T.sblock_alloc_buffer((windows.pixels if strips else 2, 2), "int32")
+        sums = T.sblock_alloc_buffer((windows.pixels, 2), "int32")
         band = T.sblock_alloc_buffer((rows.extent, windows.pitch), "int8", scope=dsp.BAND_SCOPE)
         expanded = T.sblock_alloc_buffer((room, 2, 4), "int16")
         for y, x in T.grid(rows.count, columns.count):
@@ -382,18 +382,17 @@ def _function(
                             epilogue,
                         )
                 else:
-                    for p in T.serial(windows.pixels // 2):
-                        with T.sblock("product"):
-                            vy, vx, vn, vp = T.axis.remap("SSSS", [y, x, n, p])
-                            dsp.tile_stages(
-                                packed,
-                                weights,
-                                requantization,
-                                sums,
-                                output,
-                                form,
-                                (vp, vn, pixel(vy, vx) + vp * 2, T.min(vn * 2, last_channel)),
-                                epilogue,
-                            )
+                    with T.sblock("product"):
+                        vy, vx, vn = T.axis.remap("SSS", [y, x, n])
+                        dsp.direct_stages(
+                            packed,
+                            weights,
+                            requantization,
+                            sums,
+                            output,
+                            form,
+                            (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
+                            epilogue,
+                        )
 
     return main

@@ -19,6 +19,7 @@ from .dense import (
     vector_stage,
 )
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
+from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
 from .elementwise import SUM_CALL_INSTRUCTIONS, SUM_INSTRUCTIONS, sum_stage, sum_vectors
 from .epilogue import Epilogue, epilogue_of
 from .matrix import matrix_strip, strip_instructions, strip_stages
@@ -35,7 +36,6 @@ from .planes import (
 )
 from .pool import PoolWindow, divides, pool_instructions, pool_stage, pool_window
 from .scratch import expand_instructions, expand_stage, expand_weights, pixel_pairs, weight_groups
-from .tile import MAX_SUM, matrix_tile, pack_scaled, scaled_bias, tile_instructions, tile_stages
 from .windows import (
     BAND_SCOPE,
     MIN_BAND_BYTES,
@@ -72,6 +72,9 @@ __all__ = [
     "dense_rows",
     "dense_stages",
     "depthwise_plane",
+    "direct_product",
+    "direct_stages",
+    "direct_strip",
     "divides",
     "epilogue_of",
     "expand_instructions",
@@ -81,7 +84,6 @@ __all__ = [
     "fill_planes",
     "fill_stage",
     "matrix_strip",
-    "matrix_tile",
     "pack_scaled",
     "pack_vector",
     "pack_windows",
@@ -101,8 +103,6 @@ __all__ = [
     "strip_stages",
     "sum_stage",
     "sum_vectors",
-    "tile_instructions",
-    "tile_stages",
     "vector_groups",
     "vector_instructions",
     "vector_stage",

@@ -1,6 +1,6 @@
 """Products of one vector with up to four weight rows at a time, weights straight from flash.
 
-The vector lies in scratch as int16; the scaled form (see `tile.py`) reads every weight word as it is and once more
+The vector lies in scratch as int16; the scaled form (see `direct.py`) reads every weight word as it is and once more
 with its even bytes only: 27 instructions for eight values and four rows instead of 36.
 """
 

@@ -8,6 +8,7 @@ with the same requantisation.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
@@ -30,14 +31,42 @@ _STEP = [
     "smlad r4, r9, r11, r4",
     "smlad r5, r9, lr, r5",
 ]
-# Steps that are unrolled, and where code is to be small.
-_LOOPS = {False: Unrolled(_STEP, 16), True: Unrolled(_STEP, 4)}
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a strip's tiles multiply, and how.
+
+    key: part of the function's name. loop: over the depth, in steps of `groups` groups of four. nbytes: of a channel
+    pair's weights per group. scale: bits by which sums are shifted left.
+    """
+
+    key: str
+    loop: Unrolled
+    groups: int
+    nbytes: int
+    scale: int
+
+    def reduction(self, groups: int) -> int:
+        """An argument of the function: bytes of weights, and above that where the loop is entered."""
+        return groups * self.nbytes + (self.loop.entry(groups // self.groups) << 16)
+
+    def instructions(self, pixels: int, groups: int) -> int:
+        """Instructions of one call beside requantisation and stores, with the caller's."""
+        steps = groups // self.groups
+        tile = 8 + len(self.loop.step) * steps + 3 * self.loop.passes(steps) + (4 if self.scale else 0)
+        return 46 + -(-pixels // 2) * tile
+
+
+# Weights in scratch, and where code is to be small.
+_EXPANDED = {
+    compact: Product("", Unrolled(_STEP, 4 if compact else 16), 1, 16, 0) for compact in (False, True)
+}
 
 
 def strip_instructions(pixels: int, groups: int, compact: bool) -> int:
     """Instructions of one call beside requantisation and stores, with the caller's."""
-    tile = 2 + 10 * groups + 3 * _LOOPS[compact].passes(groups) + 6
-    return 46 + -(-pixels // 2) * tile
+    return _EXPANDED[compact].instructions(pixels, groups)
 
 
 @script.macro
@@ -90,9 +119,9 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue, co
     compact: by little code.
     """
     pairs, room = pixel_pairs(pixels, groups), weight_groups(groups)
-    micro_kernel = _strip_function(epilogue, compact)
+    micro_kernel = strip_function(_EXPANDED[compact], epilogue, compact)
     function, block = micro_kernel.name, pixels + (channels << 16)
-    reduction, origin = groups * 16 + (_LOOPS[compact].entry(groups) << 16), epilogue.origin
+    reduction, origin = _EXPANDED[compact].reduction(groups), epilogue.origin
 
     def build() -> tuple[Any, Any]:
         @script.prim_func(s_tir=True)
@@ -139,8 +168,8 @@ def matrix_strip(pixels: int, groups: int, channels: int, epilogue: Epilogue, co
     return Intrinsic(name, micro_kernel, build)
 
 
-def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
-    """r0 walks over pixels, r1 over weights.
+def strip_function(product: Product, epilogue: Epilogue, compact: bool) -> MicroKernel:
+    """A strip of pixels for a channel pair; r0 walks over pixels, r1 over weights.
 
     The frame, upwards from the stack pointer, is what each part of a tile loads at once: the epilogue's registers;
     weights, biases and where the loop is entered; the end of the weights, the channels, whether a pixel is left over.
@@ -151,11 +180,14 @@ def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
         "ldmia r2, {r4-r7}",
         *(f"ubfx r{number + 4}, r{number}, #0, #{epilogue.bits}" for number in (4, 5)),
         *(f"asr r{number}, r{number}, #{epilogue.bits}" for number in (4, 5)),
+        *(f"lsl r{number}, r{number}, #{product.scale}" for number in (4, 5) if product.scale),
         "uxth r2, r11",
         "adr lr, 2f",
         "add lr, lr, r11, lsr #16",
         "uxth r12, r10",
         "lsr r11, r12, #1",
+        # Pixels take 16 bytes per group and pair, weights `nbytes`.
+        *(f"lsl r11, r11, #{extra}" for extra in [(16 // product.nbytes).bit_length() - 1] if extra),
         "mla r11, r11, r2, r0",
         "lsr r10, r10, #16",
         "and r12, r12, #1",
@@ -178,8 +210,9 @@ def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
         channels_slot, out_slot, end_slot = words + 7, 6, 7
     lines += [*epilogue.addend(last[0], "r2", shift[0]), *epilogue.addend(last[1], "r2", shift[1])]
     lines += [f"push {saved}", "1:", f"add r1, sp, #{4 * words}", "ldmia r1, {r1-r5, pc}"]
-    lines += _LOOPS[compact].body(2, [f"ldr r6, [sp, #{4 * (words + 6)}]", "cmp r1, r6"])
+    lines += product.loop.body(2, [f"ldr r6, [sp, #{4 * (words + 6)}]", "cmp r1, r6"])
     lines += [f"ldmia sp, {saved}"]
+    lines += [f"asr r{number}, r{number}, #{product.scale}" for number in (2, 3, 4, 5) if product.scale]
     accumulators = [
         Accumulator(f"r{number}", f"r{6 + number % 2}", last[number % 2], shift[number % 2])
         for number in (2, 3, 4, 5)
@@ -206,6 +239,7 @@ def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
         f"ldr r1, [sp, #{4 * words}]",
         f"ldr r2, [sp, #{4 * (words + 6)}]",
         "subs r2, r2, r1",
+        *(f"lsls r2, r2, #{extra}" for extra in [(16 // product.nbytes).bit_length() - 1] if extra),
         "adds r2, r2, r0",
         f"str r2, [sp, #{4 * end_slot}]",
         "b 1b",
@@ -213,9 +247,10 @@ def _strip_function(epilogue: Epilogue, compact: bool) -> MicroKernel:
         f"add sp, #{4 * (words + 9)}",
         "pop {r4-r11, pc}",
     ]
+    weights = "const int16_t *weights" if product.nbytes == 16 else "const int8_t *weights"
     parameters = (
-        "const int16_t *pixels, const int16_t *weights, const int32_t *requantization, int8_t *output,"
+        f"const int16_t *pixels, {weights}, const int32_t *requantization, int8_t *output,"
         " int32_t block, int32_t reduction, int32_t origin"
     )
-    name = f"tinyml_dsp_{'compact_' if compact else ''}strip_{epilogue.key}"
+    name = f"tinyml_dsp_{'compact_' if compact else ''}{product.key}strip_{epilogue.key}"
     return naked_function(name, parameters, lines)

@@ -12,6 +12,8 @@ from .assembly import Intrinsic, naked_function
 
 # Scratch of so many int16 does not go to the stack, where arrays of int16 need not be aligned to words.
 MIN_SCRATCH = 40
+# Groups of a pixel are a multiple of so many for the scaled form of `direct.py`.
+SCALED_GROUPS = 2
 # What becomes of four words with four values each: r4 and r5 hold the values of the first, and so on.
 _EXTEND = [
     line

@@ -15,7 +15,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import Array, MicroKernel
 from .assembly import COMPACT, MAX_UNROLLED, Intrinsic, add_immediate, naked_function, repeat
-from .scratch import pixel_pairs
+from .scratch import SCALED_GROUPS, pixel_pairs
 
 _MAX_OFFSET = 4095
 # A storage scope of its own: TVM would let int16 scratch move in when the band is not read any more, and then find
@@ -30,7 +30,7 @@ class Windows:
 
     rows, columns: windows of the block. steps: rows and bytes from one window to the next. kernel: rows of the kernel
     and runs per row. kernel_steps: rows from one kernel row to the next and bytes from one run to the next. run: bytes
-    of a run. pitch: bytes of a row of the image. scaled: for the tile of `tile.py`. compact: by little code.
+    of a run. pitch: bytes of a row of the image. scaled: for the scaled form of `direct.py`. compact: by little code.
     """
 
     rows: int
@@ -59,9 +59,14 @@ class Windows:
         return self.runs * (self.run % 4)
 
     @property
-    def groups(self) -> int:
-        """Groups of a window."""
+    def filled(self) -> int:
+        """Groups that a window fills."""
         return self.whole + (self.rest + 3) // 4
+
+    @property
+    def groups(self) -> int:
+        """Groups of a window: an even number when scaled."""
+        return self.filled + (self.filled % SCALED_GROUPS if self.scaled else 0)
 
     @property
     def pixels(self) -> int:
@@ -95,13 +100,13 @@ class Windows:
         )
 
 
-def window_weights(weight: Array, run: int) -> Array:
+def window_weights(weight: Array, windows: Windows) -> Array:
     """Weights int8[channels, ...] in the order of the groups: int8[channels, groups * 4], zero where nothing is."""
-    runs = weight.reshape(weight.shape[0], -1, run)
-    whole = run // 4 * 4
+    runs = weight.reshape(weight.shape[0], -1, windows.run)
+    whole = windows.run // 4 * 4
     parts = [runs[:, :, :whole].reshape(len(runs), -1), runs[:, :, whole:].reshape(len(runs), -1)]
     ordered = np.concatenate(parts, axis=1)
-    return np.pad(ordered, ((0, 0), (0, -ordered.shape[1] % 4)))
+    return np.pad(ordered, ((0, 0), (0, 4 * windows.groups - ordered.shape[1])))
 
 
 def _scaled_pair(even: Any, odd: Any) -> Any:
@@ -135,7 +140,7 @@ def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) 
     """Windows as int16[ceil(pixels / 2), groups, 2, 4], two of them side by side.
 
     row, column: where the first window starts, in rows and bytes. The four values (a, b, c, d) of a group become
-    (a, c, b, d), or when scaled (b, d, 256 a - b + 127, 256 c - d + 127). Values of the last group beyond the window
+    (a, c, b, d), or when scaled (b, d, 256 a - b + 127, 256 c - d + 127). Values of the last groups beyond the window
     are undefined, as is the partner of the last of an odd number of windows.
     """
     T.reads(image[row : row + windows.extent[0], column : column + windows.extent[1]])
@@ -203,7 +208,7 @@ def window_instructions(windows: Windows) -> float:
     if windows.contiguous:
         return 16 + -(-windows.pixels // 2) * (12 + windows.groups * (13 if windows.scaled else 7.5))
     whole = windows.whole * (6 if windows.scaled else 4)
-    rest = windows.groups - windows.whole
+    rest = windows.filled - windows.whole
     loops = 0 if _unrolled(windows) else 3 * windows.runs
     return 12 + windows.rows * 5 + windows.pixels * (7 + whole + 7 * rest + loops)
 
@@ -249,6 +254,8 @@ def _rows_function(scaled: bool) -> MicroKernel:
         *extend(2),
         "stmia r1!, {r4-r7}",
         "5:",
+        # Room for another group after an odd number of them.
+        *(["add lr, r3, #3", "tst lr, #4", "it ne", "addne r1, #16"] if scaled else []),
         "mov r0, r12",
         "subs r2, #2",
         "bgt 1b",
@@ -267,8 +274,8 @@ def _pack_function(windows: Windows) -> MicroKernel:
     """r0 walks over windows, r1 over the target, r2 and r3 count rows and columns; r4 goes back from the end of one
     window's target to the start of the next, alternating with r5 - r4. r9: even bytes' addend when scaled.
     """
-    back = -16 * windows.groups
-    lines = ["push {r4-r11, lr}", *_constant("r5", back), "add r4, r5, #8"]
+    partner, both = 8 - 16 * windows.filled, 16 * (windows.groups - 2 * windows.filled)
+    lines = ["push {r4-r11, lr}", *_constant("r5", both), *_constant("r4", partner)]
     lines += ["mov r9, #0x7f007f"] if windows.scaled else []
     finish = (
         [
