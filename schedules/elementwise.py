@@ -1,15 +1,32 @@
-"""What the scalar schedules of elementwise operators share: one flat loop, unrolled a little."""
+"""What schedules of elementwise operators share: one flat loop, unrolled a little, and tables of all bytes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 from tvm import s_tir, te
 
+from tvm_tinyml.dialect import operator
+
+from .kernel import Array, Problem
 from .tensor_ir import largest_divisor
 
 UNROLL = 4
+BYTES = ("int8", "uint8")
+
+
+def problem_types(problem: Problem) -> tuple[str, str]:
+    """Types of the first input and of the output."""
+    parameters = problem.compute().params
+    return str(parameters[0].ty.dtype), str(parameters[-1].ty.dtype)
+
+
+def byte_table(problem: Problem, source: str) -> Array:
+    """Outputs of a function of one byte of type `source`, by the unsigned value of that byte."""
+    inputs = np.arange(256, dtype=np.uint8).view(source)
+    return operator(problem.operator).reference([inputs, *problem.constants.values()], problem.attrs)
 
 
 def elementwise_function(tensors: Sequence[Any], element: Callable[..., Any], name: str) -> Any:

@@ -8,16 +8,14 @@ import numpy as np
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
-from tvm_tinyml.dialect import operator
-
 from . import script
+from .elementwise import BYTES, byte_table, problem_types
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.elementwise import LOOKUP, LOOKUP_PER_VECTOR, QUANTIZE, QUANTIZE_PER_VECTOR
-from .kernel import Array, Candidate, Kernel, Problem
+from .kernel import Candidate, Kernel, Problem
 from .tensorize_mve import tensorizable
 
 _CALL = 20.0
-_BYTES = ("int8", "uint8")
 
 
 def schedule_lookup_mve(problem: Problem) -> Candidate | None:
@@ -26,8 +24,8 @@ def schedule_lookup_mve(problem: Problem) -> Candidate | None:
         return None
     source, target = problem_types(problem)
     if (
-        source not in _BYTES
-        or target not in _BYTES
+        source not in BYTES
+        or target not in BYTES
         or (problem.operator == "lookup") != bool(problem.constants)
     ):
         return None
@@ -62,7 +60,7 @@ def _build_lookup(problem: Problem, source: str, target: str) -> Kernel:
                 )
             )
 
-    return Kernel(main, {"table": _table(problem, source)}, (PRELUDE, LOOKUP))
+    return Kernel(main, {"table": byte_table(problem, source)}, (PRELUDE, LOOKUP))
 
 
 def schedule_quantize_mve(problem: Problem) -> Candidate | None:
@@ -123,18 +121,6 @@ def _build_quantize(problem: Problem) -> Kernel:
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("all"), name)
     return Kernel(sch.mod["main"], {}, (PRELUDE, QUANTIZE))
-
-
-def problem_types(problem: Problem) -> tuple[str, str]:
-    """Types of the first input and of the output."""
-    parameters = problem.compute().params
-    return str(parameters[0].ty.dtype), str(parameters[-1].ty.dtype)
-
-
-def _table(problem: Problem, source: str) -> Array:
-    """Outputs by the unsigned value of the input's byte."""
-    inputs = np.arange(256, dtype=np.uint8).view(source)
-    return operator(problem.operator).reference([inputs, *problem.constants.values()], problem.attrs)
 
 
 @script.macro

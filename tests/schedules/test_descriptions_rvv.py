@@ -13,6 +13,7 @@ from tests.schedules.layers_rvv import TARGET, convolution, depthwise
 from tests.schedules.test_add_rvv import all_pairs, attributes, without_lines
 from tests.schedules.test_dense_rvv import dense
 from tests.schedules.test_quantize_rvv import numbers
+from tests.schedules.weightless_rvv import weightless
 from tests.support.layers import LayerCase, assert_layers_exact
 from tests.support.rules import ask_only
 
@@ -37,5 +38,6 @@ def test_layers_of_descriptions_are_exact(monkeypatch: pytest.MonkeyPatch) -> No
         dense(generator, 1, 40, 12, "single"),
         LayerCase("quantize", (numbers(generator, 1.0, 20),), {"dtype": "int8", "scale": 1.0}),
         LayerCase("add", (a[:500], b[:500]), attributes(generator), 2),
+        *weightless(generator, 8),
     ]
     assert_layers_exact(cases, TARGET)

@@ -14,6 +14,7 @@ from tests.schedules.test_conv2d_rvv import random_convolution
 from tests.schedules.test_dense_rvv import dense
 from tests.schedules.test_depthwise_rvv import random_depthwise
 from tests.schedules.test_quantize_rvv import numbers
+from tests.schedules.weightless_rvv import weightless
 from tests.support.layers import LayerCase, module_of
 from tvm_tinyml.dialect import operator
 from tvm_tinyml.module import AOTModule
@@ -32,6 +33,7 @@ def test_results_do_not_depend_on_the_vector_length(vlen: int, monkeypatch: pyte
     cases.append(LayerCase("quantize", (numbers(generator, 1.0, 40),), {"dtype": "int8", "scale": 1.0}))
     a, b = all_pairs()
     cases.append(LayerCase("add", (a[:1000], b[:1000]), attributes(generator), 2))
+    cases += weightless(generator, 4)
     config = parse_target(TARGET)
     assert config.board is not None
     assert config.board.qemu is not None

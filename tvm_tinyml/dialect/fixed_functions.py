@@ -16,9 +16,9 @@ from .fixed_point import INT32_MAX, INT32_MIN, doubling_high_multiply, rounding_
 from .relax_api import Array
 
 # exp(-1/8) and 1/3 in Q0.31, exp(-(2**k)) in Q0.31 for k = -2 .. 4.
-_EXP_OF_MINUS_EIGHTH = 1895147668
-_THIRD = 715827883
-_POWER_EXPONENTIALS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
+EXP_OF_MINUS_EIGHTH = 1895147668
+THIRD = 715827883
+POWER_EXPONENTIALS = (1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242)
 # 48/17 and -32/17 in Q2.29: the minimax start of the Newton-Raphson division.
 _START, _SLOPE = 1515870810, -1010580540
 
@@ -31,10 +31,10 @@ def exp_negative(x: Array) -> Array:
     y2 = doubling_high_multiply(y, y)
     y3 = doubling_high_multiply(y2, y)
     y4_over_4 = rounding_shift_right(doubling_high_multiply(y2, y2), 2)
-    high_terms = rounding_shift_right(doubling_high_multiply(y4_over_4 + y3, _THIRD) + y2, 1)
-    result = _EXP_OF_MINUS_EIGHTH + doubling_high_multiply(y + high_terms, _EXP_OF_MINUS_EIGHTH)
+    high_terms = rounding_shift_right(doubling_high_multiply(y4_over_4 + y3, THIRD) + y2, 1)
+    result = EXP_OF_MINUS_EIGHTH + doubling_high_multiply(y + high_terms, EXP_OF_MINUS_EIGHTH)
     powers = fraction - wide
-    for index, exponential in enumerate(_POWER_EXPONENTIALS):
+    for index, exponential in enumerate(POWER_EXPONENTIALS):
         selected = (powers >> (24 + index)) & 1 == 1
         result = np.where(selected, doubling_high_multiply(result, exponential), result)
     return np.where(wide == 0, INT32_MAX, result)

@@ -39,7 +39,7 @@ from .relax_api import Array, Attrs, TensorSpec
 SUM_INTEGER_BITS = 12
 MAX_DEPTH = (1 << SUM_INTEGER_BITS) - 1
 # The sum x, read as Q12.19, has 12 - clz(x) bits above one; the output keeps 8 of the product's 31 bits.
-_EXPONENT = SUM_INTEGER_BITS + 31 - 8
+OUTPUT_EXPONENT = SUM_INTEGER_BITS + 31 - 8
 
 
 def scaling(beta: float, input_scale: float) -> tuple[int, int, int]:
@@ -74,7 +74,7 @@ def _reference(arrays: Sequence[Array], attrs: Attrs) -> Array:
     )
     total = rounding_shift_right(exponential, SUM_INTEGER_BITS).sum(axis=-1, keepdims=True)
     product = doubling_high_multiply(exponential, reciprocal(total))
-    scaled = rounding_shift_right(product, _EXPONENT - count_leading_zeros(total))
+    scaled = rounding_shift_right(product, OUTPUT_EXPONENT - count_leading_zeros(total))
     output: Array = np.clip(scaled - 128, -128, 127).astype(np.int8)
     return output
 
@@ -112,7 +112,7 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
     def output(*indices: Any) -> Any:
         row = row_of(indices)
         product = doubling_high_multiply_expr(exponential(*indices), inverse(*row))
-        exponent = _EXPONENT - count_leading_zeros_expr(total(*row))
+        exponent = OUTPUT_EXPONENT - count_leading_zeros_expr(total(*row))
         return saturate_expr(rounding_shift_right_expr(product, exponent) - 128, -128, 127)
 
     return te.compute(data.shape, output, name="requantize")
