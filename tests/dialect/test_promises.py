@@ -33,6 +33,19 @@ def test_a_zero_point_that_is_added_moves_the_output(
     np.testing.assert_array_equal(found[inside], np.clip(centred + zero_point, low, high)[inside])
 
 
+@pytest.mark.parametrize("name", sorted(STRATEGIES))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.data())
+def test_swapped_inputs_give_a_swapped_output(name: str, data: st.DataObject) -> None:
+    call = data.draw(calls(name))
+    swapped = operator(name).transposed(call.attrs)
+    plain = operator(name).reference(call.arrays, call.attrs)
+    if swapped is None or plain.ndim != 4 or any(array.ndim in (2, 3) for array in call.arrays):
+        return
+    arrays = [array.swapaxes(1, 2) if array.ndim == 4 else array for array in call.arrays]
+    np.testing.assert_array_equal(operator(name).reference(arrays, swapped), plain.swapaxes(1, 2))
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_a_window_is_a_run_of_elements(data: st.DataObject) -> None:

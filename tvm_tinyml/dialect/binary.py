@@ -14,7 +14,7 @@ import numpy as np
 
 from .broadcasting import broadcast_bounds, broadcast_shape, compute_elementwise
 from .fixed_point import requantize, requantize_expr, saturate_expr
-from .registry import Operator, register
+from .registry import Operator, by_element, register
 from .relax_api import Array, Attrs, TensorSpec
 
 _INPUTS = ("a", "b")
@@ -112,6 +112,7 @@ for _name, _reference, _compute in (
             reference=_reference,
             compute=_compute,
             bounds=broadcast_bounds,
+            transposed=by_element,
             adds_zero_point=True,
         )
     )

@@ -78,6 +78,10 @@ def _parts(inputs: Sequence[TensorSpec], attrs: Attrs) -> tuple[int, ...] | None
     return tuple([0, *accumulate(spec.elements for spec in inputs[:-1])])
 
 
+def _transposed(attrs: Attrs) -> Attrs:
+    return {**attrs, "axis": {1: 2, 2: 1}.get(attrs["axis"], attrs["axis"])}
+
+
 register(
     Operator(
         name="concat",
@@ -87,5 +91,6 @@ register(
         compute=_compute,
         bounds=_bounds,
         parts=_parts,
+        transposed=_transposed,
     )
 )

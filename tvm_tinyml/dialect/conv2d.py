@@ -195,6 +195,7 @@ register(
         bounds=_bounds_conv2d,
         macs=_macs_conv2d,
         border=_border,
+        transposed=windows.swap_axes,
         adds_zero_point=True,
     )
 )
@@ -208,6 +209,7 @@ register(
         bounds=_bounds_depthwise,
         macs=_macs_depthwise,
         border=_border,
+        transposed=windows.swap_axes,
         adds_zero_point=True,
     )
 )

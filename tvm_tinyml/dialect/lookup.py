@@ -22,7 +22,7 @@ from .fixed_point import (
     requantize,
     rounding_shift_right,
 )
-from .registry import Operator, register
+from .registry import Operator, by_element, register
 from .relax_api import Array, Attrs, TensorSpec
 
 ENTRIES = 256
@@ -196,5 +196,6 @@ register(
         reference=_reference,
         compute=_compute,
         bounds=_bounds,
+        transposed=by_element,
     )
 )

@@ -9,7 +9,7 @@ import numpy as np
 from tvm import tirx
 
 from .broadcasting import broadcast_bounds, broadcast_shape, compute_elementwise
-from .registry import Operator, register
+from .registry import Operator, by_element, register
 from .relax_api import Array, Attrs, TensorSpec
 
 
@@ -50,5 +50,6 @@ for _name, _reference, _compute in (
             reference=_reference,
             compute=_compute,
             bounds=broadcast_bounds,
+            transposed=by_element,
         )
     )

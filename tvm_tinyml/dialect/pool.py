@@ -134,6 +134,7 @@ register(
         reference=_reference_average,
         compute=_compute_average,
         bounds=_bounds,
+        transposed=windows.swap_axes,
     )
 )
 register(
@@ -144,6 +145,7 @@ register(
         reference=_reference_max,
         compute=_compute_max,
         bounds=_bounds,
+        transposed=windows.swap_axes,
         border=lambda _attrs: INT8_MIN,
     )
 )

@@ -16,7 +16,7 @@ from tvm import tirx
 from .bounds import InputBounds, elementwise
 from .broadcasting import compute_elementwise
 from .fixed_point import requantize, requantize_expr, saturate_expr
-from .registry import Operator, register
+from .registry import Operator, by_element, register
 from .relax_api import Array, Attrs, TensorSpec
 
 INTEGER_TYPES = ("int8", "uint8", "int16")
@@ -124,5 +124,6 @@ for _name, _infer, _reference, _compute in (
             reference=_reference,
             compute=_compute,
             bounds=_bounds,
+            transposed=by_element,
         )
     )

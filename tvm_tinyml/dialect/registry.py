@@ -36,6 +36,8 @@ class Operator:
     window: elements before the output in the first input, when it is a run of that input's elements; else None.
     adds_zero_point: the output is clip(f(inputs) + zero_point, clamp_min, clamp_max), where f knows none of the three.
     parts: elements before each input in the output, when that is the inputs one after the other; else None.
+    transposed: attributes of the call that makes the output with rows and columns (axes 1 and 2) swapped from inputs
+        with theirs swapped, weights included; None where there is no such call.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Operator:
     adds_zero_point: bool = False
     window: Callable[[Sequence[TensorSpec], Attrs], int | None] = lambda _inputs, _attrs: None
     parts: Callable[[Sequence[TensorSpec], Attrs], tuple[int, ...] | None] = lambda _inputs, _attrs: None
+    transposed: Callable[[Attrs], Attrs | None] = lambda _attrs: None
 
     @property
     def relax_name(self) -> str:
@@ -66,6 +69,11 @@ class Operator:
         elements = self.parts(inputs, attrs) if attrs.get(IN_PLACE) else None
         size = np.dtype(inputs[0].dtype).itemsize if inputs else 1
         return None if elements is None else tuple(start * size for start in elements)
+
+
+def by_element(attrs: Attrs) -> Attrs:
+    """`transposed` of operators that know no rows and columns."""
+    return attrs
 
 
 _OPERATORS: dict[str, Operator] = {}

@@ -13,7 +13,7 @@ import numpy as np
 from tvm import te, tirx
 
 from .bounds import InputBounds, Whole, Window
-from .relax_api import Array
+from .relax_api import Array, Attrs
 
 
 def output_extent(extent: int, kernel: int, stride: int, dilation: int, before: int, after: int) -> int:
@@ -32,6 +32,13 @@ def same_padding(extent: int, kernel: int, stride: int, dilation: int) -> tuple[
     span = (kernel - 1) * dilation + 1
     total = max(0, (-(-extent // stride) - 1) * stride + span - extent)
     return total // 2, total - total // 2
+
+
+def swap_axes(attrs: Attrs) -> Attrs:
+    """Attributes of the same windows over an image whose rows and columns are swapped."""
+    top, left, bottom, right = attrs["padding"]
+    pairs = {key: tuple(attrs[key][::-1]) for key in ("strides", "dilation", "pool") if key in attrs}
+    return {**attrs, **pairs, "padding": (left, top, right, bottom)}
 
 
 def pad_array(x: Array, padding: Sequence[int], value: int) -> Array:
