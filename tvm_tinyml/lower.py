@@ -24,7 +24,7 @@ from .codegen.streaming import StreamedRegion, pull_type
 from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
 from .dialect.relax_api import Array, Attrs, TensorSpec, attributes, constant_value, spec_of
-from .patch import Node, PatchPlan, Region, shape_region
+from .patch import Node, PatchPlan, Region, Stage, shape_region
 from .schedules import Candidate, Choice, Kernel, Problem, candidates, code_bytes
 from .target import TargetConfig
 
@@ -117,9 +117,21 @@ class Lowering:
         nodes = [node for node, _ in self._pending]
         shape = shape_region(nodes, region, self._pulled, whole_rows=self.config.input == "rows")
         first = len(self.outline.layers)
-        for stage, (node, values) in zip(shape.stages, self._pending, strict=True):
+        pending = iter(self._pending)
+        for stage in shape.stages:
             calls = shape.strips * stage.operation.calls
-            self._record(node, values, stage.specs, stage.attrs, stage.output, calls)
+            if isinstance(stage, Stage):
+                node, values = next(pending)
+                self._record(node, values, stage.specs, stage.attrs, stage.output, calls)
+                continue
+            for member, (node, values) in zip(stage.band.stages, pending, strict=False):
+                assert isinstance(member, Stage)
+                swapped = [
+                    value.swapaxes(1, 2) if value is not None and value.ndim == 4 else value
+                    for value in values
+                ]
+                every = calls * member.operation.calls
+                self._record(node, swapped, member.specs, member.attrs, member.output, every)
         self._pending = []
         symbol = f"{self.outline.name}_region_{len(self.outline.regions)}"
         layers = tuple(self.outline.layers[first:])

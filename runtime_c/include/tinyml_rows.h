@@ -130,6 +130,37 @@ TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, in
     return to;
 }
 
+/* Copy `columns` columns from `column` on, `rows` pixels from `row` on each, one column after the other. Of `image`, which
+ * begins at row 0 and column 0, columns `left` to `right` - 1 of rows `top` to `bottom` - 1 are there; the others are
+ * `value`. Sizes of pixels are in bytes. Returns `to`. */
+TINYML_ROWS const int8_t *tinyml_get_columns(int8_t *to, const int8_t *image, int32_t pitch, int32_t pixel,
+                                             int32_t column, int32_t columns, int32_t left, int32_t right,
+                                             int32_t row, int32_t rows, int32_t top, int32_t bottom, int8_t value)
+{
+    const int32_t begin = tinyml_most(row, top), end = tinyml_least(row + rows, bottom);
+    int8_t *at = to;
+    for (; columns > 0; --columns, ++column, at += rows * pixel) {
+        const int there = column >= left && column < right;
+        if (!there || end - begin < rows) {
+            memset(at, value, (size_t)(rows * pixel));
+        }
+        if (there) {
+            tinyml_copy_rows(at + (begin - row) * pixel, pixel, image + begin * pitch + column * pixel, pitch,
+                             end - begin, pixel);
+        }
+    }
+    return to;
+}
+
+/* Copy the pixels of a column, which lie one after the other, to rows `row` to `row` + `rows` - 1 at `image`; those
+ * before row `top` and from row `bottom` on are left out. */
+TINYML_ROWS void tinyml_put_column(int8_t *image, int32_t pitch, const int8_t *column, int32_t pixel, int32_t row,
+                                   int32_t rows, int32_t top, int32_t bottom)
+{
+    const int32_t begin = tinyml_most(row, top), end = tinyml_least(row + rows, bottom);
+    tinyml_copy_rows(image + begin * pitch, pitch, column + (begin - row) * pixel, pixel, end - begin, pixel);
+}
+
 /* Make room in a line buffer that holds rows `first` to `end` - 1: move those from row `keep` on to its start.
  * Returns the row that it holds first from now on. */
 TINYML_ROWS int32_t tinyml_drop_rows(int8_t *line, int32_t pitch, int32_t first, int32_t end, int32_t keep)

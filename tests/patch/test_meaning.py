@@ -17,7 +17,7 @@ from tests.transform.building import random_inputs
 from tvm_tinyml.dialect.evaluate import evaluate
 from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.errors import PlanError
-from tvm_tinyml.patch import Region
+from tvm_tinyml.patch import Region, Stage
 from tvm_tinyml.patch.footprint import Settings
 from tvm_tinyml.patch.geometry import Columns, Read, read_columns
 from tvm_tinyml.patch.network import Network
@@ -52,6 +52,7 @@ class NumpyRegion:
 
     def run(self, index: int, fills: bool, strip: int) -> None:
         stage = self.shape.stages[index]
+        assert isinstance(stage, Stage)
         tensor, height = stage.node.tensor, stage.operation.height
         row = self.done[index]
         first, width = self.columns(tensor, strip)

@@ -17,7 +17,7 @@ from tvm_tinyml import relay
 from tvm_tinyml.dialect.evaluate import evaluate
 from tvm_tinyml.dialect.fixed_point import quantize_multiplier
 from tvm_tinyml.errors import PlanError
-from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.patch import PatchPlan, Region, Segment
 from tvm_tinyml.pipeline import patch_front
 from tvm_tinyml.target import parse_target
 from tvm_tinyml.transform import PatchInference, plan_of
@@ -64,6 +64,19 @@ def test_emulated_cores_agree_and_count_every_layer(
     assert sum(layer.instructions for layer in report.layers) + report.prologue_instructions == (
         report.instructions
     )
+
+
+@pytest.mark.parametrize("target", ["tinyml/cortex-m4", "tinyml/rv32imc"])
+def test_emulated_cores_make_bands_and_count_every_layer(
+    digits: Any, golden: tuple[Any, Any], target: str
+) -> None:
+    order = plan_for(digits, target).order
+    segments = (Segment(order[1:3], 2, 1), Segment(order[3:6], 4, 3))
+    region = Region(order[:6], 4 if target == "tinyml/cortex-m4" else WHOLE, {order[0]: 1}, segments)
+    outputs, report = relay.build(digits, target=target, patch=PatchPlan(order, (region,))).run(golden[0])
+    np.testing.assert_array_equal(outputs[0], golden[1])
+    assert [layer.name for layer in report.layers] == list(order)
+    assert all(layer.instructions > 0 for layer in report.layers)
 
 
 def test_neither_memory_nor_code_grows_with_the_rows() -> None:
@@ -189,13 +202,28 @@ def networks(draw: st.DrawFn) -> tuple[Any, PatchPlan]:
     names = tuple(calls(cleaned(module, HOST)))
     first = draw(st.integers(0, len(names) - 1))
     inside = names[first:]
-    rows = {name: draw(st.sampled_from([1, 1, 2, 3])) for name in inside}
-    region = Region(inside, draw(st.sampled_from([WHOLE, 1, 2, 3, 5])), rows)
+    segments = draw(segments_of(inside))
+    banded = {name for segment in segments for name in segment.operators}
+    rows = {name: draw(st.sampled_from([1, 1, 2, 3])) for name in inside if name not in banded}
+    region = Region(inside, draw(st.sampled_from([WHOLE, 1, 2, 3, 5])), rows, segments)
     return module, PatchPlan(names, (region,))
 
 
+@st.composite
+def segments_of(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[Segment, ...]:
+    """Some runs of the operators, as bands."""
+    segments, begin = [], 0
+    while begin < len(names):
+        end = draw(st.integers(begin + 1, len(names)))
+        if draw(st.booleans()):
+            rows = draw(st.integers(1, 5))
+            segments.append(Segment(names[begin:end], rows, draw(st.integers(1, rows))))
+        begin = end
+    return tuple(segments)
+
+
 @given(networks())
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 def test_random_networks_equal_the_plain_model(case: tuple[Any, PatchPlan]) -> None:
     module, plan = case
     try:

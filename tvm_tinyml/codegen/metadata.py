@@ -12,6 +12,7 @@ from tvm_tinyml.target import TargetConfig
 
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
+from .order import Repetition
 from .pull_source import demand
 from .sources import source_files
 from .streaming import StreamedRegion
@@ -115,23 +116,46 @@ def _layers_of_calls(model: LoweredModel) -> tuple[dict[int, int], dict[int, int
 
 
 def _region(region: StreamedRegion, plan: MemoryPlan) -> dict[str, Any]:
-    """A streamed region; `calls` are numbers in its `layers`, one beyond them fetches or fills a row."""
-    order = region.order
+    """A streamed region.
+
+    `calls` are numbers in its `layers`, one beyond them fetches or fills a row; that of the first layer of a segment
+    stands for the calls of one band.
+    """
+    layers = len(region.layers)
     return {
         "function": region.symbol,
         "layers": [layer.index for layer in region.layers],
         "strips": region.shape.strips,
-        "calls": {
-            "first": list(order.first),
-            "repeated": list(order.repeated),
-            "times": order.times,
-            "last": list(order.last),
-        },
+        "calls": _order(region.order, range(layers + 2 * len(region.shape.operations))),
+        "segments": [
+            {
+                "function": segment.symbol,
+                "layer": region.starts[index],
+                "calls": _order(segment.order, _numbers(region, index)),
+            }
+            for index, segment in region.segments.items()
+        ],
         "macs": region.shape.macs,
         "buffers": [
             {"name": buffer.name, "bytes": buffer.nbytes, "offset": plan.scratch_offsets[buffer.name]}
             for buffer in region.buffers
         ],
+    }
+
+
+def _numbers(region: StreamedRegion, index: int) -> list[int]:
+    """Numbers in a region of what one of its segments calls: layers, and then what fills columns."""
+    own = len(region.segments[index].layers)
+    return [*range(region.starts[index], region.starts[index] + own), *[len(region.layers)] * own]
+
+
+def _order(order: Repetition, numbers: Sequence[int]) -> dict[str, Any]:
+    """An order of calls, its entries replaced by `numbers`."""
+    return {
+        "first": [numbers[entry] for entry in order.first],
+        "repeated": [numbers[entry] for entry in order.repeated],
+        "times": order.times,
+        "last": [numbers[entry] for entry in order.last],
     }
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from tvm_tinyml.patch.geometry import COLUMNS, ROWS, Columns, Read, read_columns
 from tvm_tinyml.patch.pulling import Request, requested
 from tvm_tinyml.patch.region import pixel_bytes
-from tvm_tinyml.patch.workspace import row_bytes
+from tvm_tinyml.patch.workspace import row_bytes, sweep_name
 
 from .constants import c_type
 from .streaming import WORKSPACE, StreamedRegion
@@ -36,7 +36,7 @@ def region_signature(region: StreamedRegion) -> str:
 
 def region_body(region: StreamedRegion) -> list[tuple[int, str]]:
     """Statements of the function, each with its depth of indentation."""
-    return list(_Body(region).statements())
+    return list(RegionBody(region).statements())
 
 
 def _maker(region: StreamedRegion, tensor: str) -> int:
@@ -44,11 +44,13 @@ def _maker(region: StreamedRegion, tensor: str) -> int:
     return next(index for index, one in enumerate(region.shape.operations) if one.output == tensor)
 
 
-def _times(name: str, factor: int) -> str:
+def times(name: str, factor: int) -> str:
+    """A name times a constant."""
     return name if factor == 1 else f"{name} * {factor}"
 
 
-def _plus(text: str, offset: int) -> str:
+def plus(text: str, offset: int) -> str:
+    """A term plus a constant."""
     return text if offset == 0 else f"{text} {'+' if offset > 0 else '-'} {abs(offset)}"
 
 
@@ -59,12 +61,14 @@ def _scaled(text: str, factor: int) -> str:
     return f"({text}) * {factor}" if " " in text else f"{text} * {factor}"
 
 
-class _Body:
+class RegionBody:
     """Prints one region.
 
-    Operations have numbers in the names of variables; `index` is that of a layer, which is an operation from
-    `fetches` on.
+    Operations have numbers in the names of variables; `index` is that of a stage, which is an operation from
+    `fetches` on. strip: name of the number of the strip.
     """
+
+    strip = "strip"
 
     def __init__(self, region: StreamedRegion) -> None:
         self.region = region
@@ -76,22 +80,22 @@ class _Body:
         self.filled = {event.operation for event in self.shape.stream.events if event.fills}
 
     def statements(self) -> Iterator[tuple[int, str]]:
-        order, count = self.region.order, len(self.region.layers)
+        order, count, starts = self.region.order, len(self.region.layers), self.region.starts
         if self.fetches:
             yield 1, "int status;"
         yield 1, f"static const uint8_t order[] = {{{', '.join(map(str, order.table))}}};"
         for tensor, made in self.lines.items():
-            yield 1, f"int8_t *const line_{made} = {_plus(WORKSPACE, self.region.block.offsets[tensor])};"
+            yield 1, f"int8_t *const line_{made} = {plus(WORKSPACE, self.region.block.offsets[tensor])};"
         depth = 1
-        if self.shape.strips > 1:
+        if self._repeats:
             yield 1, f"for (int32_t strip = 0; strip < {self.shape.strips}; ++strip) {{"
             depth = 2
         yield from ((depth, text) for text in self._state())
         turns = f", turns = {order.times}" if order.times > 1 else ""
         yield depth, f"for (int32_t at = 0{turns}; at < {len(order.table)}; ++at) {{"
         yield depth + 1, "switch (order[at]) {"
-        for index in range(count):
-            yield depth + 1, f"case {index}:"
+        for index in range(len(starts)):
+            yield depth + 1, f"case {starts[index]}:"
             yield from ((depth + 2, text) for text in self._call(index))
             yield depth + 2, "break;"
         for number in range(self.fetches):
@@ -109,14 +113,23 @@ class _Body:
             yield depth + 2, f"at = {begin - 1};"
             yield depth + 1, "}"
         yield depth, "}"
-        if self.shape.strips > 1:
+        if self._repeats:
             yield 1, "}"
         if self.fetches:
             yield 1, "return 0;"
 
+    @property
+    def _repeats(self) -> bool:
+        """Whether the function runs over several strips itself."""
+        return self.shape.strips > 1
+
     def _row(self, index: int) -> str:
-        """Variable of the next row of a layer."""
+        """Variable of the next row of a stage."""
         return f"row_{self.fetches + index}"
+
+    def _tensor(self, index: int) -> str:
+        """The tensor that a stage makes."""
+        return self.shape.stages[index].node.tensor
 
     def _state(self) -> Iterator[str]:
         """Declarations: next row of every layer, first row in every line buffer; rows above the image."""
@@ -136,17 +149,20 @@ class _Body:
         return self.shape.borders.get(tensor, 0)
 
     def _call(self, index: int) -> Iterator[str]:
-        layer, stage = self.region.layers[index], self.shape.stages[index]
+        if index in self.region.segments:
+            yield from self._segment(index)
+            return
+        layer, stage = self.region.layer(index), self.region.stage(index)
         tensor, rows = stage.node.tensor, stage.operation.rows
-        yield from self._room(self.fetches + index, rows)
+        yield from self._room(self.fetches + index, str(rows))
         parts = {
-            name: _plus(WORKSPACE, self.region.block.offsets[self.region.part_name(index, name)])
+            name: plus(WORKSPACE, self.region.block.offsets[self.region.part_name(index, name)])
             for name in self.region.parts(index)
         }
         arguments = [self._argument(index, name, parts) for name in layer.arguments]
         place = self._place(index)
         arguments.append(self._cast(tensor, parts[tensor]) if tensor in parts else place)
-        arguments += [f"(void *)({parts[buffer.name]})" for buffer in self.region.scratch[index]]
+        arguments += [f"(void *)({parts[buffer.name]})" for buffer in self.region.own_scratch(index)]
         yield f"{layer.function}({', '.join(arguments)});"
         if tensor in parts:
             yield from self._store(index, parts[tensor])
@@ -157,19 +173,61 @@ class _Body:
     def _advance(self, number: int) -> str:
         """An operation has made its rows."""
         row, operation = f"row_{number}", self.shape.operations[number]
+        if operation.members:
+            return f"{row} += {self._made(number)};"
         if operation.height % operation.rows:
             # Rows that the last call made beyond the image do not count.
             return f"{row} = tinyml_least({row} + {operation.rows}, {operation.height});"
         return f"{row} += {operation.rows};"
 
-    def _room(self, number: int, rows: int) -> Iterator[str]:
+    def _segment(self, index: int) -> Iterator[str]:
+        """The call of a segment: it makes one band."""
+        number, segment = self.fetches + index, self.region.segments[index]
+        operation, row = self.shape.operations[number], self._row(index)
+        yield from self._room(number, self._made(number))
+        arguments = [f"({plus(row, operation.rows - operation.lead)}) / {operation.rows}"]
+        arguments += [self.strip] if self._repeats else []
+        for tensor in segment.shape.inputs:
+            read = self.region.reads(index).get(tensor)
+            if read is None:
+                arguments.append(self.inputs[tensor])
+            elif tensor in self.lines:
+                begin = plus(times(row, read.rows.stride), read.rows.first)
+                arguments += [f"line_{self.lines[tensor]}", self._first(tensor, begin)]
+            else:
+                arguments += [self._bytes(tensor, self.inputs[tensor]), "0"]
+        tensor = operation.output
+        if tensor in self.lines:
+            arguments += [f"line_{number}", self._first(tensor, row)]
+        else:
+            arguments += [self._bytes(tensor, "output", const=False), "0"]
+        arguments.append(plus(WORKSPACE, self.region.block.offsets[sweep_name(operation)]))
+        yield f"{segment.symbol}({', '.join(arguments)});"
+        if tensor in self.lines and tensor in self.shape.borders:
+            yield from self._edges(number)
+        yield self._advance(number)
+
+    def _first(self, tensor: str, row: str) -> str:
+        """Row that the line buffer of `tensor` holds first, where row `row` is used."""
+        return f"first_{self.lines[tensor]}" if tensor in self.moving else row
+
+    def _made(self, number: int) -> str:
+        """Rows that the next call of an operation makes."""
+        operation, row = self.shape.operations[number], f"row_{number}"
+        rows, lead = operation.rows, operation.lead
+        if not operation.members or (lead == rows and operation.height % rows == 0):
+            return str(rows)
+        next_band = f"{row} == 0 ? {lead} : {rows}" if lead != rows else str(rows)
+        return f"tinyml_least({next_band}, {operation.height} - {row})"
+
+    def _room(self, number: int, rows: str) -> Iterator[str]:
         tensor = self.shape.operations[number].output
         if tensor not in self.moving:
             return
         first, row = f"first_{number}", f"row_{number}"
-        yield f"if ({_plus(row, rows)} - {first} > {self.shape.stream.buffers[tensor].rows}) {{"
+        yield f"if ({row} + {rows} - {first} > {self.shape.stream.buffers[tensor].rows}) {{"
         keeps = [
-            _plus(_times(self._row(reader), read.rows.stride), read.rows.first)
+            plus(times(self._row(reader), read.rows.stride), read.rows.first)
             for reader, read in self._readers(tensor)
         ]
         keep = keeps[0]
@@ -182,7 +240,7 @@ class _Body:
     def _readers(self, tensor: str) -> list[tuple[int, Read]]:
         return [
             (index, self.region.reads(index)[tensor])
-            for index in range(len(self.region.layers))
+            for index in range(len(self.shape.stages))
             if tensor in self.region.reads(index)
         ]
 
@@ -197,7 +255,7 @@ class _Body:
 
     def _line_window(self, index: int, tensor: str, parts: dict[str, str]) -> str:
         read, made = self.region.reads(index)[tensor], self.lines[tensor]
-        begin = _plus(_times(self._row(index), read.rows.stride), read.rows.first)
+        begin = plus(times(self._row(index), read.rows.stride), read.rows.first)
         slot, pitch = self._slot(tensor, begin), self.shape.pitch(tensor)
         if tensor not in parts:
             return self._cast(tensor, self._row_of(tensor, begin))
@@ -217,7 +275,7 @@ class _Body:
 
     def _input_window(self, index: int, tensor: str, parts: dict[str, str]) -> str:
         read, spec = self.region.reads(index)[tensor], self.shape.specs[tensor]
-        begin = _plus(_times(self._row(index), read.rows.stride), read.rows.first)
+        begin = plus(times(self._row(index), read.rows.stride), read.rows.first)
         pitch, name, height = row_bytes(spec), self.inputs[tensor], spec.shape[ROWS]
         span = read.rows.span(self.shape.stages[index].operation.rows)
         direct = self._cast(tensor, f"{self._bytes(tensor, name)} + {_scaled(begin, pitch)}", const=True)
@@ -226,7 +284,7 @@ class _Body:
         needed, pixel = self._needed(index, read), pixel_bytes(spec)
         column = str(0)
         if not self.shape.whole:
-            column = _scaled(_plus(_times("strip", needed.step), needed.first), pixel)
+            column = _scaled(plus(times(self.strip, needed.step), needed.first), pixel)
         copied = self._copied(
             tensor,
             (parts[tensor], self._bytes(tensor, name), height, pitch, begin),
@@ -237,7 +295,7 @@ class _Body:
         outside = []
         if read.rows.first < 0:
             outside.append(f"{begin} < 0")
-        outside.append(f"{_plus(begin, span)} > {height}")
+        outside.append(f"{plus(begin, span)} > {height}")
         return f"{' || '.join(outside)} ? {copied} : {direct}"
 
     def _copied(self, tensor: str, source: Sequence[object], window: Sequence[object]) -> str:
@@ -246,10 +304,10 @@ class _Body:
         return self._cast(tensor, text, const=True)
 
     def _needed(self, index: int, read: Read) -> Columns:
-        """Columns of `read` that layer `index` needs."""
+        """Columns of `read` that stage `index` needs."""
         if self.shape.whole:
             return Columns(0, 0, self.shape.specs[read.tensor].shape[COLUMNS])
-        return read_columns(read, self.shape.columns[self.shape.stages[index].node.tensor])
+        return read_columns(read, self.shape.columns[self._tensor(index)])
 
     def _slot(self, tensor: str, row: str) -> str:
         """Where row `row` lies in the line buffer of `tensor`, in rows."""
@@ -263,8 +321,8 @@ class _Body:
         return f"{line} + {_scaled(self._slot(tensor, row), self.shape.pitch(tensor))}"
 
     def _place(self, index: int) -> str:
-        """Where the rows that layer `index` makes belong."""
-        tensor = self.shape.stages[index].node.tensor
+        """Where the rows that stage `index` makes belong."""
+        tensor = self._tensor(index)
         if tensor in self.lines:
             return self._cast(tensor, self._row_of(tensor, self._row(index)))
         output = self._bytes(tensor, "output", const=False)
@@ -273,7 +331,7 @@ class _Body:
 
     def _store(self, index: int, source: str) -> Iterator[str]:
         """Copy what layer `index` made from the workspace to its place, without what lies outside the image."""
-        stage = self.shape.stages[index]
+        stage = self.region.stage(index)
         tensor, operation = stage.node.tensor, stage.operation
         rows, pitch = operation.rows, self.shape.pitch(tensor)
         if tensor in self.lines:
@@ -285,9 +343,9 @@ class _Body:
             count = f"tinyml_least({rows}, {operation.height} - {row})"
         target, width = f"{self._bytes(tensor, 'output', const=False)} + {_scaled(row, full)}", str(pitch)
         if self.shape.strips > 1:
-            target += f" + {_times('strip', pitch)}"
+            target += f" + {times('strip', pitch)}"
             if full % pitch:
-                width = f"tinyml_least({pitch}, {full} - {_times('strip', pitch)})"
+                width = f"tinyml_least({pitch}, {full} - {times('strip', pitch)})"
         yield f"tinyml_copy_rows({target}, {full}, {source}, {pitch}, {count}, {width});"
 
     def _edges(self, number: int) -> Iterator[str]:
@@ -299,8 +357,8 @@ class _Body:
         columns, pixel = self.shape.columns[tensor], pixel_bytes(self.shape.specs[tensor])
         begin = self._first_column(tensor)
         left = f"({begin}) * -{pixel}"
-        right = _scaled(_plus(begin, columns.width - operation.width), pixel)
-        pitch, rows = self.shape.pitch(tensor), operation.rows
+        right = _scaled(plus(begin, columns.width - operation.width), pixel)
+        pitch, rows = self.shape.pitch(tensor), self._made(number)
         place = self._row_of(tensor, f"row_{number}")
         yield f"tinyml_fill_edges({place}, {rows}, {pitch}, {left}, {right}, {self._border(tensor)});"
 
@@ -313,13 +371,13 @@ class _Body:
     def _first_column(self, tensor: str) -> str:
         """First column of the strip."""
         columns = self.shape.columns[tensor]
-        return _plus(_times("strip", columns.step), columns.first)
+        return plus(times(self.strip, columns.step), columns.first)
 
     def _fetch(self, number: int) -> Iterator[str]:
         """Rows that the application supplies."""
         operation = self.shape.operations[number]
         tensor, pitch = operation.output, self.shape.pitch(operation.output)
-        yield from self._room(number, operation.rows)
+        yield from self._room(number, str(operation.rows))
         row, rows, width = f"row_{number}", str(operation.rows), operation.width
         if operation.height % operation.rows:
             rows = f"tinyml_least({rows}, {operation.height} - {row})"
@@ -328,13 +386,13 @@ class _Body:
         column, count, target, target_pitch = "0", str(width), place, pitch
         if buffer:
             offset = self.region.block.offsets[self.region.row_name(number)]
-            target, target_pitch = _plus(WORKSPACE, offset), buffer
+            target, target_pitch = plus(WORKSPACE, offset), buffer
         elif self.shape.strips > 1:
             column, count = self._first_column(tensor), str(self.shape.columns[tensor].width)
             if self._leaves_image(tensor):
                 begin, end = (
                     f"tinyml_most({column}, 0)",
-                    f"tinyml_least({_plus(column, int(count))}, {width})",
+                    f"tinyml_least({plus(column, int(count))}, {width})",
                 )
                 target = f"{place} + {_scaled(f'{begin} - ({column})', pixel)}"
                 column, count = begin, f"{end} - {begin}"
@@ -367,7 +425,7 @@ class _Body:
         """One row below the image."""
         tensor = self.shape.operations[number].output
         pitch = self.shape.pitch(tensor)
-        yield from self._room(number, 1)
+        yield from self._room(number, "1")
         if tensor in self.shape.borders:
             yield f"memset({self._row_of(tensor, f'row_{number}')}, {self._border(tensor)}, {pitch});"
         yield f"row_{number} += 1;"

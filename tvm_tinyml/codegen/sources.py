@@ -20,6 +20,7 @@ from .layer import Layer
 from .model import LoweredModel, TensorInfo
 from .pull_source import pull_declaration
 from .region_source import region_arguments, region_body, region_signature
+from .segment_source import segment_body, segment_signature
 from .streaming import ROWS_HEADER, StreamedRegion, pull_type
 from .tensorir import CFunction
 
@@ -138,7 +139,11 @@ def implementation(
     users: dict[str, list[Layer]] = {}
     for layer in model.layers:
         users.setdefault(layer.function, []).append(layer)
-    signatures = [function.signature for function in functions] + list(map(region_signature, model.regions))
+    signatures = [
+        *(function.signature for function in functions),
+        *(segment_signature(region, index) for region in model.regions for index in region.segments),
+        *map(region_signature, model.regions),
+    ]
     parts = [
         _banner(model, config, "layer functions and entry point."),
         f'#include "{model.name}.h"\n\n#include "{model.name}_data.h"\n{_includes(model)}\n',
@@ -153,7 +158,9 @@ def implementation(
             f" * {layer.name}: {_describe(model, layer)}" for layer in users[function.symbol]
         )
         parts.append(f"/*\n{described}\n */\n{_wrap(function.signature)}\n{function.body}\n")
-    parts += [_region(region) for region in model.regions]
+    for region in model.regions:
+        parts += [_segment(region, index) for index in region.segments]
+        parts.append(_region(region))
     parts.append(_entry(model, plan, config))
     return "\n".join(parts)
 
@@ -170,8 +177,19 @@ def runtime_headers(model: LoweredModel) -> list[str]:
 def _region(region: StreamedRegion) -> str:
     """The function that streams the rows of a region."""
     described = f"{region.layers[0].name} to {region.layers[-1].name}, rows through line buffers"
-    body = "\n".join(_wrap(text, indent=4 * depth) for depth, text in region_body(region))
-    return f"/*\n * {described}\n */\n{_wrap(region_signature(region))}\n{{\n{body}\n}}\n"
+    return _frame(described, region_signature(region), region_body(region))
+
+
+def _segment(region: StreamedRegion, index: int) -> str:
+    """The function that makes one band of a segment."""
+    layers = region.segments[index].layers
+    described = f"{layers[0].name} to {layers[-1].name}, one band column by column"
+    return _frame(described, segment_signature(region, index), segment_body(region, index))
+
+
+def _frame(described: str, signature: str, body: Sequence[tuple[int, str]]) -> str:
+    statements = "\n".join(_wrap(text, indent=4 * depth) for depth, text in body)
+    return f"/*\n * {described}\n */\n{_wrap(signature)}\n{{\n{statements}\n}}\n"
 
 
 def _describe(model: LoweredModel, layer: Layer) -> str:

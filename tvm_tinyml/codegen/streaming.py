@@ -14,7 +14,7 @@ from functools import cached_property
 from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
 from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
 from tvm_tinyml.patch.pulling import row_buffer_bytes
-from tvm_tinyml.patch.region import RegionShape
+from tvm_tinyml.patch.region import RegionShape, SegmentStage, Stage
 from tvm_tinyml.patch.rows import Event
 from tvm_tinyml.patch.workspace import (
     Buffer,
@@ -23,6 +23,7 @@ from tvm_tinyml.patch.workspace import (
     overwrite_distance,
     row_bytes,
     rows_done,
+    sweep_name,
 )
 
 from .layer import Layer
@@ -60,7 +61,9 @@ class StreamedRegion:
 
     @cached_property
     def order(self) -> Repetition:
-        """Calls by the number of the layer in the region; larger numbers fetch rows, then fill a row of an output."""
+        """Calls by the number of the layer in the region, of a segment its first one; larger numbers fetch rows, then
+        fill a row of an output.
+        """
         return fold([self.number(event) for event in self.shape.stream.events])
 
     @property
@@ -73,12 +76,46 @@ class StreamedRegion:
         layers, fetches = len(self.layers), self.fetches
         if event.fills:
             return layers + fetches + event.operation
-        return event.operation - fetches if event.operation >= fetches else layers + event.operation
+        return (
+            self.starts[event.operation - fetches] if event.operation >= fetches else layers + event.operation
+        )
+
+    @cached_property
+    def starts(self) -> tuple[int, ...]:
+        """Number of the first layer of every stage."""
+        counts = [len(stage.nodes) for stage in self.shape.stages]
+        return tuple(sum(counts[:index]) for index in range(len(counts)))
+
+    @cached_property
+    def segments(self) -> dict[int, StreamedRegion]:
+        """Segments by stage: the region that each one is with rows and columns swapped."""
+        found: dict[int, StreamedRegion] = {}
+        for index, stage in enumerate(self.shape.stages):
+            if isinstance(stage, SegmentStage):
+                own = slice(self.starts[index], self.starts[index] + len(stage.nodes))
+                symbol = f"{self.symbol}_segment_{len(found)}"
+                layers, scratch = self.layers[own], self.scratch[own]
+                found[index] = StreamedRegion(symbol, stage.band, layers, scratch, self.alignment)
+        return found
+
+    def stage(self, index: int) -> Stage:
+        """Stage `index`, which is no segment."""
+        stage = self.shape.stages[index]
+        assert isinstance(stage, Stage)
+        return stage
+
+    def layer(self, index: int) -> Layer:
+        """The layer of stage `index`, which is no segment."""
+        return self.layers[self.starts[index]]
+
+    def own_scratch(self, index: int) -> tuple[Scratch, ...]:
+        """Scratch of that layer."""
+        return self.scratch[self.starts[index]]
 
     @property
     def streamed(self) -> tuple[str, ...]:
-        """Tensors of which only line buffers exist."""
-        return tuple(self.shape.stream.buffers)
+        """Tensors of which only some rows or columns exist."""
+        return (*self.pulled, *(node.tensor for node in self.shape.nodes[:-1]))
 
     @property
     def pulled(self) -> tuple[str, ...]:
@@ -97,9 +134,12 @@ class StreamedRegion:
         ]
         parts = [
             Buffer(self.part_name(index, name), size, self.fetches + index, self.fetches + index)
-            for index in range(len(self.layers))
+            for index in range(len(shape.stages))
             for name, size in self.parts(index).items()
         ]
+        for index, segment in self.segments.items():
+            at = self.fetches + index
+            parts.append(Buffer(sweep_name(operations[at]), segment.block.arena_bytes, at, at))
         parts += [
             Buffer(self.row_name(index), self.row_buffer(index), index, index)
             for index in range(self.fetches)
@@ -121,8 +161,9 @@ class StreamedRegion:
             return ()
         operations = self.shape.operations
         done = rows_done(operations, self.shape.stream)
-        read = [tensor for stage in self.shape.stages for tensor in stage.node.inputs]
-        by_rows = [one.tensor for operation in operations for one in operation.reads]
+        read = [tensor for node in self.shape.nodes for tensor in node.inputs]
+        members = [member for one in operations for member in one.members or (one,)]
+        by_rows = [one.tensor for operation in members for one in operation.reads]
         return tuple(
             InPlace(tensor, self.shape.output, overwrite_distance(operations, done, tensor, self.shape.specs))
             for tensor in self.shape.inputs
@@ -143,9 +184,14 @@ class StreamedRegion:
         return row_buffer_bytes(shape.specs[tensor], shape.columns[tensor], whole_rows=shape.whole_rows)
 
     def parts(self, index: int) -> dict[str, int]:
-        """What the calls of layer `index` need while they run: scratch, copied windows and output; name -> bytes."""
-        stage = self.shape.stages[index]
-        parts = {buffer.name: buffer.nbytes for buffer in self.scratch[index]}
+        """What the calls of stage `index` need while they run: scratch, copied windows and output; name -> bytes.
+
+        Nothing for a segment, which has a block of its own.
+        """
+        if index in self.segments:
+            return {}
+        stage = self.stage(index)
+        parts = {buffer.name: buffer.nbytes for buffer in self.own_scratch(index)}
         for tensor, spec in zip(stage.node.inputs, stage.specs, strict=True):
             if tensor is not None and self.is_image(index, tensor) and self.copies_window(index, tensor):
                 parts[tensor] = spec.nbytes

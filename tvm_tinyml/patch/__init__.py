@@ -4,7 +4,7 @@ The idea of running the early, large part of a network piece by piece is MCUNetV
 keeping rows between pieces instead of computing them again is StreamNet's (Zheng et al., NeurIPS 2023).
 """
 
-from .plan import PatchPlan, Region
-from .region import Node, RegionShape, Stage, shape_region
+from .plan import PatchPlan, Region, Segment
+from .region import Node, RegionShape, SegmentStage, Stage, shape_region
 
-__all__ = ["Node", "PatchPlan", "Region", "RegionShape", "Stage", "shape_region"]
+__all__ = ["Node", "PatchPlan", "Region", "RegionShape", "Segment", "SegmentStage", "Stage", "shape_region"]

@@ -103,7 +103,7 @@ def footprint(
         usable = tuple(one for one in inplace if one.input in reads and one.output in writes)
         steps.append(Step(nodes[-1].name, reads, writes, scratch, usable))
         macs += region_macs(network, region, workspace)
-        calls += workspace.strips * sum(not event.fills for event in workspace.stream.events)
+        calls += workspace.calls
     program = names.program(steps, patch_plan)
     return PlanFigures(patch_plan, program, plan(program, effort=EFFORT), macs, sum(network.macs), calls)
 
@@ -160,14 +160,19 @@ def region_workspace(
 
 
 def region_macs(network: Network, region: Region, workspace: Workspace) -> int:
-    """Multiply-accumulate operations of a region: rows and columns that its functions compute, in all strips."""
+    """Multiply-accumulate operations of a region: rows and columns that its functions compute, in all strips.
+
+    workspace: that of the region, or that of a segment for the part of one.
+    """
     total = 0
-    for operation in workspace.operations:
-        if operation.name in region.rows:
+    for index, operation in enumerate(workspace.operations):
+        if index in workspace.sweeps:
+            total += region_macs(network, region, workspace.sweeps[index])
+        elif operation.name in region.operators:
+            height, width, _ = network.specs[operation.output].shape[1:]
             pixels = operation.calls * operation.rows * workspace.columns[operation.output].width
-            every = operation.height * operation.width
-            total += network.macs[network.position[operation.name]] // every * pixels * workspace.strips
-    return total
+            total += network.macs[network.position[operation.name]] // (height * width) * pixels
+    return total * workspace.strips
 
 
 def _runs(patch_plan: PatchPlan) -> list[tuple[tuple[str, ...], Region | None]]:

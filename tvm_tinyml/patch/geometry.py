@@ -35,6 +35,18 @@ class Sliding:
         """Elements that `outputs` neighbouring output indices read together."""
         return (outputs - 1) * self.stride + self.extent
 
+    def through(self, below: Sliding) -> Sliding:
+        """This window over an axis whose elements are read through the window `below` themselves."""
+        return Sliding(self.stride * below.stride, below.begin(self.first), below.span(self.extent))
+
+    def joined(self, other: Sliding) -> Sliding:
+        """The least window that covers both; ValueError when they move at different speeds."""
+        if self.stride != other.stride:
+            raise ValueError(f"windows move by {self.stride} and {other.stride}")
+        first = min(self.first, other.first)
+        end = max(self.first + self.extent, other.first + other.extent)
+        return Sliding(self.stride, first, end - first)
+
 
 @dataclass(frozen=True)
 class Read:
@@ -47,10 +59,12 @@ class Read:
 
 @dataclass(frozen=True)
 class Operation:
-    """One operator of a region, reduced to geometry.
+    """One operator of a region, or a segment of them, reduced to geometry.
 
     output: tensor it makes, of `height` rows and `width` columns; rows: rows it makes per call.
     reads: images it reads; operands without rows are left out.
+    members: the operators of a segment, which reads and makes nothing outside of the image.
+    lead: rows of a segment's first call.
     """
 
     name: str
@@ -59,11 +73,30 @@ class Operation:
     width: int
     rows: int
     reads: tuple[Read, ...]
+    members: tuple[Operation, ...] = ()
+    lead: int = 0
 
     @property
     def calls(self) -> int:
         """Calls that make all rows; the last one may go beyond the image."""
-        return -(-self.height // self.rows)
+        return -(-(self.height - self.lead) // self.rows) + bool(self.lead)
+
+    def made(self, done: int) -> int:
+        """Rows that the next call makes when `done` are there; of an operator, those beyond the image included."""
+        if not self.members:
+            return self.rows
+        return min(self.rows if done else self.lead, self.height - done)
+
+    def reach(self, read: Read, done: int, height: int) -> int:
+        """End of the rows that the next call reads of a tensor of `height` rows."""
+        end = read.rows.begin(done) + read.rows.span(self.made(done))
+        return min(end, height) if self.members else end
+
+    @property
+    def transposed(self) -> Operation:
+        """The operator with rows and columns swapped, one of the new rows per call."""
+        reads = tuple(Read(read.tensor, read.columns, read.rows) for read in self.reads)
+        return Operation(self.name, self.output, self.width, self.height, 1, reads)
 
 
 @dataclass(frozen=True)
@@ -110,8 +143,15 @@ def strip_columns(operations: Sequence[Operation], strip: int) -> dict[str, Colu
 
     Raises PlanError when two readers of a tensor move over it at different speeds.
     """
-    last = operations[-1]
-    found = {last.output: Columns(strip, 0, strip)}
+    return columns_for(operations, Columns(strip, 0, strip))
+
+
+def columns_for(operations: Sequence[Operation], output: Columns) -> dict[str, Columns]:
+    """Columns of every tensor made in a region for given ones of its last operation's output.
+
+    Raises PlanError when two readers of a tensor move over it at different speeds.
+    """
+    found = {operations[-1].output: output}
     made = {operation.output for operation in operations}
     for operation in reversed(operations):
         for read in operation.reads:

@@ -7,12 +7,38 @@ the module (windows, line buffers, the order of calls, memory) is derived.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from itertools import chain
 from typing import Any
 
 from ..errors import PlanError
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Consecutive operators of a region that make bands of rows together, column by column.
+
+    Tensors inside a segment exist only as a few columns of one band; rows that two bands need are made twice.
+
+    operators: names in execution order; the last one makes the segment's output, the only tensor read outside it.
+    rows: rows of a band. lead: rows of the first band, so that bands can end where the next operator's windows do.
+
+    Raises PlanError when they do not fit together.
+    """
+
+    operators: tuple[str, ...]
+    rows: int
+    lead: int
+
+    def __post_init__(self) -> None:
+        if not self.operators:
+            raise PlanError("patch plan: a segment has no operators; name at least one or leave it out")
+        if not 1 <= self.lead <= self.rows:
+            raise PlanError(
+                f"patch plan: segment {self.operators[0]!r} to {self.operators[-1]!r} begins with {self.lead} of "
+                f"{self.rows} rows; use 1 to {self.rows}"
+            )
 
 
 @dataclass(frozen=True)
@@ -22,14 +48,28 @@ class Region:
     operators: names in execution order; the last one makes the region's output, the only tensor read outside it.
     strip: columns of the region's output that are made at a time; the output's width means no strips. The last
         strip may be narrower.
-    rows: rows that each operator makes per call, by operator name; an operator's height makes all at once.
+    rows: rows that each operator of no segment makes per call, by operator name; an operator's height makes all at
+        once.
+    segments: runs of the operators that make bands together, in execution order.
 
-    Raises PlanError when the three do not fit together.
+    Raises PlanError when they do not fit together.
     """
 
     operators: tuple[str, ...]
     strip: int
     rows: Mapping[str, int] = field(hash=False)
+    segments: tuple[Segment, ...] = ()
+
+    @property
+    def units(self) -> Iterator[tuple[tuple[str, ...], Segment | None]]:
+        """What the order of rows calls: segments, and operators of none, each with its operators."""
+        begins = {segment.operators[0]: segment for segment in self.segments}
+        inside = {name for segment in self.segments for name in segment.operators}
+        for name in self.operators:
+            if name in begins:
+                yield begins[name].operators, begins[name]
+            elif name not in inside:
+                yield (name,), None
 
     def __post_init__(self) -> None:
         if not self.operators:
@@ -40,9 +80,14 @@ class Region:
         _refuse_duplicates(self.operators, where)
         if self.strip < 1:
             raise PlanError(f"patch plan: {where} has strips of {self.strip} columns; use at least 1")
-        if different := set(self.rows) ^ set(self.operators):
+        if tuple(name for names, _ in self.units for name in names) != self.operators:
             raise PlanError(
-                f"patch plan: {where}: rows and operators do not name the same calls; "
+                f"patch plan: {where}: its segments are not runs of its operators, in their order"
+            )
+        alone = {names[0] for names, segment in self.units if segment is None}
+        if different := set(self.rows) ^ alone:
+            raise PlanError(
+                f"patch plan: {where}: rows and operators outside of segments do not name the same calls; "
                 f"different: {', '.join(sorted(different))}"
             )
         for name, rows in self.rows.items():
@@ -95,7 +140,15 @@ class PatchPlan:
         try:
             document: dict[str, Any] = json.loads(text)
             regions = tuple(
-                Region(tuple(row["operators"]), int(row["strip"]), dict(row["rows"]))
+                Region(
+                    tuple(row["operators"]),
+                    int(row["strip"]),
+                    dict(row["rows"]),
+                    tuple(
+                        Segment(tuple(one["operators"]), int(one["rows"]), int(one["lead"]))
+                        for one in row["segments"]
+                    ),
+                )
                 for row in document["regions"]
             )
             return cls(tuple(document["order"]), regions)

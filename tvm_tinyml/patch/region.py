@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..dialect import Operator
 from ..dialect.registry import IN_PLACE
 from ..dialect.relax_api import Attrs, TensorSpec
 from ..errors import PlanError
+from .bands import segment_operation, sweep
 from .geometry import (
     COLUMNS,
     RANK,
@@ -26,7 +27,7 @@ from .geometry import (
     sliding,
     strip_columns,
 )
-from .plan import Region
+from .plan import Region, Segment
 from .pulling import Request, pulling, pulls_of, requests
 from .rows import RowStream, stream_rows
 
@@ -51,6 +52,25 @@ class Node:
         """Name of the tensor it makes."""
         return str(self.attrs["tensor"])
 
+    @property
+    def transposed(self) -> Node:
+        """The call with rows and columns of all images swapped; PlanError when there is none."""
+        attrs = self.operator.transposed(self.attrs)
+        if attrs is None or any(len(spec.shape) in (2, 3) for spec in self.specs):
+            raise PlanError(
+                f"patch plan: {self.operator.name} {self.name!r} cannot be computed with rows and columns swapped; "
+                "leave it out of segments"
+            )
+        specs = tuple(_swapped(spec) for spec in self.specs)
+        return replace(self, attrs=attrs, specs=specs, output=_swapped(self.output))
+
+
+def _swapped(spec: TensorSpec) -> TensorSpec:
+    if len(spec.shape) != RANK:
+        return spec
+    batch, rows, columns, channels = spec.shape
+    return TensorSpec((batch, columns, rows, channels), spec.dtype)
+
 
 @dataclass(frozen=True)
 class Stage:
@@ -63,9 +83,38 @@ class Stage:
     output: TensorSpec
 
     @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The operator."""
+        return (self.node,)
+
+    @property
     def macs(self) -> int:
         """Multiply-accumulates of one call."""
         return self.node.operator.macs(self.specs, self.attrs)
+
+
+@dataclass(frozen=True)
+class SegmentStage:
+    """What a segment of a region computes in one call: one of the strips of `band`.
+
+    nodes: its operators. band: the region they are with rows and columns swapped; the strips of that are bands.
+    ranges: columns of every tensor made inside, by strip of the region; None when whole columns are made.
+    """
+
+    nodes: tuple[Node, ...]
+    operation: Operation
+    band: RegionShape
+    ranges: Mapping[str, Columns] | None
+
+    @property
+    def node(self) -> Node:
+        """The operator that makes the segment's output."""
+        return self.nodes[-1]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one call."""
+        return self.band.macs // self.band.strips
 
 
 @dataclass(frozen=True)
@@ -80,7 +129,7 @@ class RegionShape:
     pulls: operations that fetch rows of inputs of the model; whole_rows: of the whole width, even for strips.
     """
 
-    stages: tuple[Stage, ...]
+    stages: tuple[Stage | SegmentStage, ...]
     strips: int
     whole: bool
     columns: Mapping[str, Columns]
@@ -97,18 +146,23 @@ class RegionShape:
     @cached_property
     def specs(self) -> dict[str, TensorSpec]:
         """Types of all tensors that the region reads or makes."""
-        found = {stage.node.tensor: stage.node.output for stage in self.stages}
-        for stage in self.stages:
-            for tensor, spec in zip(stage.node.inputs, stage.node.specs, strict=True):
+        found = {node.tensor: node.output for node in self.nodes}
+        for node in self.nodes:
+            for tensor, spec in zip(node.inputs, node.specs, strict=True):
                 if tensor is not None:
                     found[tensor] = spec
         return found
 
     @property
+    def nodes(self) -> tuple[Node, ...]:
+        """The operators, in order."""
+        return tuple(node for stage in self.stages for node in stage.nodes)
+
+    @property
     def inputs(self) -> tuple[str, ...]:
         """Tensors made before the region which it reads, in order of their first use; nothing that it fetches."""
-        made = {operation.output for operation in self.operations}
-        read = (tensor for stage in self.stages for tensor in stage.node.inputs)
+        made = {node.tensor for node in self.nodes} | {operation.output for operation in self.pulls}
+        read = (tensor for node in self.nodes for tensor in node.inputs)
         return tuple(dict.fromkeys(tensor for tensor in read if tensor is not None and tensor not in made))
 
     @property
@@ -159,19 +213,29 @@ def shape_region(
     width = operations[-1].width
     whole = region.strip >= width
     columns = full_columns(every) if whole else strip_columns(every, region.strip)
+    stages: list[Stage | SegmentStage] = []
+    for (chosen, segment), operation in zip(_units(nodes, region), operations, strict=True):
+        output = columns[operation.output]
+        if segment is None:
+            stages.append(_stage(chosen[0], operation, output, whole))
+        else:
+            stages.append(_segment(chosen, operation, None if whole else output))
     return RegionShape(
-        stages=tuple(
-            _stage(node, operation, columns[operation.output], whole)
-            for node, operation in zip(nodes, operations, strict=True)
-        ),
+        stages=tuple(stages),
         strips=1 if whole else -(-width // region.strip),
         whole=whole,
         columns={operation.output: columns[operation.output] for operation in every},
         stream=stream_rows(every),
-        borders=_borders(nodes),
+        borders=_borders([node for (node, *_), segment in _units(nodes, region) if segment is None]),
         pulls=pulls,
         whole_rows=whole_rows,
     )
+
+
+def _units(nodes: Sequence[Node], region: Region) -> list[tuple[tuple[Node, ...], Segment | None]]:
+    """The units of a region with their calls."""
+    named = {node.name: node for node in nodes}
+    return [(tuple(named[name] for name in names), segment) for names, segment in region.units]
 
 
 def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
@@ -179,9 +243,14 @@ def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
 
     Raises PlanError when one cannot be computed row by row, or reads a tensor as a whole whose rows pass by.
     """
-    operations = [operation_of(node, region.rows[node.name]) for node in nodes]
-    made = {operation.output for operation in operations}
-    for node, operation in zip(nodes, operations, strict=True):
+    operations = []
+    alone: list[Operation] = []
+    for chosen, segment in _units(nodes, region):
+        members = [operation_of(node, 1 if segment else region.rows[node.name]) for node in chosen]
+        alone += members
+        operations += [segment_operation(members, segment.rows, segment.lead)] if segment else members
+    made = {operation.output for operation in alone}
+    for node, operation in zip(nodes, alone, strict=True):
         streamed = {read.tensor for read in operation.reads}
         for tensor in node.inputs:
             if tensor in made and tensor not in streamed:
@@ -190,6 +259,25 @@ def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
                     "the same region; end the region before it"
                 )
     return operations
+
+
+def _segment(nodes: tuple[Node, ...], operation: Operation, output: Columns | None) -> SegmentStage:
+    """A segment; output: columns of its output in each strip, None for the whole width."""
+    swapped = [node.transposed for node in nodes]
+    swept = sweep(operation, output)
+    stages = tuple(
+        _stage(node, member, swept.bands[member.output], whole=False)
+        for node, member in zip(swapped, swept.operations, strict=True)
+    )
+    band = RegionShape(
+        stages=stages,
+        strips=operation.calls,
+        whole=False,
+        columns=swept.bands,
+        stream=stream_rows(swept.operations),
+        borders=_borders(swapped),
+    )
+    return SegmentStage(nodes, operation, band, swept.ranges)
 
 
 def operation_of(node: Node, rows: int) -> Operation:

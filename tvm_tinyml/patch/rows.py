@@ -1,9 +1,10 @@
 """How rows stream through a region: the order of the calls, and the size of every line buffer.
 
 Rows are made on demand (StreamNet, Zheng et al., NeurIPS 2023): before an operation is called, the operations that
-make what it reads are called until the rows are there. A line buffer holds consecutive rows, those outside the image
-included; where the next rows have no room, the rows that are still needed move to its start. Both are functions of
-the geometry alone, so the same small simulation gives the order at compile time and what the generated code will do.
+make what it reads are called until the rows are there; a segment of operators counts as one operation. A line buffer
+holds consecutive rows, those outside the image included; where the next rows have no room, the rows that are still
+needed move to its start. Both are functions of the geometry alone, so the same small simulation gives the order at
+compile time and what the generated code will do.
 """
 
 from __future__ import annotations
@@ -78,6 +79,7 @@ class Readers:
     """Who reads the tensors that are made inside a region."""
 
     def __init__(self, operations: Sequence[Operation]) -> None:
+        self.operations = operations
         self.maker = {operation.output: index for index, operation in enumerate(operations)}
         self.of: dict[str, list[tuple[int, Read]]] = {}
         for index, operation in enumerate(operations):
@@ -87,11 +89,13 @@ class Readers:
 
     def above(self, tensor: str) -> int:
         """Rows above the image that are read."""
-        return max(0, *(-read.rows.first for _, read in self.of[tensor]))
+        read = (-read.rows.first for index, read in self.of[tensor] if not self.operations[index].members)
+        return max((0, *read))
 
     def keep(self, tensor: str, done: Sequence[int]) -> int:
         """First row that is still needed when operation `i` has made `done[i]` rows."""
-        return min(read.rows.begin(done[index]) for index, read in self.of[tensor])
+        begin = min(read.rows.begin(done[index]) for index, read in self.of[tensor])
+        return max(begin, -self.above(tensor))
 
 
 @dataclass
@@ -110,9 +114,11 @@ class _Demand:
         operation = self.operations[index]
         for read in operation.reads:
             if read.tensor in self.readers.maker:
-                self._require(read.tensor, read.rows.begin(self.done[index]) + read.rows.span(operation.rows))
-        self._make_room(operation.output, index, operation.rows)
-        self.done[index] = min(self.done[index] + operation.rows, operation.height)
+                height = self.operations[self.readers.maker[read.tensor]].height
+                self._require(read.tensor, operation.reach(read, self.done[index], height))
+        made = operation.made(self.done[index])
+        self._make_room(operation.output, index, made)
+        self.done[index] = min(self.done[index] + made, operation.height)
         self.events.append(Event(index))
 
     def _require(self, tensor: str, end: int) -> None:
@@ -146,7 +152,7 @@ class _Replay:
     def run(self, event: Event) -> None:
         index = event.operation
         operation = self.operations[index]
-        rows = 1 if event.fills else operation.rows
+        rows = 1 if event.fills else operation.made(self.done[index])
         if not event.fills:
             for read in operation.reads:
                 if read.tensor in self.first:

@@ -15,7 +15,7 @@ from ..dialect.bounds import Interval
 from ..errors import PlanError
 from ..memory import MemoryPlan, Tensor
 from .geometry import ROWS, is_image
-from .region import RegionShape, Stage
+from .region import Node, RegionShape, SegmentStage, Stage
 from .workspace import row_bytes
 
 _OVERWRITTEN = -1
@@ -54,7 +54,7 @@ class _Replay:
             if event.fills or index < 0:
                 continue
             stage, first = stages[index], done[index]
-            rows = (first, min(first + stage.operation.rows, stage.operation.height))
+            rows = (first, min(first + stage.operation.made(first), stage.operation.height))
             # First, because a call may write before it has read everything.
             if stage is stages[-1]:
                 self._write(stage, rows)
@@ -62,12 +62,12 @@ class _Replay:
                 self._check(stage, tensor, needed)
             done[index] = rows[1]
 
-    def _write(self, stage: Stage, rows: Interval) -> None:
+    def _write(self, stage: Stage | SegmentStage, rows: Interval) -> None:
         if stage.node.tensor in self.offsets:
             start, pitch = self.offsets[stage.node.tensor], row_bytes(stage.node.output)
             self.tags[start + rows[0] * pitch : start + rows[1] * pitch] = _OVERWRITTEN
 
-    def _check(self, stage: Stage, tensor: str, needed: Interval | None) -> None:
+    def _check(self, stage: Stage | SegmentStage, tensor: str, needed: Interval | None) -> None:
         if tensor not in self.shape.inputs or tensor not in self.offsets:
             return
         spec = self.shape.specs[tensor]
@@ -81,9 +81,21 @@ class _Replay:
             )
 
 
-def _inputs(stage: Stage, rows: Interval) -> Iterator[tuple[str, Interval | None]]:
-    """Activations that a call making `rows` reads, each with the rows of it, or None for all."""
-    node = stage.node
+def _inputs(stage: Stage | SegmentStage, rows: Interval) -> Iterator[tuple[str, Interval | None]]:
+    """Activations made before a stage that a call making `rows` reads, each with its rows, or None for all."""
+    made = {stage.node.tensor: rows}
+    inside = {node.tensor for node in stage.nodes}
+    for node in reversed(stage.nodes):
+        for tensor, needed in _reads(node, made[node.tensor]):
+            if tensor not in inside:
+                yield tensor, needed
+            elif needed is not None:
+                other = made.get(tensor, needed)
+                made[tensor] = min(other[0], needed[0]), max(other[1], needed[1])
+
+
+def _reads(node: Node, rows: Interval) -> Iterator[tuple[str, Interval | None]]:
+    """Activations that an operator reads for rows of its output, each with the rows of it, or None for all."""
     output = [(0, extent) for extent in node.output.shape]
     output[ROWS] = rows
     bounds = node.operator.bounds(node.specs, node.attrs)

@@ -7,14 +7,15 @@ the first call of the region to the last.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from ..dialect.relax_api import Array, TensorSpec
 from ..memory import MemoryPlan, Program, Step, Tensor, plan
+from .bands import sweep
 from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, read_columns, strip_columns
 from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import pixel_bytes
@@ -47,8 +48,8 @@ def buffer_spans(operations: Sequence[Operation], stream: RowStream) -> dict[str
             seen[tensor] |= 1 << index
         if output in seen:
             seen[output] |= 1 << index
-        made = 1 if event.fills else min(operations[index].rows, operations[index].height - done[index])
-        done[index] += made
+        operation = operations[index]
+        done[index] += 1 if event.fills else min(operation.made(done[index]), operation.height - done[index])
         for tensor in (output, *read[index]):
             if tensor in seen:
                 holds = readers.keep(tensor, done) < done[readers.maker[tensor]]
@@ -65,10 +66,10 @@ def window_bytes(read: Read, operation: Operation, columns: Columns, spec: Tenso
     """Bytes of the copy of a window of an input that is held in memory; 0 where it can be read where it lies.
 
     columns: those of the operation's output. Rows of the whole width are read in place unless a window leaves the
-    image; strips are copied.
+    image; strips are copied, and segments copy columns themselves.
     """
     last = read.rows.begin((operation.calls - 1) * operation.rows) + read.rows.span(operation.rows)
-    if columns.step == 0 and read.rows.first >= 0 and last <= spec.shape[ROWS]:
+    if operation.members or (columns.step == 0 and read.rows.first >= 0 and last <= spec.shape[ROWS]):
         return 0
     width = spec.shape[COLUMNS] if columns.step == 0 else read_columns(read, columns).width
     return read.rows.span(operation.rows) * width * pixel_bytes(spec)
@@ -76,7 +77,11 @@ def window_bytes(read: Read, operation: Operation, columns: Columns, spec: Tenso
 
 def staging_bytes(operation: Operation, strip: int, spec: TensorSpec) -> int:
     """Bytes of the copy of the rows of a region's output; 0 where they can be written where they belong."""
-    if strip >= operation.width or (operation.rows == 1 and operation.width % strip == 0):
+    if (
+        operation.members
+        or strip >= operation.width
+        or (operation.rows == 1 and operation.width % strip == 0)
+    ):
         return 0
     return operation.rows * strip * pixel_bytes(spec)
 
@@ -94,8 +99,8 @@ def rows_done(operations: Sequence[Operation], stream: RowStream) -> Array:
         if event.operation == len(operations) - 1:
             lines.append(tuple(done))
         operation = operations[event.operation]
-        made = 1 if event.fills else min(operation.rows, operation.height - done[event.operation])
-        done[event.operation] += made
+        before = done[event.operation]
+        done[event.operation] += 1 if event.fills else min(operation.made(before), operation.height - before)
     return np.array(lines, np.int64)
 
 
@@ -116,7 +121,8 @@ def overwrite_distance(
                 pending = done[:, index] < operation.height
                 begins = np.maximum(read.rows.begin(done[:, index]) * pitch_in, 0)
                 lowest = np.where(pending, np.minimum(lowest, begins), lowest)
-    written = np.minimum(done[:, -1] + last.rows, last.height) * pitch_out
+    made = np.where(done[:, -1] == 0, last.made(0), last.rows)
+    written = np.minimum(done[:, -1] + made, last.height) * pitch_out
     return max(0, int((written - lowest).max()))
 
 
@@ -126,6 +132,7 @@ class Workspace:
 
     operations: in order; fetching rows of an input is one of them.
     strips: how often the rows run; columns: of every tensor made or fetched.
+    sweeps: what segments need besides while they run, by their position: one band of them.
     """
 
     operations: tuple[Operation, ...]
@@ -133,23 +140,40 @@ class Workspace:
     columns: Mapping[str, Columns]
     stream: RowStream
     buffers: tuple[Buffer, ...]
+    sweeps: Mapping[int, Workspace] = field(default_factory=dict)
+
+    @property
+    def calls(self) -> int:
+        """Calls of the functions of all operators, in all strips."""
+        return self.strips * sum(
+            # A call of a segment is one of the strips of its own workspace.
+            self.sweeps[event.operation].calls // self.sweeps[event.operation].strips
+            if event.operation in self.sweeps
+            else 1
+            for event in self.stream.events
+            if not event.fills
+        )
 
     def place(self, alignment: int) -> MemoryPlan:
-        """Offsets of all buffers in one block."""
-        return plan(self._program(alignment))
+        """Offsets of all buffers in one block; a segment's own block has the name of `sweep_name`."""
+        sweeps = tuple(
+            Buffer(sweep_name(self.operations[index]), one.place(alignment).arena_bytes, index, index)
+            for index, one in self.sweeps.items()
+        )
+        return plan(self._program((*self.buffers, *sweeps), alignment))
 
-    def _program(self, alignment: int) -> Program:
+    def _program(self, buffers: tuple[Buffer, ...], alignment: int) -> Program:
         """Steps of the inner plan: one before the operators, one for each of them."""
         times = range(-1, len(self.operations))
         steps = tuple(
             Step(
                 f"step_{time + 1}",
-                reads=tuple(one.name for one in self.buffers if one.last == time and one.first < time),
-                writes=tuple(one.name for one in self.buffers if one.first == time),
+                reads=tuple(one.name for one in buffers if one.last == time and one.first < time),
+                writes=tuple(one.name for one in buffers if one.first == time),
             )
             for time in times
         )
-        return Program(tuple(Tensor(one.name, one.nbytes, alignment) for one in self.buffers), steps, (), ())
+        return Program(tuple(Tensor(one.name, one.nbytes, alignment) for one in buffers), steps, (), ())
 
 
 def workspace_of(
@@ -173,26 +197,59 @@ def workspace_of(
     whole = strip >= every[-1].width
     columns = full_columns(every) if whole else strip_columns(every, strip)
     stream = stream_rows(every)
-    spans = buffer_spans(every, stream)
-    buffers = [
-        Buffer(tensor, one.rows * columns[tensor].width * pixel_bytes(specs[tensor]), *spans[tensor])
-        for tensor, one in stream.buffers.items()
+    row_buffers = [
+        row_buffer_bytes(specs[tensor], columns[tensor], whole_rows=whole_rows) for tensor in fetched
     ]
-    for index, tensor in enumerate(fetched):
-        size = row_buffer_bytes(specs[tensor], columns[tensor], whole_rows=whole_rows)
-        if size:
-            buffers.append(Buffer(f"{every[index].name}.row", size, index, index))
+    staged = staging_bytes(every[-1], strip, specs[every[-1].output])
+    sweeps = {
+        index: _sweep_workspace(one, None if whole else columns[one.output], specs, scratch)
+        for index, one in enumerate(every)
+        if one.members
+    }
+    strips = 1 if whole else -(-every[-1].width // strip)
+    buffers = (
+        *_buffers(every, columns, stream, specs, scratch, staged),
+        *(Buffer(f"{every[k].name}.row", size, k, k) for k, size in enumerate(row_buffers) if size),
+    )
+    return Workspace(every, strips, columns, stream, buffers, sweeps)
+
+
+def sweep_name(operation: Operation) -> str:
+    """Name of the block that one band of a segment needs."""
+    return f"{operation.name}.sweep"
+
+
+def _sweep_workspace(
+    segment: Operation, output: Columns | None, specs: Mapping[str, TensorSpec], scratch: Mapping[str, int]
+) -> Workspace:
+    """Workspace of one band; output: columns of the segment's output in each strip, None for the whole width."""
+    swept = sweep(segment, output)
+    stream = stream_rows(swept.operations)
+    # One column of the output lies in one piece before its pixels go to their rows.
+    staged = segment.rows * pixel_bytes(specs[segment.output])
+    buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged))
+    return Workspace(swept.operations, segment.calls, swept.bands, stream, buffers)
+
+
+def _buffers(
+    every: Sequence[Operation],
+    columns: Mapping[str, Columns],
+    stream: RowStream,
+    specs: Mapping[str, TensorSpec],
+    scratch: Mapping[str, int],
+    staged: int,
+) -> Iterator[Buffer]:
+    """Line buffers, copied windows, scratch, and `staged` bytes of output, each with its lifetime."""
+    spans = buffer_spans(every, stream)
+    for tensor, line in stream.buffers.items():
+        yield Buffer(tensor, line.rows * columns[tensor].width * pixel_bytes(specs[tensor]), *spans[tensor])
     for index, operation in enumerate(every):
         for number, read in enumerate(operation.reads):
             if read.tensor not in columns:
                 size = window_bytes(read, operation, columns[operation.output], specs[read.tensor])
                 if size:
-                    buffers.append(Buffer(f"{operation.name}.window_{number}", size, index, index))
-        if scratch.get(operation.name):
-            buffers.append(Buffer(f"{operation.name}.scratch", scratch[operation.name], index, index))
-    staged = staging_bytes(every[-1], strip, specs[every[-1].output])
+                    yield Buffer(f"{operation.name}.window_{number}", size, index, index)
+        if scratch.get(operation.name) and not operation.members:
+            yield Buffer(f"{operation.name}.scratch", scratch[operation.name], index, index)
     if staged:
-        buffers.append(Buffer(f"{every[-1].name}.staged", staged, len(every) - 1, len(every) - 1))
-    return Workspace(
-        tuple(every), 1 if whole else -(-every[-1].width // strip), columns, stream, tuple(buffers)
-    )
+        yield Buffer(f"{every[-1].name}.staged", staged, len(every) - 1, len(every) - 1)

@@ -128,8 +128,9 @@ def _read_project(root: Path, table: dict[str, Any]) -> Project:
     if table["io"] not in ("arena", "caller"):
         raise ValueError(f"io is {table['io']!r}")
     # Names end up in generated C and on command lines.
-    functions = (row["function"] for row in (*table["layers"], *table.get("regions", ())))
-    for name in (table["model"], table["entry"], *functions):
+    functions = (row["function"] for row in table["layers"])
+    streaming = _streaming_functions(table.get("regions", ()))
+    for name in (table["model"], table["entry"], *functions, *streaming):
         if not _IDENTIFIER.fullmatch(name):
             raise ValueError(f"{name!r} is not a C identifier")
     return Project(
@@ -146,19 +147,30 @@ def _read_project(root: Path, table: dict[str, Any]) -> Project:
             LayerInfo(str(row["name"]), str(row["function"]), int(row.get("macs", 0)))
             for row in table["layers"]
         ),
-        callers=(table["entry"], *(str(region["function"]) for region in table.get("regions", ()))),
+        callers=(table["entry"], *_streaming_functions(table.get("regions", ()))),
         calls=_read_calls(len(table["layers"]), table.get("regions", ())),
     )
+
+
+def _streaming_functions(regions: Sequence[dict[str, Any]]) -> list[str]:
+    """Functions of streamed regions and of their segments."""
+    return [str(one["function"]) for region in regions for one in (region, *region.get("segments", ()))]
+
+
+def _expand(order: dict[str, Any]) -> list[int]:
+    return [*order["first"], *order["repeated"] * order["times"], *order["last"]]
 
 
 def _read_calls(layers: int, regions: Sequence[dict[str, Any]]) -> tuple[int, ...]:
     calls = {number: [number] for number in range(layers)}
     for region in regions:
-        order, inside = region["calls"], region["layers"]
-        numbers = [*order["first"], *order["repeated"] * order["times"], *order["last"]] * region["strips"]
+        inside = region["layers"]
+        bands = {segment["layer"]: _expand(segment["calls"]) for segment in region.get("segments", ())}
+        numbers = [one for call in _expand(region["calls"]) for one in bands.get(call, (call,))]
         calls |= {number: [] for number in inside}
         # Numbers beyond the region's layers fill rows and call nothing.
-        calls[inside[0]] = [inside[number] for number in numbers if number < len(inside)]
+        called = [inside[number] for number in numbers if number < len(inside)]
+        calls[inside[0]] = called * region["strips"]
     return tuple(number for called in calls.values() for number in called)
 
 
