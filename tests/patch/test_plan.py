@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tvm_tinyml.errors import PlanError
-from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.patch import PatchPlan, Region, Segment
 
 
 def region(*operators: str, strip: int = 8) -> Region:
@@ -34,6 +36,29 @@ def test_a_region_of_contradictions_is_refused(
 ) -> None:
     with pytest.raises(PlanError, match=message):
         Region(operators, strip, rows)
+
+
+def test_units_are_segments_and_operators_of_none() -> None:
+    middle, end = Segment(("b", "c"), 4, 1), Segment(("e",), 2, 2)
+    whole = Region(("a", "b", "c", "d", "e"), 8, {"a": 1, "d": 2}, (middle, end))
+    assert list(whole.units) == [(("a",), None), (("b", "c"), middle), (("d",), None), (("e",), end)]
+    assert PatchPlan.from_json(PatchPlan(whole.operators, (whole,)).to_json()).regions == (whole,)
+
+
+@pytest.mark.parametrize(
+    ("segments", "rows", "message"),
+    [
+        (((), 1, 1), {"a": 1, "b": 1, "c": 1}, "no operators"),
+        ((("b",), 2, 3), {"a": 1, "c": 1}, "begins with 3 of 2 rows"),
+        ((("b",), 0, 0), {"a": 1, "c": 1}, "begins with 0 of 0 rows"),
+        ((("b", "a"), 1, 1), {"c": 1}, "not runs of its operators"),
+        ((("z",), 1, 1), {"a": 1, "b": 1, "c": 1}, "different: z|not runs"),
+        ((("b", "c"), 1, 1), {"a": 1, "b": 1}, "different: b"),
+    ],
+)
+def test_segments_of_contradictions_are_refused(segments: Any, rows: dict[str, int], message: str) -> None:
+    with pytest.raises(PlanError, match=message):
+        Region(("a", "b", "c"), 8, rows, (Segment(*segments),))
 
 
 @pytest.mark.parametrize(

@@ -137,7 +137,15 @@ def _point(front: Any, number: int) -> dict[str, Any]:
         "explanation": limits(front.network, found),
         "next": next_step(found, following[0]) if following else None,
         "regions": [
-            {"operators": list(region.operators), "strip": region.strip, "rows": dict(region.rows)}
+            {
+                "operators": list(region.operators),
+                "strip": region.strip,
+                "rows": dict(region.rows),
+                "segments": [
+                    {"operators": list(one.operators), "rows": one.rows, "lead": one.lead}
+                    for one in region.segments
+                ],
+            }
             for region in found.plan.regions
         ],
     }

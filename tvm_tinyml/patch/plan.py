@@ -80,7 +80,9 @@ class Region:
         _refuse_duplicates(self.operators, where)
         if self.strip < 1:
             raise PlanError(f"patch plan: {where} has strips of {self.strip} columns; use at least 1")
-        if tuple(name for names, _ in self.units for name in names) != self.operators:
+        named = [name for segment in self.segments for name in segment.operators]
+        units = [name for names, _ in self.units for name in names]
+        if tuple(units) != self.operators or not set(named) <= set(units):
             raise PlanError(
                 f"patch plan: {where}: its segments are not runs of its operators, in their order"
             )

@@ -43,7 +43,12 @@ def _calls(network: Network, region: Region) -> int:
 
 
 def _taller(network: Network, region: Region) -> list[Region]:
-    """The region with more rows per call, the most first; divisors of the height, which make no row twice."""
+    """The region with more rows per call, the most first; divisors of the height, which make no row twice.
+
+    None of a region with segments: their bands are chosen for the work they repeat.
+    """
+    if region.segments:
+        return []
     height = network.chosen(region)[-1].output.shape[1]
     return [_with_rows(network, region, count) for count in range(height, 1, -1) if height % count == 0]
 
