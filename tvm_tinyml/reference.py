@@ -21,14 +21,15 @@ NUMPY = "numpy"
 
 
 def reference_outputs(
-    module: Any, model: Path, inputs: Sequence[Array], rounding: str
+    module: Any, model: Path | None, inputs: Sequence[Array], rounding: str
 ) -> tuple[str, list[Array]]:
     """Name of the reference, "litert" or "numpy", and its outputs in the model's order.
 
-    module: the imported Relax module of the file `model`; inputs: one array per model input, in order.
+    module: the imported Relax module; model: the TFLite file it came from, if it was one.
+    inputs: one array per model input, in order.
     Raises RunError when LiteRT refuses the model.
     """
-    if rounding == "litert" and find_spec("ai_edge_litert") is not None:
+    if model is not None and rounding == "litert" and find_spec("ai_edge_litert") is not None:
         return LITERT, _litert(model, inputs)
     return NUMPY, evaluate(ApplyRounding(rounding)(module), inputs).outputs
 

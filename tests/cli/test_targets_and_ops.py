@@ -45,7 +45,8 @@ def test_ops_as_a_table() -> None:
 
 def test_ops_as_json() -> None:
     document = succeed("ops", "--json").document
-    assert set(document) == {"tflite", "dialect"}
+    assert set(document) == {"tflite", "onnx", "dialect"}
+    assert {"Conv", "QLinearConv", "DequantizeLinear"} <= set(document["onnx"])
     assert document["tflite"] == sorted(supported_operators())
     assert {"CONV_2D", "SOFTMAX", "ARG_MAX"} <= set(document["tflite"])
     by_name = {row["name"]: row for row in document["dialect"]}

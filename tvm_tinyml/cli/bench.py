@@ -178,7 +178,7 @@ class _ModelBench:
     """One model on one target after the other; inputs and references are the same for all of them."""
 
     def __init__(self, model: Model, count: int, extras: Extras, measure: bool) -> None:
-        from tvm_tinyml.frontend.tflite import summarize
+        from tvm_tinyml.frontend.files import summarize_file
 
         from .tensors import random_inputs
 
@@ -186,7 +186,7 @@ class _ModelBench:
         self.extras = extras
         self.measure = measure
         # Of the file: passes may leave less to do, which must show as fewer instructions for the same work.
-        self.macs = summarize(model.path).macs
+        self.macs = summarize_file(model.path).macs
         self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
         self._references: dict[str, tuple[str, list[list[Array]]]] = {}
         self._built: dict[Any, AOTModule] = {}
@@ -246,7 +246,7 @@ class _ModelBench:
 
         if rounding not in self._references:
             answers = [
-                reference_outputs(self.model.module, self.model.path, inputs, rounding)
+                reference_outputs(self.model.module, self.model.tflite_file, inputs, rounding)
                 for inputs in self.inputs
             ]
             self._references[rounding] = (answers[0][0], [outputs for _, outputs in answers])

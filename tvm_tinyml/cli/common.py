@@ -66,6 +66,13 @@ class Model:
     module: Any
     signature: Mapping[str, Any]
 
+    @property
+    def tflite_file(self) -> Path | None:
+        """The file when LiteRT can run it."""
+        from tvm_tinyml.frontend.files import TFLITE, kind_of
+
+        return self.path if kind_of(self.path) == TFLITE else None
+
 
 def target_config(target: str, opt: str | None) -> TargetConfig:
     """The target with the objective of `--opt`, if one is given; TargetError for what is no target."""
@@ -98,7 +105,7 @@ def import_model(path: Path) -> Model:
         from tvm_tinyml import frontend
         from tvm_tinyml.lower import SIGNATURE_ATTR
 
-        module, _ = frontend.from_tflite(path)
+        module, _ = frontend.from_file(path)
     return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]))
 
 
@@ -122,9 +129,9 @@ def build(model: Model, config: TargetConfig, measure: bool, point: int | None) 
 def require_file(path: Path) -> None:
     """Raise ModelError when there is no model file at `path`, before anything slow is imported."""
     if path.is_dir():
-        raise ModelError(f"{path} is a folder; pass a .tflite file")
+        raise ModelError(f"{path} is a folder; pass a .tflite or .onnx file")
     if not path.exists():
-        raise ModelError(f"{path}: no such file; pass a .tflite file")
+        raise ModelError(f"{path}: no such file; pass a .tflite or .onnx file")
 
 
 def print_json(document: Mapping[str, Any]) -> None:

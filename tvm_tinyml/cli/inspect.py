@@ -41,9 +41,9 @@ def inspect_command(model: Path, as_json: bool) -> None:
     """
     require_file(model)
     with progress(f"Reading {model.name}"):
-        from tvm_tinyml.frontend.tflite import summarize
+        from tvm_tinyml.frontend.files import summarize_file
 
-        summary = summarize(model)
+        summary = summarize_file(model)
     in_use = activation_bytes(summary)
     if as_json:
         print_json(_document(summary, in_use))

@@ -14,9 +14,10 @@ from .common import json_option, print_json, print_table
 def ops_command(as_json: bool) -> None:
     """List the operators that can be compiled."""
     from tvm_tinyml.dialect import operators
+    from tvm_tinyml.frontend.onnx import supported_operators as onnx_operators
     from tvm_tinyml.frontend.tflite import supported_operators
 
-    supported = supported_operators()
+    supported, onnx = supported_operators(), onnx_operators()
     dialect: list[dict[str, Any]] = [
         {
             "name": operator.relax_name,
@@ -27,9 +28,14 @@ def ops_command(as_json: bool) -> None:
         for operator in operators().values()
     ]
     if as_json:
-        print_json({"tflite": list(supported), "dialect": dialect})
+        print_json({"tflite": list(supported), "onnx": list(onnx), "dialect": dialect})
         return
     print_table("TFLite operators (int8, batch 1)", ("operator",), [(name,) for name in supported])
+    print_table(
+        "ONNX operators (between QuantizeLinear and DequantizeLinear, or in an integer form)",
+        ("operator",),
+        [(name,) for name in onnx],
+    )
     print_table(
         "Dialect",
         ("operator", "arguments", "meaning"),

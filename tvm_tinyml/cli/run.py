@@ -188,7 +188,7 @@ def _verdict(
     from .tensors import mismatches
 
     with progress("Computing the reference"):
-        reference, expected = reference_outputs(model.module, model.path, inputs, config.rounding)
+        reference, expected = reference_outputs(model.module, model.tflite_file, inputs, config.rounding)
     differing = mismatches(outputs, expected)
     return {"bit_exact": not any(differing), "reference": reference, "mismatches": differing}
 

@@ -30,13 +30,14 @@ ACTIVATION_LIMITS: dict[int, tuple[float | None, float | None]] = {
 def clamps(node: Node, output: Tensor) -> dict[str, int]:
     """Quantised clamp (`clamp_min`, `clamp_max`) of the operator's fused activation.
 
-    A limit is divided by the scale in float32 and rounded half away from zero.
+    The option is a number of the schema, or the real limits themselves. A limit is divided by the scale in float32 and
+    rounded half away from zero.
     """
     function = node.option("fused_activation_function")
-    if function not in ACTIVATION_LIMITS:
+    if not isinstance(function, tuple) and function not in ACTIVATION_LIMITS:
         node.reject(f"fused activation function {function} is not one of NONE, RELU, RELU_N1_TO_1, RELU6")
     low, high = INT8_RANGE
-    lower, upper = ACTIVATION_LIMITS[function]
+    lower, upper = function if isinstance(function, tuple) else ACTIVATION_LIMITS[function]
     if lower is not None:
         low = max(low, _quantize(node, output, lower))
     if upper is not None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from ...dialect import operator as operator_named
 from ...dialect.relax_api import TensorSpec
 from .graph import Graph, Operator, Tensor
 from .importer import ModelSource, read_model
-from .node import Layer, Temporary, attributes_of, spec_of
+from .node import Conversion, Layer, Temporary, attributes_of, spec_of
 from .operators import CONVERSIONS
 from .plan import plan_layers
 
@@ -68,7 +69,12 @@ def summarize(model: ModelSource) -> ModelSummary:
     Raises ModelError and UnsupportedError as `from_tflite` does.
     """
     graph, name = read_model(model)
-    operators = tuple(_summary(operator, layers) for operator, layers in plan_layers(graph, CONVERSIONS))
+    return summary_of(graph, name, CONVERSIONS)
+
+
+def summary_of(graph: Graph, name: str, conversions: Mapping[str, Conversion]) -> ModelSummary:
+    """Describe a graph whose operators `conversions` know; errors as those of `plan_layers`."""
+    operators = tuple(_summary(operator, layers) for operator, layers in plan_layers(graph, conversions))
     return ModelSummary(name, graph, operators)
 
 

@@ -25,20 +25,29 @@ def pair(node: Node, height: str, width: str) -> list[int]:
 def explicit_padding(
     node: Node, extents: Sequence[int], kernel: Sequence[int], strides: Sequence[int], dilation: Sequence[int]
 ) -> list[int]:
-    """Padding [top, left, bottom, right] of the two spatial axes, from option `padding`."""
+    """Padding [top, left, bottom, right] of the two spatial axes, from option `padding`.
+
+    The option is a number of the schema, or the four themselves.
+    """
     padding = node.option("padding")
-    if padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
+    given = padding if isinstance(padding, tuple) else None
+    if given is None and padding not in (tflite.Padding.SAME, tflite.Padding.VALID):
         node.malformed(f"option padding is {padding}, possible are 0 (SAME) and 1 (VALID)")
     befores, afters = [], []
-    for extent, size, stride, spread in zip(extents, kernel, strides, dilation, strict=True):
+    for axis, (extent, size, stride, spread) in enumerate(
+        zip(extents, kernel, strides, dilation, strict=True)
+    ):
         span = (size - 1) * spread + 1
         if span > MAX_WINDOW:
             node.reject(f"its window spans {span} elements, the limit is {MAX_WINDOW}")
-        if padding == tflite.Padding.VALID and span > extent:
+        if given is not None:
+            before, after = given[axis], given[axis + 2]
+        elif padding == tflite.Padding.SAME:
+            before, after = same_padding(extent, size, stride, spread)
+        else:
+            before, after = 0, 0
+        if span > extent + before + after:
             node.malformed(f"its window of {span} elements does not fit an axis of {extent}")
-        before, after = (
-            same_padding(extent, size, stride, spread) if padding == tflite.Padding.SAME else (0, 0)
-        )
         befores.append(before)
         afters.append(after)
     return [*befores, *afters]

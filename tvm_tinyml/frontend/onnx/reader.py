@@ -1,0 +1,215 @@
+"""An ONNX file as a QDQ network: checked by the onnx package, shapes inferred, constants computed."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from ...errors import ModelError, UnsupportedError
+from ..qdq.network import Array, Call, Network, Value
+from .integer_forms import write_as_qdq
+
+if TYPE_CHECKING:
+    import onnx
+
+ModelSource: TypeAlias = "bytes | str | os.PathLike[str] | onnx.ModelProto"
+
+MAX_FILE_BYTES = 1 << 28
+OPSETS = range(13, 26)
+DEFAULT_NAME = "model"
+# Where a size is left open the model is compiled for one.
+OPEN_BATCH = 1
+# What is not computed from constants: a quantised weight keeps its scale and zero point.
+_KEPT = ("DequantizeLinear",)
+MAX_CONSTANT = 1 << 26
+"""Elements of a constant that is computed while a file is read."""
+# Operators whose result may be far larger than what they are given.
+_GROWING = ("ConstantOfShape", "Expand", "Range", "Tile", "Resize", "Pad", "OneHot")
+
+
+def read_network(model: ModelSource) -> Network:
+    """The network of a model, QLinear and integer operators rewritten; errors as those of `from_onnx`."""
+    proto, source, name = _load(model)
+    return _Reader(_prepared(proto, source), source, name).network()
+
+
+def _onnx() -> Any:
+    try:
+        import onnx
+        import onnx.reference
+    except ImportError as error:
+        raise ModelError(
+            "reading ONNX models needs the onnx package, which is not installed: pip install 'tvm-tinyml[onnx]'"
+        ) from error
+    return onnx
+
+
+def _load(model: ModelSource) -> tuple[Any, str, str]:
+    onnx = _onnx()
+    if isinstance(model, onnx.ModelProto):
+        return model, "model", DEFAULT_NAME
+    if isinstance(model, bytes):
+        return _parsed(onnx, model, "model"), "model", DEFAULT_NAME
+    path = Path(model)
+    try:
+        if not path.is_file():
+            raise ModelError(f"{path}: no such file, or not a regular one. Give the path of an .onnx file.")
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ModelError(f"{path}: the file exceeds {MAX_FILE_BYTES} bytes. Use a smaller model.")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: cannot be read: {error}.") from error
+    name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).strip("_") or DEFAULT_NAME
+    return _parsed(onnx, data, str(path)), str(path), name if name[0].isalpha() else f"{DEFAULT_NAME}_{name}"
+
+
+def _parsed(onnx: Any, data: bytes, source: str) -> Any:
+    try:
+        proto = onnx.load_model_from_string(data)
+    except Exception as error:
+        raise ModelError(f"{source}: not an ONNX model, or damaged ({type(error).__name__}).") from error
+    if not proto.graph.node:
+        raise ModelError(f"{source}: not an ONNX model, or one without operators.")
+    return proto
+
+
+def _prepared(proto: Any, source: str) -> Any:
+    """The model with fixed batch and inferred shapes, after the checks of the onnx package."""
+    onnx = _onnx()
+    for entry in proto.opset_import:
+        if entry.domain in ("", "ai.onnx") and entry.version not in OPSETS:
+            raise UnsupportedError(
+                f"{source}: opset {entry.version} is not supported, those from {OPSETS[0]} to {OPSETS[-1]} are; "
+                "convert the model with onnx.version_converter."
+            )
+    if any(one.data_location == onnx.TensorProto.EXTERNAL for one in proto.graph.initializer):
+        raise ModelError(
+            f"{source}: its weights lie in another file. Save it as one file (onnx.save_model with "
+            "save_as_external_data=False)."
+        )
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(proto)
+    for value in (*fixed.graph.input, *fixed.graph.output):
+        first = value.type.tensor_type.shape.dim[:1]
+        if first and not first[0].HasField("dim_value"):
+            first[0].dim_value = OPEN_BATCH
+    # What the exporter inferred for an open batch.
+    del fixed.graph.value_info[:]
+    write_as_qdq(fixed.graph, onnx.helper, source)
+    try:
+        onnx.checker.check_model(fixed, full_check=False)
+        return onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"{source}: damaged model file: {reason}") from error
+
+
+class _Reader:
+    """Turns nodes into calls, and those of constants into constants."""
+
+    def __init__(self, proto: Any, source: str, name: str) -> None:
+        self.onnx = _onnx()
+        self.graph = proto.graph
+        self.opsets = proto.opset_import
+        self.source = source
+        self.name = name
+        self.values: dict[str, Value] = {}
+        self.types = {
+            value.name: value.type.tensor_type
+            for value in (*self.graph.input, *self.graph.value_info, *self.graph.output)
+        }
+
+    def network(self) -> Network:
+        """The network."""
+        for tensor in self.graph.initializer:
+            self.values[tensor.name] = Value.constant(tensor.name, self._array(tensor))
+        inputs = tuple(self._value(one.name) for one in self.graph.input if one.name not in self.values)
+        calls: list[Call] = []
+        for index, node in enumerate(self.graph.node):
+            call = self._call(index, node)
+            if call is not None:
+                calls.append(call)
+        outputs = tuple(self._known(one.name) for one in self.graph.output)
+        return Network(self.source, self.name, inputs, outputs, tuple(calls))
+
+    def _call(self, index: int, node: Any) -> Call | None:
+        inputs = tuple(self._known(name) if name else None for name in node.input)
+        if node.op_type not in _KEPT and all(one is None or one.data is not None for one in inputs):
+            self._compute(node, inputs)
+            return None
+        attrs = {one.name: self._attribute(one) for one in node.attribute}
+        outputs = tuple(self._value(name) for name in node.output if name)
+        return Call(index, node.op_type, inputs, outputs, attrs)
+
+    def _compute(self, node: Any, inputs: tuple[Value | None, ...]) -> None:
+        """Evaluate an operator of constants."""
+        self._refuse_huge(node)
+        helper = self.onnx.helper
+        feeds = {one.name: one.data for one in inputs if one is not None}
+        described = [
+            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(data.dtype), data.shape)
+            for name, data in feeds.items()
+            if data is not None
+        ]
+        results = [helper.make_empty_tensor_value_info(name) for name in node.output]
+        graph = helper.make_graph([node], "constant", described, results)
+        model = helper.make_model(graph, opset_imports=self.opsets)
+        try:
+            found = self.onnx.reference.ReferenceEvaluator(model).run(None, feeds)
+        except Exception as error:
+            raise UnsupportedError(
+                f"{self.source}: operator {node.op_type} -> '{node.output[0]}': its constants cannot be "
+                f"computed ({type(error).__name__})."
+            ) from error
+        for name, data in zip(node.output, found, strict=True):
+            self.values[name] = Value.constant(name, np.asarray(data))
+
+    def _refuse_huge(self, node: Any) -> None:
+        """Files state sizes that nobody has the memory for."""
+        for name in node.output:
+            stated = self.types.get(name)
+            extents = [extent.dim_value for extent in stated.shape.dim] if stated is not None else []
+            unknown = stated is None or not all(extents)
+            if math.prod(extents) > MAX_CONSTANT or (unknown and node.op_type in _GROWING):
+                size = "an unknown number of" if unknown else f"{math.prod(extents):,}"
+                raise UnsupportedError(
+                    f"{self.source}: operator {node.op_type} -> '{name}': the constant would have {size} elements, "
+                    f"the limit is {MAX_CONSTANT:,}."
+                )
+
+    def _known(self, name: str) -> Value:
+        if name not in self.values:
+            raise ModelError(f"{self.source}: damaged model file: '{name}' is read before it is made")
+        return self.values[name]
+
+    def _value(self, name: str) -> Value:
+        stated = self.types.get(name)
+        if stated is None or not stated.HasField("shape"):
+            raise UnsupportedError(
+                f"{self.source}: the shape of '{name}' cannot be inferred; fix the sizes of the inputs."
+            )
+        shape = tuple(extent.dim_value if extent.HasField("dim_value") else 0 for extent in stated.shape.dim)
+        if any(extent < 1 for extent in shape):
+            raise UnsupportedError(
+                f"{self.source}: '{name}' has a size that is not fixed, {list(shape)}; fix the sizes of the inputs."
+            )
+        dtype = self.onnx.helper.tensor_dtype_to_np_dtype(stated.elem_type)
+        self.values[name] = Value(name, shape, str(dtype))
+        return self.values[name]
+
+    def _array(self, tensor: Any) -> Array:
+        try:
+            return np.asarray(self.onnx.numpy_helper.to_array(tensor))
+        except Exception as error:
+            raise ModelError(f"{self.source}: damaged model file: constant '{tensor.name}'") from error
+
+    def _attribute(self, attribute: Any) -> Any:
+        value = self.onnx.helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            return value.decode("utf-8", "replace")
+        return list(value) if isinstance(value, (list, tuple)) or hasattr(value, "__len__") else value

@@ -1,0 +1,124 @@
+"""A QDQ network to Relax: integer operators in the layout of images, as the quantised file formats have them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...errors import UnsupportedError
+from ..tflite.emitter import Emitter
+from ..tflite.graph import Graph, Tensor
+from ..tflite.node import RejectionError
+from ..tflite.plan import plan_layers
+from .builder import UNSIGNED_OFFSET, Builder, parameters, quantization_of, reject, same
+from .layout import shape_of
+from .network import Call, Network, Value
+from .operators import CONVERSIONS, CONVERTERS
+
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def import_network(network: Network) -> Any:
+    """The Relax module of a network; images are NHWC in it, inputs and outputs included.
+
+    Raises UnsupportedError as `graph_of` does.
+    """
+    graph = graph_of(network)
+    return Emitter(graph, network.name).module(plan_layers(graph, CONVERSIONS))
+
+
+def graph_of(network: Network) -> Graph:
+    """The integer operators of a network.
+
+    Raises UnsupportedError naming every operator that has no integer form, with the reason.
+    """
+    if not any(call.kind in QUANTIZERS for call in network.calls):
+        raise UnsupportedError(
+            f"{network.source}: the model computes in float. Quantise it to int8 with QuantizeLinear and "
+            "DequantizeLinear operators first (for ONNX: onnxruntime.quantization.quantize_static)."
+        )
+    builder = Builder(network)
+    refused: list[str] = []
+    inputs = [_convert_edge(builder, value, refused) for value in network.inputs]
+    _convert_calls(builder, refused)
+    outputs = [] if refused else [_output(builder, value, refused) for value in network.outputs]
+    if refused:
+        count = "1 thing has" if len(refused) == 1 else f"{len(refused)} things have"
+        raise UnsupportedError(
+            f"{network.source}: {count} no integer form:\n" + "\n".join(f"  {line}" for line in refused)
+        )
+    return Graph(
+        network.source, tuple(builder.tensors), tuple(builder.operators), tuple(inputs), tuple(outputs), 1
+    )
+
+
+def _convert_calls(builder: Builder, refused: list[str]) -> None:
+    """Constants first, because exporters put their dequantisation anywhere."""
+    calls = sorted(builder.network.calls, key=lambda call: not _dequantizes_constant(call))
+    broken: set[Value] = set()
+    for call in calls:
+        if call in builder.absorbed:
+            continue
+        if any(value in broken for value in call.inputs if value is not None):
+            broken.update(call.outputs)
+            continue
+        try:
+            if call.kind not in CONVERTERS:
+                reject("the operator is not supported")
+            CONVERTERS[call.kind](builder, call)
+        except RejectionError as rejection:
+            refused.append(f"{call}: {rejection}")
+            broken.update(call.outputs)
+
+
+def _dequantizes_constant(call: Call) -> bool:
+    return call.kind == "DequantizeLinear" and call.inputs[0] is not None and call.inputs[0].data is not None
+
+
+def _convert_edge(builder: Builder, value: Value, refused: list[str]) -> Tensor:
+    """The tensor of an input of the model."""
+    try:
+        return _input(builder, value)
+    except RejectionError as rejection:
+        refused.append(f"input {value}: {rejection}")
+        return builder.tensor(value.name, shape_of(value.shape), None, dtype=value.dtype)
+
+
+def _input(builder: Builder, value: Value) -> Tensor:
+    shape = shape_of(value.shape)
+    if value.dtype == "float32":
+        made = builder.tensor(value.name, shape, None, dtype="float32")
+        builder.floats[value] = made
+        return made
+    if value.dtype not in ("int8", "uint8"):
+        reject(f"it is {value.dtype}, supported are float32, int8 and uint8")
+    found = [parameters(call) for call in builder.network.readers.get(value, ())]
+    if not found or not all(same(found[0], other) for other in found):
+        reject("it is not dequantised, or by different parameters")
+    made = builder.tensor(value.name, shape, found[0], dtype=value.dtype)
+    builder.meaning[value] = made
+    if value.dtype == "uint8":
+        stated = quantization_of(found[0].scales, found[0].zero_points + UNSIGNED_OFFSET, "int8")
+        made = builder.tensors[-1] = Tensor(made.index, made.name, shape, None, "uint8", stated, None)
+        signed = builder.tensor(f"{value.name}:int8", shape, found[0])
+        builder.meaning[value] = builder.operator("QUANTIZE", (made,), signed)
+    return made
+
+
+def _output(builder: Builder, value: Value, refused: list[str]) -> Tensor:
+    """The tensor of an output of the model, in the type that it has there."""
+    if value not in builder.meaning:
+        refused.append(f"output {value}: it is not quantised")
+        return builder.tensor(value.name, shape_of(value.shape), None, dtype=value.dtype)
+    tensor = builder.meaning[value]
+    if value.dtype == "int8":
+        return tensor
+    if value.dtype == "float32":
+        made = builder.tensor(f"{value.name}:float32", tensor.shape, None, dtype="float32")
+        return builder.operator("DEQUANTIZE", (tensor,), made)
+    assert tensor.quantization is not None
+    zero_points = tensor.quantization.zero_points + UNSIGNED_OFFSET
+    stated = quantization_of(tensor.quantization.scales, np.asarray(zero_points), "int8")
+    made = builder.tensor(f"{value.name}:uint8", tensor.shape, stated, dtype="uint8")
+    return builder.operator("QUANTIZE", (tensor,), made)
