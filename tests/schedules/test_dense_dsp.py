@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.schedules.layers_dsp import ROUNDINGS, TARGET, dense, describe_only, extreme, schedules_of
+from tests.schedules.layers_dsp import ROUNDINGS, TARGET, dense, describe_only, schedules_of
 from tests.schedules.layers_rvv import convolution
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 
@@ -64,17 +64,6 @@ def test_little_code_is_exact() -> None:
     assert_layers_exact(
         [case for rounding in ROUNDINGS for case in vectors(generator, rounding)], f"{TARGET} -opt=size"
     )
-
-
-def test_extreme_values_are_exact() -> None:
-    generator = np.random.default_rng(6)
-    cases = [
-        extreme(case, data, weight, shift)
-        for rounding in ROUNDINGS
-        for case in vectors(generator, rounding)[1:4]
-        for data, weight, shift in ((-128, 127, -2), (-128, -128, -22))
-    ]
-    assert_layers_exact(cases, TARGET)
 
 
 def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch) -> None:
