@@ -37,6 +37,7 @@ from . import (
     lookup_rvv,
     mean_rvv,
     pairs_thumb1,
+    pixels,
     plain,
     pointwise,
     pool_dsp,
@@ -87,6 +88,7 @@ RULES: tuple[Rule, ...] = (
     depthwise.schedule_depthwise,
     dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
+    pixels.schedule_pixels,
 )
 
 

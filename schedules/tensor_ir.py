@@ -79,8 +79,9 @@ def blocks(sch: Any) -> list[Any]:
 
 
 def is_reduction(sch: Any, block: Any) -> bool:
-    """Whether a block carries a reduction axis."""
-    return any(int(axis.iter_type) == 2 for axis in sch.get(block).iter_vars)
+    """Whether a block carries a reduction axis and says what the reduction starts from."""
+    described = sch.get(block)
+    return described.init is not None and any(int(axis.iter_type) == 2 for axis in described.iter_vars)
 
 
 def inline_injective(sch: Any) -> None:

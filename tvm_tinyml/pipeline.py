@@ -24,6 +24,7 @@ from .patch.search import MAX_FACTOR
 from .patch.verifier import verify_region
 from .target import TargetConfig
 from .transform import (
+    AccumulatePixels,
     ApplyRounding,
     DeadCode,
     DropIdentity,
@@ -39,7 +40,6 @@ from .transform import (
     PatchInference,
     ScheduleForMemory,
     ShareBuffers,
-    SplitChannels,
     plan_of,
 )
 from .transform.dataflow import Graph
@@ -148,8 +148,8 @@ def passes_for_plans(config: TargetConfig) -> list[Any]:
     return [
         # Tensors inside other tensors have no rows of their own to stream.
         *(one for one in passes(config) if one.info.name != "ShareBuffers"),
-        # A plan may need less than the widest map behind the last convolution.
-        SplitChannels(),
+        # A region may end in a reduction over the image, whose rows need not be there at once.
+        AccumulatePixels(),
     ]
 
 

@@ -185,6 +185,20 @@ def _mean(draw: st.DrawFn, name: str) -> Call:
     return Call(name, (filled(shape, "int8", draw(SEEDS)),), attrs)
 
 
+def _pixels(draw: st.DrawFn, name: str) -> Call:
+    shape = draw(st.tuples(*[st.integers(1, 5)] * 4))
+    attrs = {"keepdims": draw(st.booleans()), **(_clamps(draw) if name == "max_pixels" else {})}
+    return Call(name, (filled(shape, "int8", draw(SEEDS)),), attrs)
+
+
+def _scale_sum(draw: st.DrawFn, name: str) -> Call:
+    sums = np.random.default_rng(draw(SEEDS)).integers(-9000, 9000, draw(shapes()), dtype=np.int32)
+    attrs = {"input_offset": draw(st.integers(-4000, 4000)), "output_offset": draw(ZERO_POINTS)}
+    return Call(
+        name, (sums,), {**attrs, "rounding": draw(ROUNDINGS), **_clamps(draw), **_scaling(draw, -9, -3)}
+    )
+
+
 def _softmax(draw: st.DrawFn, name: str) -> Call:
     shift = draw(st.integers(16, 30))
     attrs = {
@@ -286,6 +300,7 @@ STRATEGIES: Mapping[str, Strategy] = {
     "depthwise_conv2d": _convolution,
     "dequantize": _dequantize,
     "lookup": _lookup,
+    "max_pixels": _pixels,
     "max_pool2d": _pool,
     "maximum": _binary,
     "mean": _mean,
@@ -297,9 +312,11 @@ STRATEGIES: Mapping[str, Strategy] = {
     "reshape": partial(_unary, attributes=_reshaped),
     "resize_bilinear": _resize,
     "resize_nearest": _resize,
+    "scale_sum": _scale_sum,
     "slice": partial(_unary, attributes=_slice),
     "softmax": _softmax,
     "sub": _binary,
+    "sum_pixels": _pixels,
     "transpose": partial(
         _unary, attributes=lambda draw, shape: {"axes": tuple(draw(st.permutations(range(len(shape)))))}
     ),

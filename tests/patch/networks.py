@@ -6,9 +6,10 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.transform.building import Expr, ModuleBuilder
+from tests.transform.building import CLAMP, Expr, ModuleBuilder
 from tvm_tinyml.dialect.relax_api import spec_of
 from tvm_tinyml.patch.network import Network
+from tvm_tinyml.patch.region import Node, accumulated
 from tvm_tinyml.transform.dataflow import Graph
 from tvm_tinyml.transform.patch_network import network_of
 
@@ -16,6 +17,12 @@ from tvm_tinyml.transform.patch_network import network_of
 def network(module: Any) -> Network:
     """A module's main function as the planner sees it."""
     return network_of(Graph.read(module["main"]))
+
+
+def columns_of(node: Node) -> int:
+    """Columns that strips of a region are cut from when `node` is its last call."""
+    image = accumulated(node)
+    return (node.output.shape if image is None else image[1])[2]
 
 
 def bottlenecks(count: int, size: int = 8) -> Any:
@@ -31,11 +38,17 @@ def bottlenecks(count: int, size: int = 8) -> Any:
 
 @st.composite
 def modules(draw: st.DrawFn, most: int = 5) -> Any:
-    """Chains of windows of any stride, dilation and padding, with residuals, and an operator that cannot stream."""
+    """Chains of windows of any stride, dilation and padding, with residuals, and an operator that cannot stream.
+
+    Some end in a reduction over all pixels.
+    """
     builder = ModuleBuilder()
     values = [builder.parameter(1, draw(st.integers(4, 9)), draw(st.integers(3, 8)), draw(st.integers(1, 3)))]
     for _ in range(draw(st.integers(1, most))):
         values.append(_layer(draw, builder, values))
+    reduction = draw(st.sampled_from([None, None, "sum_pixels", "max_pixels"]))
+    if reduction:
+        values.append(builder.call(reduction, values[-1], keepdims=draw(st.booleans()), **CLAMP))
     return builder.module(values[-1])
 
 

@@ -21,14 +21,16 @@ def survives(workspace: Workspace, net: Network, tensor: str, distance: int) -> 
     operations, done = workspace.operations, [0] * len(workspace.operations)
     last = operations[-1]
     pitch, height = row_bytes(net.specs[tensor]), net.specs[tensor].shape[1]
-    pitch_out = row_bytes(net.specs[last.output])
-    memory = ["input"] * (distance + height * pitch + last.height * pitch_out)
+    size_out = net.specs[last.output].nbytes
+    pitch_out = size_out if last.accumulates else size_out // last.height
+    memory = ["input"] * (distance + height * pitch + size_out)
     for event in workspace.stream.events:
         index, operation = event.operation, operations[event.operation]
         made = 1 if event.fills else min(operation.rows, operation.height - done[index])
         if operation is last:
-            start = done[index] * pitch_out
-            memory[start : start + made * pitch_out] = ["output"] * made * pitch_out
+            # What accumulates touches all of its output in every call.
+            start, size = (0, size_out) if last.accumulates else (done[index] * pitch_out, made * pitch_out)
+            memory[start : start + size] = ["output"] * size
         for read in () if event.fills else operation.reads:
             begin = read.rows.begin(done[index])
             rows = range(max(0, begin), min(height, begin + read.rows.span(operation.rows)))

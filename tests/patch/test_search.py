@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.patch.networks import bottlenecks, modules, network
+from tests.patch.networks import bottlenecks, columns_of, modules, network
 from tests.transform.building import ModuleBuilder
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.memory import verify
@@ -29,8 +29,7 @@ def every_plan(net: Network, configuration: Settings) -> Iterator[PlanFigures]:
             return
         for end in range(begin + 1, len(names) + 1):
             choices: list[tuple[Region, ...]] = [()] if end == begin + 1 else []
-            shape = net.nodes[end - 1].output.shape
-            for strip in range(1, shape[2] + 1) if len(shape) == 4 else ():
+            for strip in range(1, columns_of(net.nodes[end - 1]) + 1):
                 region = Region(names[begin:end], strip, dict.fromkeys(names[begin:end], 1))
                 if runs(net, region):
                     choices.append((region,))
@@ -85,7 +84,7 @@ def test_the_front_falls_in_memory_as_it_rises_in_work() -> None:
         verify(one.program, one.memory)
 
 
-def test_an_operator_that_needs_all_rows_ends_a_region() -> None:
+def test_an_operator_that_needs_all_rows_is_left_out_of_regions() -> None:
     builder = ModuleBuilder()
     wide = builder.conv2d(builder.parameter(1, 8, 8, 2), kernel=1)
     mean = builder.call(

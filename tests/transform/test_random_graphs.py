@@ -12,6 +12,7 @@ from tests.transform.building import assert_same_meaning, calls_of, operators_of
 from tests.transform.random_graphs import modules
 from tvm_tinyml.dialect.relax_api import constant_value
 from tvm_tinyml.transform import (
+    AccumulatePixels,
     ApplyRounding,
     DeadCode,
     DropIdentity,
@@ -25,7 +26,6 @@ from tvm_tinyml.transform import (
     MergeEqualCalls,
     ScheduleForMemory,
     ShareBuffers,
-    SplitChannels,
 )
 
 PASSES = {
@@ -41,7 +41,7 @@ PASSES = {
     "DeadCode": DeadCode(),
     "MaterializeOutputs": MaterializeOutputs(),
     "ScheduleForMemory": ScheduleForMemory(),
-    "SplitChannels": SplitChannels(),
+    "AccumulatePixels": AccumulatePixels(),
     "ShareBuffers": ShareBuffers(4),
 }
 CLEAN_UP = tvm.transform.Sequential(list(PASSES.values()))

@@ -155,6 +155,12 @@ class RegionBody:
         layer, stage = self.region.layer(index), self.region.stage(index)
         tensor, rows = stage.node.tensor, stage.operation.rows
         yield from self._room(self.fetches + index, str(rows))
+        if stage.operation.accumulates:
+            # Not before its first call: rows of an input may lie there until then.
+            strip = " && strip == 0" if self.shape.strips > 1 else ""
+            yield f"if ({self._row(index)} == 0{strip}) {{"
+            yield f"{_INDENT}memset(output, {stage.initial}, {stage.output.nbytes});"
+            yield "}"
         parts = {
             name: plus(WORKSPACE, self.region.block.offsets[self.region.part_name(index, name)])
             for name in self.region.parts(index)
@@ -325,6 +331,8 @@ class RegionBody:
         tensor = self._tensor(index)
         if tensor in self.lines:
             return self._cast(tensor, self._row_of(tensor, self._row(index)))
+        if self.shape.stages[index].operation.accumulates:
+            return "output"
         output = self._bytes(tensor, "output", const=False)
         text = f"{output} + {_scaled(self._row(index), row_bytes(self.shape.specs[tensor]))}"
         return self._cast(tensor, text)

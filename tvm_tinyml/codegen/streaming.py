@@ -248,6 +248,8 @@ class StreamedRegion:
     def copies_output(self, index: int) -> bool:
         """Whether what layer `index` makes is copied from the workspace to its place."""
         stage, shape = self.shape.stages[index], self.shape
+        if stage.operation.accumulates:
+            return False
         if stage.node.tensor in shape.stream.buffers:
             slots = shape.stream.write_slots[self.fetches + index]
             return any(slot * shape.pitch(stage.node.tensor) % WORD for slot in slots)

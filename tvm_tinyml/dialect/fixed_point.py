@@ -83,6 +83,23 @@ def _first_reaching(value: float, real: float) -> int:
     return x
 
 
+MAX_DIVISOR = 2**21
+
+
+def division_multiplier(divisor: int) -> tuple[int, int]:
+    """(multiplier, shift) whose "away" rounding divides by `divisor`, ties away from zero.
+
+    Exact where the result lies within 8 bits: the multiplier exceeds 2**k / divisor by less than one part in 2**30,
+    which brings ties to the right side and is too little for anything below a tie, half a unit of at most
+    128 * divisor.
+    divisor: at most MAX_DIVISOR; ValueError otherwise.
+    """
+    if not 1 <= divisor <= MAX_DIVISOR:
+        raise ValueError(f"division by {divisor}: divisors from 1 to {MAX_DIVISOR} have a proven multiplier")
+    bits = 30 + (divisor - 1).bit_length()
+    return min(-(-(1 << bits) // divisor), INT32_MAX), 31 - bits
+
+
 def doubling_high_multiply(a: Array, b: Array | int) -> Array:
     """`round(a * b / 2**31)` on int32 values, ties up; INT32_MIN * INT32_MIN saturates."""
     wide_a, wide_b = np.asarray(a, np.int64), np.asarray(b, np.int64)

@@ -18,6 +18,8 @@ from .relax_api import Array, Attrs, TensorSpec, call_name, make_call, register_
 PREFIX = "tinyml."
 IN_PLACE = "in_place"
 """Attribute of a call whose bytes are left where they lie: set by a pass, asked for by whoever places tensors."""
+ACCUMULATE = "accumulate"
+"""Attribute of a call that adds a part of its input to what its output holds, see `Operator.accumulates`."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,10 @@ class Operator:
     compute: the same as a TE expression over TE tensors, from which the TensorIR function is made.
     bounds: which region of each input a region of the output reads.
     macs: multiply-accumulate operations of one call; 0 where the notion does not apply.
-    border: value of the first input that equals its padding, None when no value does or nothing is padded.
+    border: value of the first input that equals its padding, None when no value does or nothing is padded. Where the
+        operator accumulates: a value that changes nothing.
+    accumulates: byte that fills the output before the first of several calls that each take a part of the first
+        input's pixels, in any order, with the attribute ACCUMULATE; None when the input must be there as a whole.
     is_view: the output is the input's bytes under another shape; no code is generated.
     window: elements before the output in the first input, when it is a run of that input's elements; else None.
     adds_zero_point: the output is clip(f(inputs) + zero_point, clamp_min, clamp_max), where f knows none of the three.
@@ -48,6 +53,7 @@ class Operator:
     bounds: Callable[[Sequence[TensorSpec], Attrs], tuple[InputBounds, ...]]
     macs: Callable[[Sequence[TensorSpec], Attrs], int] = lambda _inputs, _attrs: 0
     border: Callable[[Attrs], int | None] = lambda _attrs: None
+    accumulates: Callable[[Attrs], int | None] = lambda _attrs: None
     is_view: bool = False
     adds_zero_point: bool = False
     window: Callable[[Sequence[TensorSpec], Attrs], int | None] = lambda _inputs, _attrs: None

@@ -168,7 +168,7 @@ def region_macs(network: Network, region: Region, workspace: Workspace) -> int:
     for index, operation in enumerate(workspace.operations):
         if index in workspace.sweeps:
             total += region_macs(network, region, workspace.sweeps[index])
-        elif operation.name in region.operators:
+        elif operation.name in region.operators and not operation.accumulates:
             height, width, _ = network.specs[operation.output].shape[1:]
             pixels = operation.calls * operation.rows * workspace.columns[operation.output].width
             total += network.macs[network.position[operation.name]] // (height * width) * pixels

@@ -48,6 +48,10 @@ class Sliding:
         return Sliding(self.stride, first, end - first)
 
 
+PIXEL = Sliding(1, 0, 1)
+"""Every element by itself."""
+
+
 @dataclass(frozen=True)
 class Read:
     """How an operation reads an image: which tensor, and its windows over rows and columns."""
@@ -65,6 +69,8 @@ class Operation:
     reads: images it reads; operands without rows are left out.
     members: the operators of a segment, which reads and makes nothing outside of the image.
     lead: rows of a segment's first call.
+    accumulates: it has no rows of its own but takes in those of the image it reads: `height`, `width` and `rows` are
+        of that image.
     """
 
     name: str
@@ -75,6 +81,7 @@ class Operation:
     reads: tuple[Read, ...]
     members: tuple[Operation, ...] = ()
     lead: int = 0
+    accumulates: bool = False
 
     @property
     def calls(self) -> int:

@@ -10,7 +10,7 @@ from ..dialect.relax_api import TensorSpec
 from ..errors import PlanError
 from .geometry import COLUMNS, RANK
 from .plan import Region
-from .region import Node, shape_region
+from .region import Node, accumulated, shape_region
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class Network:
 
 
 def _streams(node: Node, *, whole: bool) -> bool:
-    shape = node.output.shape
+    image = accumulated(node)
+    shape = node.output.shape if image is None else image[1]
     if len(shape) != RANK or (not whole and shape[COLUMNS] == 1):
         return False
     strip = shape[COLUMNS] if whole else 1

@@ -78,7 +78,7 @@ class Parts:
         while begin > least:
             operation, node = self.operations[begin - 1], self.network.nodes[begin - 1]
             first, last = self.network.spans.get(node.tensor, (0, 0))
-            if operation is None or (begin < end and not first < last < end):
+            if operation is None or (begin < end and (operation.accumulates or not first < last < end)):
                 break
             begin -= 1
             read = {one.tensor for one in operation.reads}

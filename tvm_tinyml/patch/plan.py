@@ -47,9 +47,9 @@ class Region:
 
     operators: names in execution order; the last one makes the region's output, the only tensor read outside it.
     strip: columns of the region's output that are made at a time; the output's width means no strips. The last
-        strip may be narrower.
-    rows: rows that each operator of no segment makes per call, by operator name; an operator's height makes all at
-        once.
+        strip may be narrower. Where the last operator accumulates: columns of its input.
+    rows: rows that each operator of no segment makes, or takes in, per call, by operator name; the height means all
+        at once.
     segments: runs of the operators that make bands together, in execution order.
 
     Raises PlanError when they do not fit together.

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from ..dialect import Operator
-from ..dialect.registry import IN_PLACE
+from ..dialect.registry import ACCUMULATE, IN_PLACE
 from ..dialect.relax_api import Attrs, TensorSpec
 from ..errors import PlanError
 from .bands import segment_operation, sweep
 from .geometry import (
     COLUMNS,
+    PIXEL,
     RANK,
     ROWS,
     Columns,
@@ -91,6 +92,13 @@ class Stage:
     def macs(self) -> int:
         """Multiply-accumulates of one call."""
         return self.node.operator.macs(self.specs, self.attrs)
+
+    @property
+    def initial(self) -> int:
+        """Byte that fills the output of an operator that accumulates before the region begins."""
+        value = self.node.operator.accumulates(self.attrs)
+        assert value is not None
+        return value
 
 
 @dataclass(frozen=True)
@@ -241,12 +249,19 @@ def _units(nodes: Sequence[Node], region: Region) -> list[tuple[tuple[Node, ...]
 def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
     """Geometry of the calls of a region.
 
-    Raises PlanError when one cannot be computed row by row, or reads a tensor as a whole whose rows pass by.
+    Raises PlanError when one cannot be computed row by row, reads a tensor as a whole whose rows pass by, or has its
+    result only when all rows have passed by and is not the last.
     """
     operations = []
     alone: list[Operation] = []
     for chosen, segment in _units(nodes, region):
         members = [operation_of(node, 1 if segment else region.rows[node.name]) for node in chosen]
+        for node, member in zip(chosen, members, strict=True):
+            if member.accumulates and (segment is not None or node is not nodes[-1]):
+                raise PlanError(
+                    f"patch plan: {node.operator.name} {node.name!r} has its result after the last row; "
+                    "end the region with it, outside of segments"
+                )
         alone += members
         operations += [segment_operation(members, segment.rows, segment.lead)] if segment else members
     made = {operation.output for operation in alone}
@@ -282,6 +297,11 @@ def _segment(nodes: tuple[Node, ...], operation: Operation, output: Columns | No
 
 def operation_of(node: Node, rows: int) -> Operation:
     """Geometry of a call that makes `rows` rows at a time; PlanError when it cannot be computed row by row."""
+    image = accumulated(node)
+    if image is not None:
+        source, (_, height, width, _) = image
+        read = Read(source, PIXEL, PIXEL)
+        return Operation(node.name, node.tensor, height, width, min(rows, height), (read,), accumulates=True)
     shape = node.output.shape
     if len(shape) != RANK or shape[0] != 1 or node.operator.is_view or node.attrs.get(IN_PLACE):
         raise PlanError(
@@ -296,9 +316,18 @@ def operation_of(node: Node, rows: int) -> Operation:
     return Operation(node.name, node.tensor, height, shape[COLUMNS], min(rows, height), tuple(reads))
 
 
+def accumulated(node: Node) -> tuple[str, tuple[int, ...]] | None:
+    """The image whose rows a call can take in one after the other, and its shape; None for all other calls."""
+    if node.operator.accumulates(node.attrs) is None or node.inputs[0] is None or node.specs[0].shape[0] != 1:
+        return None
+    return node.inputs[0], node.specs[0].shape
+
+
 def _stage(node: Node, operation: Operation, output: Columns, whole: bool) -> Stage:
     """The problem of one call: the rows and columns of its windows, vertical padding already part of them."""
     attrs = dict(node.attrs)
+    if operation.accumulates:
+        attrs[ACCUMULATE] = 1
     if "padding" in attrs:
         top, left, bottom, right = attrs["padding"]
         outside = (top, bottom) if whole else (top, left, bottom, right)
@@ -316,7 +345,9 @@ def _stage(node: Node, operation: Operation, output: Columns, whole: bool) -> St
             width = spec.shape[COLUMNS] if whole else read_columns(reads[tensor], output).width
             spec = TensorSpec((1, rows, width, spec.shape[-1]), spec.dtype)
         specs.append(spec)
-    expected = TensorSpec((1, operation.rows, output.width, node.output.shape[-1]), node.output.dtype)
+    expected = node.output
+    if not operation.accumulates:
+        expected = TensorSpec((1, operation.rows, output.width, node.output.shape[-1]), node.output.dtype)
     try:
         found: TensorSpec | None = node.operator.infer(specs, attrs)
     except ValueError:
@@ -333,7 +364,10 @@ def _borders(nodes: Sequence[Node]) -> dict[str, int]:
     borders: dict[str, int] = {}
     for node in nodes:
         value = node.operator.border(node.attrs)
-        if value is None or node.inputs[0] is None or not any(node.attrs["padding"]):
+        if value is None or node.inputs[0] is None:
+            continue
+        # What accumulates also takes in what the last rows and columns have beyond the image.
+        if accumulated(node) is None and not any(node.attrs["padding"]):
             continue
         if borders.setdefault(node.inputs[0], value) != value:
             raise PlanError(

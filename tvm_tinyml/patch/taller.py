@@ -37,9 +37,9 @@ def with_fewer_calls(
 
 
 def _calls(network: Network, region: Region) -> int:
-    nodes = network.chosen(region)
-    strips = -(-nodes[-1].output.shape[2] // region.strip)
-    return strips * sum(node.output.shape[1] for node in nodes)
+    operations = region_operations(network.chosen(region), region)
+    strips = -(-operations[-1].width // region.strip)
+    return strips * sum(operation.height for operation in operations)
 
 
 def _taller(network: Network, region: Region) -> list[Region]:
@@ -49,7 +49,7 @@ def _taller(network: Network, region: Region) -> list[Region]:
     """
     if region.segments:
         return []
-    height = network.chosen(region)[-1].output.shape[1]
+    height = region_operations(network.chosen(region), region)[-1].height
     return [_with_rows(network, region, count) for count in range(height, 1, -1) if height % count == 0]
 
 

@@ -15,7 +15,7 @@ from ..dialect.bounds import Interval
 from ..errors import PlanError
 from ..memory import MemoryPlan, Tensor
 from .geometry import ROWS, is_image
-from .region import Node, RegionShape, SegmentStage, Stage
+from .region import Node, RegionShape, SegmentStage, Stage, accumulated
 from .workspace import row_bytes
 
 _OVERWRITTEN = -1
@@ -64,7 +64,11 @@ class _Replay:
 
     def _write(self, stage: Stage | SegmentStage, rows: Interval) -> None:
         if stage.node.tensor in self.offsets:
-            start, pitch = self.offsets[stage.node.tensor], row_bytes(stage.node.output)
+            start, output = self.offsets[stage.node.tensor], stage.node.output
+            if stage.operation.accumulates:
+                self.tags[start : start + output.nbytes] = _OVERWRITTEN
+                return
+            pitch = row_bytes(output)
             self.tags[start + rows[0] * pitch : start + rows[1] * pitch] = _OVERWRITTEN
 
     def _check(self, stage: Stage | SegmentStage, tensor: str, needed: Interval | None) -> None:
@@ -96,6 +100,10 @@ def _inputs(stage: Stage | SegmentStage, rows: Interval) -> Iterator[tuple[str, 
 
 def _reads(node: Node, rows: Interval) -> Iterator[tuple[str, Interval | None]]:
     """Activations that an operator reads for rows of its output, each with the rows of it, or None for all."""
+    image = accumulated(node)
+    if image is not None:
+        yield image[0], rows
+        return
     output = [(0, extent) for extent in node.output.shape]
     output[ROWS] = rows
     bounds = node.operator.bounds(node.specs, node.attrs)

@@ -7,6 +7,7 @@ from ..memory.occupancy import peak_time, regions
 from .footprint import PlanFigures
 from .network import Network
 from .plan import Region
+from .region import region_operations
 
 LARGE = 0.25
 """Share of the arena from which on a tensor is worth a sentence."""
@@ -56,7 +57,7 @@ def _widest(found: PlanFigures, region: Region) -> int:
 
 
 def _of_region(network: Network, region: Region) -> str:
-    width = network.chosen(region)[-1].output.shape[2]
+    width = region_operations(network.chosen(region), region)[-1].width
     title = f"It is the region {region.operators[0]!r} to {region.operators[-1]!r}"
     if region.strip < width:
         rest = "narrower ones repeat more work" if region.strip > 1 else "there are no narrower ones"

@@ -79,6 +79,7 @@ def staging_bytes(operation: Operation, strip: int, spec: TensorSpec) -> int:
     """Bytes of the copy of the rows of a region's output; 0 where they can be written where they belong."""
     if (
         operation.members
+        or operation.accumulates
         or strip >= operation.width
         or (operation.rows == 1 and operation.width % strip == 0)
     ):
@@ -113,16 +114,20 @@ def overwrite_distance(
     written before its last reader has been called (vMCU's rule, Zheng et al., MLSys 2024, for whole regions).
     """
     last = operations[-1]
-    pitch_in, pitch_out = row_bytes(specs[tensor]), row_bytes(specs[last.output])
+    pitch = row_bytes(specs[tensor])
     lowest = np.full(len(done), np.iinfo(np.int64).max // 2)
     for index, operation in enumerate(operations):
         for read in operation.reads:
             if read.tensor == tensor:
                 pending = done[:, index] < operation.height
-                begins = np.maximum(read.rows.begin(done[:, index]) * pitch_in, 0)
+                begins = np.maximum(read.rows.begin(done[:, index]) * pitch, 0)
                 lowest = np.where(pending, np.minimum(lowest, begins), lowest)
-    made = np.where(done[:, -1] == 0, last.made(0), last.rows)
-    written = np.minimum(done[:, -1] + made, last.height) * pitch_out
+    if last.accumulates:
+        # The first call touches all of it.
+        written = np.array(specs[last.output].nbytes)
+    else:
+        made = np.where(done[:, -1] == 0, last.made(0), last.rows)
+        written = np.minimum(done[:, -1] + made, last.height) * row_bytes(specs[last.output])
     return max(0, int((written - lowest).max()))
 
 

@@ -4,6 +4,7 @@ A pass keeps every output and every tensor that remains bit for bit, and the att
 and `zero_point` of the calls it does not rewrite. How many changes it made goes to the log.
 """
 
+from .accumulate_pixels import AccumulatePixels
 from .apply_rounding import ApplyRounding
 from .dead_code import DeadCode
 from .drop_identity import DropIdentity
@@ -19,9 +20,9 @@ from .merge_equal_calls import MergeEqualCalls
 from .patch_inference import PatchInference, plan_of
 from .schedule_for_memory import ScheduleForMemory
 from .share_buffers import ShareBuffers
-from .split_channels import SplitChannels
 
 __all__ = [
+    "AccumulatePixels",
     "ApplyRounding",
     "DeadCode",
     "DropIdentity",
@@ -37,6 +38,5 @@ __all__ = [
     "PatchInference",
     "ScheduleForMemory",
     "ShareBuffers",
-    "SplitChannels",
     "plan_of",
 ]
