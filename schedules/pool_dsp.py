@@ -1,68 +1,150 @@
-"""Arm DSP schedule of average and maximum pooling: loops over windows, all channels of one in a micro-kernel."""
+"""Arm DSP schedule of average and maximum pooling: loops over windows, all channels of one in a micro-kernel.
+
+At the borders of a padded image windows are what lies inside. Neighbouring windows of one size form a band, and each
+pair of a vertical and a horizontal band has loops of its own around the same functions.
+"""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
+from tvm.script.ir_builder import IRBuilder
+from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from . import script
+from .code_size import LOOP_BYTES
 from .intrinsics import dsp
-from .kernel import Candidate, Kernel, Problem
+from .kernel import Candidate, Kernel, MicroKernel, Problem
+from .tensor_ir import drop_unit_loops
 
 OPERATORS = {"avg_pool2d": "dsp average pool", "max_pool2d": "dsp max pool"}
+# Measured: what a window costs its caller, and a pair of bands in code.
+CALL_INSTRUCTIONS, PAIR_BYTES = 12, 60
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Windows of `size` inputs along one axis: `count` from output `first` on, the first one from input `source` on."""
+
+    first: int
+    count: int
+    size: int
+    source: int
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """image: rows, columns. output: rows, columns. strides: vertical, horizontal. bands: rows, columns."""
+
+    average: bool
+    image: tuple[int, int]
+    channels: int
+    output: tuple[int, int]
+    strides: tuple[int, int]
+    clamp: tuple[int, int]
+    bands: tuple[list[_Band], list[_Band]]
+
+    def windows(self) -> Iterator[tuple[str, _Band, _Band, dsp.PoolWindow]]:
+        """Name of the block, bands of rows and columns, and the windows where they meet."""
+        pitch = self.image[1] * self.channels
+        for (i, rows), (j, columns) in itertools.product(*map(enumerate, self.bands)):
+            window = dsp.PoolWindow(self.average, rows.size, columns.size, self.channels, pitch, *self.clamp)
+            yield f"pool_{i}_{j}", rows, columns, window
+
+    def micro_kernels(self) -> tuple[MicroKernel, ...]:
+        """What the loops call."""
+        kernels = {window.micro_kernel().name: window.micro_kernel() for *_, window in self.windows()}
+        return tuple(kernels.values())
 
 
 def schedule_pool_dsp(problem: Problem) -> Candidate | None:
-    """Schedule pooling of one image; None with padding, a clamp, fewer than four channels or very large windows."""
+    """Schedule pooling of one image; None for fewer than four channels and very large windows."""
     if problem.operator not in OPERATORS or "dsp" not in problem.features:
         return None
-    attrs = problem.attrs
-    images, height, width, channels = problem.shapes["data"]
-    limits = attrs["clamp_min"], attrs["clamp_max"]
-    if images != 1 or channels < 4 or any(attrs["padding"]) or limits != (-128, 127):
+    images, *_, channels = problem.shapes["data"]
+    if images != 1 or channels < 4:
         return None
-    pool, strides, output = tuple(attrs["pool"]), tuple(attrs["strides"]), problem.output_shape[1:3]
-    if pool[1] == width:
-        # Windows of whole rows are rows themselves.
-        height, width, output = 1, height * width, (1, output[0])
-        pool, strides = (1, pool[0] * pool[1]), (1, strides[0] * pool[1])
-    window = dsp.PoolWindow(problem.operator == "avg_pool2d", pool[0], pool[1], channels, width * channels)
-    if max(pool) >= 2**15 or (window.average and not dsp.divides(window)):
+    layer = _layer(problem)
+    windows = list(layer.windows())
+    if any(
+        max(window.rows, window.columns) >= 2**15 or (window.average and not dsp.divides(window))
+        for *_, window in windows
+    ):
         return None
-    intrinsic = dsp.pool_window(window)
     return Candidate(
         rule=OPERATORS[problem.operator],
-        instructions=output[0] * output[1] * (dsp.pool_instructions(window) + 12),
-        build=lambda: _build(height, output, strides, window, intrinsic),
-        micro_kernels=lambda: (intrinsic.micro_kernel,),
+        instructions=sum(
+            rows.count * columns.count * (dsp.pool_instructions(window) + CALL_INSTRUCTIONS)
+            for _, rows, columns, window in windows
+        ),
+        build=lambda: _build(layer),
+        micro_kernels=layer.micro_kernels,
+        loop_bytes=LOOP_BYTES + PAIR_BYTES * (len(windows) - 1),
     )
 
 
-def _build(
-    height: int,
-    output: tuple[int, ...],
-    strides: tuple[int, ...],
-    window: dsp.PoolWindow,
-    intrinsic: dsp.Intrinsic,
-) -> Kernel:
-    sch = dsp.schedule(_function(height, output, strides, window))
-    sch.tensorize(sch.get_sblock("pool"), intrinsic.register())
-    return Kernel(sch.mod["main"], constants={}, micro_kernels=(intrinsic.micro_kernel,))
+def _layer(problem: Problem) -> _Layer:
+    attrs: Mapping[str, Any] = problem.attrs
+    _, height, width, channels = problem.shapes["data"]
+    pool, strides, output = tuple(attrs["pool"]), tuple(attrs["strides"]), problem.output_shape[1:3]
+    if pool[1] == width and not any(attrs["padding"]):
+        # Windows of whole rows are rows themselves.
+        height, width, output = 1, height * width, (1, output[0])
+        pool, strides = (1, pool[0] * pool[1]), (1, strides[0] * pool[1])
+    bands = tuple(
+        _bands(extent, count, size, stride, before)
+        for extent, count, size, stride, before in zip(
+            (height, width), output, pool, strides, attrs["padding"][:2], strict=True
+        )
+    )
+    return _Layer(
+        problem.operator == "avg_pool2d",
+        (height, width),
+        channels,
+        (output[0], output[1]),
+        (strides[0], strides[1]),
+        (attrs["clamp_min"], attrs["clamp_max"]),
+        (bands[0], bands[1]),
+    )
 
 
-def _function(height: int, extent: tuple[int, ...], strides: tuple[int, ...], window: dsp.PoolWindow) -> Any:
-    rows, columns, channels, pitch = *extent, window.channels, window.pitch
-    down, across = strides[0], strides[1] * channels
+def _bands(extent: int, count: int, size: int, stride: int, before: int) -> list[_Band]:
+    found: list[_Band] = []
+    for index in range(count):
+        start = max(index * stride - before, 0)
+        inside = min(index * stride - before + size, extent) - start
+        last = found[-1] if found else None
+        if last and last.size == inside and last.source + last.count * stride == start:
+            found[-1] = _Band(last.first, last.count + 1, last.size, last.source)
+        else:
+            found.append(_Band(index, 1, inside, start))
+    return found
 
-    @script.prim_func(s_tir=True)
-    def main(d: T.handle, o: T.handle) -> None:
-        data = T.match_buffer(d, (height, pitch), "int8")
-        output = T.match_buffer(o, (rows * columns, channels), "int8")
-        sums = T.sblock_alloc_buffer((channels,), "int32")
-        for y, x in T.grid(rows, columns):
-            with T.sblock("pool"):
-                vy, vx = T.axis.remap("SS", [y, x])
-                dsp.pool_stage(data, sums, output, window, (vy * down, vx * across), vy * columns + vx)
 
-    return main
+def _build(layer: _Layer) -> Kernel:
+    sch = dsp.schedule(drop_unit_loops(_function(layer)))
+    for block, *_, window in layer.windows():
+        sch.tensorize(sch.get_sblock(block), window.register())
+    return Kernel(sch.mod["main"], constants={}, micro_kernels=layer.micro_kernels())
+
+
+def _function(layer: _Layer) -> Any:
+    (height, width), channels = layer.image, layer.channels
+    with IRBuilder() as builder, T.prim_func(s_tir=True):
+        T.func_name("main")
+        data = T.arg("data", T.buffer((height, width * channels), "int8"))
+        output = T.arg("output", T.buffer((layer.output[0] * layer.output[1], channels), "int8"))
+        with T.sblock("root"):
+            sums = IRBuilder.name("sums", T.sblock_alloc_buffer((channels,), "int32"))
+            for block, rows, columns, window in layer.windows():
+                with T.grid(rows.count, columns.count) as (y, x), T.sblock(block):
+                    vy, vx = T.axis.remap("SS", [y, x])
+                    source = (
+                        rows.source + vy * layer.strides[0],
+                        (columns.source + vx * layer.strides[1]) * channels,
+                    )
+                    target = (rows.first + vy) * layer.output[1] + columns.first + vx
+                    window.describe(data, output, sums, source, target)
+    return builder.get()

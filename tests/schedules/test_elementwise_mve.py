@@ -17,9 +17,9 @@ TARGET = "tinyml -mcpu=cortex-m55"
 
 
 def pooling(
-    name: str, data: Any, pool: tuple[int, int], strides: tuple[int, int], **limits: int
+    name: str, data: Any, pool: tuple[int, int], strides: tuple[int, int], **limits: Any
 ) -> LayerCase:
-    """A pooling layer without padding."""
+    """A pooling layer; without padding and limits unless they are given."""
     attrs = {"pool": pool, "strides": strides, "padding": (0, 0, 0, 0), "clamp_min": -128, "clamp_max": 127}
     return LayerCase(name, (data,), attrs | limits)
 

@@ -28,7 +28,31 @@ def windows(generator: np.random.Generator) -> list[LayerCase]:
         for value in (-128, 127):
             cases.append(pooling(name, np.full((1, 15, 17, 6), value, np.int8), (15, 17), (1, 1)))
         cases.append(pooling(name, generator.integers(-2, 2, (1, 8, 8, 16), dtype=np.int8), (2, 2), (2, 2)))
+        padded = {"padding": (1, 1, 1, 1), "clamp_min": -5, "clamp_max": 40}
+        cases.append(pooling(name, int8_values(generator, (1, 6, 5, 7)), (3, 3), (1, 1), **padded))
     return cases
+
+
+def random_window(generator: np.random.Generator, name: str) -> LayerCase:
+    """Any window, stride, padding and clamp on a small image; windows may be wider than the image."""
+    pool, extents = generator.integers(1, 6, 2), generator.integers(3, 10, 2)
+    padding = [int(generator.integers(0, size)) for size in (*pool, *pool)]
+    for axis in range(2):
+        pool[axis] = min(pool[axis], extents[axis] + padding[axis] + padding[axis + 2])
+        # No window may lie in the padding behind the image.
+        padding[axis + 2] = min(padding[axis + 2], int(pool[axis]) - 1)
+    strides = (int(generator.integers(1, 3)), int(generator.integers(1, 4)))
+    low, high = sorted(int(limit) for limit in generator.choice([-128, -60, -3, 40, 127], 2, replace=False))
+    data = int8_values(generator, (1, *(int(extent) for extent in extents), int(generator.integers(4, 20))))
+    limits = {"clamp_min": low, "clamp_max": high, "padding": tuple(padding)}
+    return pooling(name, data, (int(pool[0]), int(pool[1])), strides, **limits)
+
+
+def test_windows_of_any_geometry_are_exact() -> None:
+    generator = np.random.default_rng(8)
+    cases = [random_window(generator, name) for name in ("avg_pool2d", "max_pool2d") for _ in range(12)]
+    module = assert_layers_exact(cases, TARGET)
+    assert {layer.schedule for layer in module.compiled.model.layers} == {"dsp average pool", "dsp max pool"}
 
 
 def test_windows_are_exact() -> None:
@@ -44,6 +68,14 @@ def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch)
 def test_every_number_of_elements_is_divided_exactly() -> None:
     assert all(divides(PoolWindow(True, 1, count, 4, 4 * count)) for count in range(1, 256))
     assert not divides(PoolWindow(True, 1, 256, 4, 1024))
+
+
+@pytest.mark.parametrize(("name", "bound"), [("avg_pool2d", 23.0), ("max_pool2d", 18.0)])
+def test_padded_windows_cost_few_instructions(name: str, bound: float) -> None:
+    data = int8_values(np.random.default_rng(0), (1, 12, 12, 64))
+    case = pooling(name, data, (3, 3), (1, 1), padding=(1, 1, 1, 1))
+    _, report = build_layers([case], TARGET).run([case.arrays[0]], profile=True)
+    assert report.layers[0].instructions <= bound * data.size
 
 
 @pytest.mark.parametrize(("name", "bound"), [("avg_pool2d", 1.4), ("max_pool2d", 1.4)])

@@ -34,7 +34,7 @@ from .planes import (
     split_rows,
     split_stage,
 )
-from .pool import PoolWindow, divides, pool_instructions, pool_stage, pool_window
+from .pool import PoolWindow, divides, pool_instructions
 from .scratch import expand_instructions, expand_stage, expand_weights, pixel_pairs, weight_groups
 from .windows import (
     BAND_SCOPE,
@@ -91,8 +91,6 @@ __all__ = [
     "plane_instructions",
     "plane_stages",
     "pool_instructions",
-    "pool_stage",
-    "pool_window",
     "reachable",
     "scaled_bias",
     "schedule",

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
+from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from ... import script
 from ...kernel import MicroKernel
-from .assembly import Intrinsic, naked_function
+from ..tensor_intrinsic import Operand, register
+from .assembly import naked_function
 
 # Elements whose sum stays within a half word, and the shift that leaves their products with a factor within a word.
 MAX_ELEMENTS, SHIFT = 255, 23
@@ -25,13 +25,23 @@ MAX_ELEMENTS, SHIFT = 255, 23
 
 @dataclass(frozen=True)
 class PoolWindow:
-    """One window: rows and columns of pixels of int8[channels], `pitch` bytes from one row to the next."""
+    """One window: rows and columns of pixels of int8[channels], `pitch` bytes from one row to the next.
+
+    clamp_min, clamp_max: limits of the result.
+    """
 
     average: bool
     rows: int
     columns: int
     channels: int
     pitch: int
+    clamp_min: int = -128
+    clamp_max: int = 127
+
+    @property
+    def clamps(self) -> int:
+        """Limits that need instructions; the start of a maximum is one anyway."""
+        return (self.average and self.clamp_min > -128) + (self.clamp_max < 127)
 
     @property
     def elements(self) -> int:
@@ -53,6 +63,46 @@ class PoolWindow:
         """Whether a sum can be halfway between two multiples of the number of elements."""
         return self.elements % 2 == 0
 
+    def describe(self, data: Any, output: Any, sums: Any, source: tuple[Any, Any], target: Any) -> None:
+        """Emit the window as a block's contents: output[target, channel] of data int8[rows, bytes] from `source` on.
+
+        source: row and byte. sums: int32[channels].
+        """
+        length, channels = self.columns * self.channels, self.channels
+        T.reads(data[source[0] : source[0] + self.rows, source[1] : source[1] + length])
+        T.writes(sums[0:channels], output[target : target + 1, 0:channels])
+        with T.serial(0, channels) as c, T.sblock("start"):
+            vc = T.axis.spatial(channels, c)
+            T.buffer_store(sums, 0 if self.average else self.clamp_min, [vc])
+        with T.grid(channels, self.rows, self.columns) as (c, i, j), T.sblock("gather"):
+            vc, vi, vj = T.axis.remap("SRR", [c, i, j])
+            value = T.Cast("int32", data[source[0] + vi, source[1] + vj * channels + vc])
+            T.buffer_store(sums, sums[vc] + value if self.average else T.max(sums[vc], value), [vc])
+        with T.serial(0, channels) as c, T.sblock("finish"):
+            vc = T.axis.spatial(channels, c)
+            result = T.max(_quotient(sums[vc], self), self.clamp_min) if self.average else sums[vc]
+            T.buffer_store(output, T.Cast("int8", T.min(result, self.clamp_max)), [target, vc])
+
+    def micro_kernel(self) -> MicroKernel:
+        """The C function."""
+        return _pool_function(self)
+
+    def register(self) -> str:
+        """Register the TensorIntrin of `describe` and return its name."""
+        operands = {
+            "data": Operand((self.rows, self.columns * self.channels), "int8", self.pitch),
+            "output": Operand((1, self.channels), "int8", self.channels, written=True),
+            "sums": Operand((self.channels,), "int32", written=True, passed=False),
+        }
+        arguments = [self.channels, self.pitch, self.rows + (self.columns << 16)]
+        arguments += [self.factor, self.addend] if self.average else []
+        return register(
+            self.micro_kernel().name,
+            operands,
+            lambda data, output, sums: self.describe(data, output, sums, (0, 0), 0),
+            arguments,
+        )
+
 
 def divides(window: PoolWindow) -> bool:
     """Whether the multiplication is exact for every sum of the window."""
@@ -69,88 +119,13 @@ def pool_instructions(window: PoolWindow) -> float:
     per_pixel = 2.5 if window.average else 3
     row = 6 + window.columns * (2 + per_pixel)
     end = 24 + 4 * window.has_ties if window.average else 10
+    end += window.clamps * (12 if window.average else 3)
     return 30 + -(-window.channels // 4) * (window.rows * row + end)
 
 
 def _quotient(total: Any, window: PoolWindow) -> Any:
     signed = total + T.shift_right(total, 31) if window.has_ties else total
     return T.shift_right(signed * window.factor + window.addend, SHIFT)
-
-
-@script.macro
-def pool_stage(data: Any, sums: Any, output: Any, window: Any, source: Any, target: Any) -> None:
-    """output[target, channel] of the window of data int8[rows, bytes] that starts at row and byte `source`."""
-    T.reads(
-        data[
-            source[0] : source[0] + window.rows,
-            source[1] : source[1] + window.columns * window.channels,
-        ]
-    )
-    T.writes(sums[0 : window.channels], output[target, 0 : window.channels])
-    for c in T.serial(window.channels):
-        with T.sblock("start"):
-            vc = T.axis.spatial(window.channels, c)
-            sums[vc] = 0 if window.average else -128
-    for c, i, j in T.grid(window.channels, window.rows, window.columns):
-        with T.sblock("gather"):
-            vc, vi, vj = T.axis.remap("SRR", [c, i, j])
-            if window.average:
-                sums[vc] = sums[vc] + T.Cast(
-                    "int32", data[source[0] + vi, source[1] + vj * window.channels + vc]
-                )
-            else:
-                sums[vc] = T.max(
-                    sums[vc], T.Cast("int32", data[source[0] + vi, source[1] + vj * window.channels + vc])
-                )
-    for c in T.serial(window.channels):
-        with T.sblock("finish"):
-            vc = T.axis.spatial(window.channels, c)
-            if window.average:
-                output[target, vc] = T.Cast("int8", _quotient(sums[vc], window))
-            else:
-                output[target, vc] = T.Cast("int8", sums[vc])
-
-
-def pool_window(window: PoolWindow) -> Intrinsic:
-    """All channels of one output pixel; see `pool_stage`."""
-    micro_kernel = _pool_function(window)
-    function, rows, channels, pitch = micro_kernel.name, window.rows, window.channels, window.pitch
-    length, extent = window.columns * channels, rows + (window.columns << 16)
-    division = (window.factor, window.addend) if window.average else ()
-
-    def build() -> tuple[Any, Any]:
-        @script.prim_func(s_tir=True)
-        def description(d: T.handle, s: T.handle, o: T.handle) -> None:
-            data = T.match_buffer(d, (rows, length), "int8", offset_factor=1, strides=[pitch, 1])
-            sums = T.match_buffer(s, (channels,), "int32", offset_factor=1)
-            output = T.match_buffer(o, (1, channels), "int8", offset_factor=1)
-            with T.sblock("root"):
-                pool_stage(data, sums, output, window, (0, 0), 0)
-
-        @script.prim_func(s_tir=True)
-        def implementation(d: T.handle, s: T.handle, o: T.handle) -> None:
-            data = T.match_buffer(d, (rows, length), "int8", offset_factor=1, strides=[pitch, 1])
-            sums = T.match_buffer(s, (channels,), "int32", offset_factor=1)
-            output = T.match_buffer(o, (1, channels), "int8", offset_factor=1)
-            with T.sblock("root"):
-                T.reads(data[0:rows, 0:length])
-                T.writes(sums[0:channels], output[0, 0:channels])
-                T.evaluate(
-                    T.call_extern(
-                        "int32",
-                        function,
-                        data.access_ptr("r"),
-                        output.access_ptr("w"),
-                        channels,
-                        pitch,
-                        extent,
-                        *division,
-                    )
-                )
-
-        return description, implementation
-
-    return Intrinsic(f"{function}_{rows}_{window.columns}_{channels}_{pitch}", micro_kernel, build)
 
 
 def _pool_function(window: PoolWindow) -> MicroKernel:
@@ -172,7 +147,7 @@ def _pool_function(window: PoolWindow) -> MicroKernel:
         "mls r3, r12, r2, r3",
     ]
     lines += ["1:", "mov r4, r0", "uxth r5, r10"]
-    lines += ["mov r8, #0", "mov r9, #0"] if window.average else ["mov r8, #0x80808080"]
+    lines += ["mov r8, #0", "mov r9, #0"] if window.average else [f"mov r8, #{_bytes(window.clamp_min)}"]
     lines += ["2:", "lsr r6, r10, #17", "tst r10, #65536", "beq 3f"]
     lines += ["ldr r7, [r4]", "add r4, r2", *gather("r7"), "3:", "cbz r6, 5f"]
     lines += [
@@ -190,14 +165,26 @@ def _pool_function(window: PoolWindow) -> MicroKernel:
         for byte, total in enumerate(("r4", "r5", "r8", "r9")):
             lines += [f"add {total}, {total}, {total}, asr #31"] if window.has_ties else []
             lines += [f"mla {total}, {total}, r11, r12", f"asr {total}, {total}, #{SHIFT}"]
+            for limit, side in ((window.clamp_min, "lt"), (window.clamp_max, "gt")):
+                if limit not in (-128, 127):
+                    lines += [f"cmp {total}, #{limit}", f"it {side}", f"mov{side} {total}, #{limit}"]
             lines += [f"strb {total}, [r1, #{byte}]"]
     else:
+        if window.clamp_max < 127:
+            lines += [f"mov r12, #{_bytes(window.clamp_max)}", "ssub8 r9, r8, r12", "sel r8, r12, r8"]
         lines += ["str r8, [r1]"]
     # The last four channels overlap the ones before them when they are fewer.
     lines += ["subs lr, #4", "beq 6f", "mov r12, #4", "cmp lr, #4", "itt lt", "movlt r12, lr", "movlt lr, #4"]
     lines += ["add r0, r12", "add r1, r12", "b 1b", "6:", "pop {r4-r11, pc}"]
     parameters = "const int8_t *data, int8_t *output, int32_t channels, int32_t pitch, int32_t extent"
+    limits = window.clamp_min, window.clamp_max
+    clamp = "" if limits == (-128, 127) else f"_{limits[0]}_{limits[1]}".replace("-", "m")
     if not window.average:
-        return naked_function("tinyml_dsp_max_pool", parameters, lines)
-    name = f"tinyml_dsp_average_{'even' if window.has_ties else 'odd'}"
+        return naked_function(f"tinyml_dsp_max_pool{clamp}", parameters, lines)
+    name = f"tinyml_dsp_average_{'even' if window.has_ties else 'odd'}{clamp}"
     return naked_function(name, f"{parameters}, int32_t factor, int32_t addend", lines)
+
+
+def _bytes(value: int) -> str:
+    """A word with the value in every byte."""
+    return f"0x{(value & 0xFF) * 0x01010101:08x}"
