@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "runner": {"errors", "resources", "target"},
     "profile": {"errors", "runner", "target"},
     "frontend": {"dialect", "errors"},
+    "torch": set(),
     "transform": {"dialect", "errors", "memory", "patch"},
     "lower": {"codegen", "dialect", "patch", "schedules", "target"},
     "choose": {"codegen", "lower", "memory", "patch", "schedules", "target"},
@@ -68,6 +69,8 @@ RELAX_MODULES = {
 LIBRARY_ROOMS = {
     "tflite": {"frontend"},
     "onnx": {"frontend"},
+    "torch": {"frontend", "torch"},
+    "torchao": {"frontend", "torch"},
     "click": {"cli"},
     "rich": {"cli"},
     "matplotlib": {"profile"},

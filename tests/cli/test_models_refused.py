@@ -29,14 +29,17 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @each_command
 def test_missing_file(command: list[str], elsewhere: Path) -> None:
-    assert refuse(*command, "missing.tflite") == "missing.tflite: no such file; pass a .tflite or .onnx file"
+    assert (
+        refuse(*command, "missing.tflite")
+        == "missing.tflite: no such file; pass a .tflite, .onnx or .pt2 file"
+    )
     assert not list(elsewhere.iterdir())
 
 
 @each_command
 def test_folder(command: list[str], elsewhere: Path) -> None:
     (elsewhere / "model.tflite").mkdir()
-    assert refuse(*command, "model.tflite") == "model.tflite is a folder; pass a .tflite or .onnx file"
+    assert refuse(*command, "model.tflite") == "model.tflite is a folder; pass a .tflite, .onnx or .pt2 file"
 
 
 @each_command

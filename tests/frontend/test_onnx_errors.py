@@ -83,13 +83,6 @@ def test_files_that_are_no_model_are_refused(tmp_path: Path, contents: bytes) ->
         from_file(place)
 
 
-def test_an_archive_is_named(tmp_path: Path) -> None:
-    place = tmp_path / "m.pt2"
-    place.write_bytes(b"PK\x03\x04" + bytes(60))
-    with pytest.raises(UnsupportedError, match=r"m\.pt2: an archive"):
-        from_file(place)
-
-
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
     with pytest.raises(ModelError, match=r"pip install 'tvm-tinyml\[onnx\]'"):

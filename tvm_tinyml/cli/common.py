@@ -44,6 +44,12 @@ measure_option = click.option(
     is_flag=True,
     help="Choose schedules by running all candidates of every layer on the emulated board, not by estimates.",
 )
+trust_option = click.option(
+    "--trust-archive",
+    "trust",
+    is_flag=True,
+    help="Load a .pt2 archive of PyTorch, which can run code that somebody put into it.",
+)
 point_option = click.option(
     "--point",
     type=click.IntRange(min=0),
@@ -94,8 +100,8 @@ def progress(message: str) -> Iterator[None]:
         yield
 
 
-def import_model(path: Path) -> Model:
-    """Read a model file.
+def import_model(path: Path, *, trust: bool = False) -> Model:
+    """Read a model file; `trust`: one whose loading can run code, too.
 
     Raises ModelError when it cannot be read, is not of a known kind, or is broken; UnsupportedError when it uses
     something that cannot be compiled.
@@ -105,7 +111,7 @@ def import_model(path: Path) -> Model:
         from tvm_tinyml import frontend
         from tvm_tinyml.lower import SIGNATURE_ATTR
 
-        module, _ = frontend.from_file(path)
+        module, _ = frontend.from_file(path, trust=trust)
     return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]))
 
 
@@ -129,9 +135,9 @@ def build(model: Model, config: TargetConfig, measure: bool, point: int | None) 
 def require_file(path: Path) -> None:
     """Raise ModelError when there is no model file at `path`, before anything slow is imported."""
     if path.is_dir():
-        raise ModelError(f"{path} is a folder; pass a .tflite or .onnx file")
+        raise ModelError(f"{path} is a folder; pass a .tflite, .onnx or .pt2 file")
     if not path.exists():
-        raise ModelError(f"{path}: no such file; pass a .tflite or .onnx file")
+        raise ModelError(f"{path}: no such file; pass a .tflite, .onnx or .pt2 file")
 
 
 def print_json(document: Mapping[str, Any]) -> None:

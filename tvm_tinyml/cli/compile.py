@@ -25,6 +25,7 @@ from .common import (
     shape_text,
     target_config,
     target_option,
+    trust_option,
 )
 
 ARCHIVE = ".tar"
@@ -37,6 +38,7 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @target_option
 @opt_option
 @measure_option
+@trust_option
 @point_option
 @click.option(
     "--output",
@@ -57,6 +59,7 @@ def compile_command(
     target: str,
     opt: str | None,
     measure: bool,
+    trust: bool,
     point: int | None,
     output: Path,
     explain: bool,
@@ -67,7 +70,7 @@ def compile_command(
     config = target_config(target, opt)
     is_archive = output.suffix == ARCHIVE
     refuse_existing(output, force, None if is_archive else "metadata.json")
-    imported = import_model(model)
+    imported = import_model(model, trust=trust)
     built = build(imported, config, measure, point)
     if is_archive:
         built.export_model_library_format(output, force=force)

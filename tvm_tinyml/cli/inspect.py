@@ -18,6 +18,7 @@ from .common import (
     require_file,
     shape_text,
     terminal_width,
+    trust_option,
 )
 
 if TYPE_CHECKING:
@@ -33,8 +34,9 @@ NAME_WIDTH = 36
 
 @click.command("inspect")
 @model_argument
+@trust_option
 @json_option
-def inspect_command(model: Path, as_json: bool) -> None:
+def inspect_command(model: Path, trust: bool, as_json: bool) -> None:
     """Show the operators of MODEL as they are in the file.
 
     With shapes, MACs, weights, and the bytes of activations in use while each operator runs.
@@ -43,7 +45,7 @@ def inspect_command(model: Path, as_json: bool) -> None:
     with progress(f"Reading {model.name}"):
         from tvm_tinyml.frontend.files import summarize_file
 
-        summary = summarize_file(model)
+        summary = summarize_file(model, trust=trust)
     in_use = activation_bytes(summary)
     if as_json:
         print_json(_document(summary, in_use))

@@ -21,6 +21,7 @@ from .common import (
     progress,
     target_option,
     terminal_width,
+    trust_option,
 )
 from .front import describe_front, draw_front, find_front, show_front, show_map
 
@@ -49,6 +50,7 @@ from .front import describe_front, draw_front, find_front, show_front, show_map
     "--point", type=click.IntRange(min=0), help="With --pareto: draw the map of the plan of this number."
 )
 @force_option
+@trust_option
 @json_option
 def plan_command(
     model: Path,
@@ -59,6 +61,7 @@ def plan_command(
     input_mode: str | None,
     point: int | None,
     force: bool,
+    trust: bool,
     as_json: bool,
 ) -> None:
     """Show where the tensors of MODEL lie in memory, and when."""
@@ -79,7 +82,7 @@ def plan_command(
         from tvm_tinyml.profile.plots import require_matplotlib
 
         require_matplotlib()
-    imported = import_model(model)
+    imported = import_model(model, trust=trust)
     name = imported.signature["name"]
     if pareto:
         with progress(f"Searching plans of {model.name} for {config}"):

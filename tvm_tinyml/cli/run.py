@@ -31,6 +31,7 @@ from .common import (
     progress,
     target_config,
     target_option,
+    trust_option,
 )
 from .estimator import NO_MODEL, require_estimator
 
@@ -50,6 +51,7 @@ REPORT = "report.json"
 @target_option
 @opt_option
 @measure_option
+@trust_option
 @point_option
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @click.option(
@@ -79,6 +81,7 @@ def run_command(
     target: str,
     opt: str | None,
     measure: bool,
+    trust: bool,
     point: int | None,
     board: str | None,
     input_files: Sequence[Path],
@@ -98,7 +101,7 @@ def run_command(
     config = target_config(target, opt)
     if output is not None:
         refuse_existing(output, force, REPORT)
-    imported = import_model(model)
+    imported = import_model(model, trust=trust)
 
     from .tensors import random_inputs, read_inputs
 

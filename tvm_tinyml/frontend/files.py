@@ -7,37 +7,53 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ModelError, UnsupportedError
-from .onnx import from_onnx
 from .onnx.reader import read_network
-from .qdq import graph_of
+from .pytorch.archive import read_archive
+from .qdq import Network, graph_of, import_network
 from .qdq.operators import CONVERSIONS as QDQ_CONVERSIONS
 from .tflite import ModelSummary, from_tflite, summarize
 from .tflite.summary import summary_of
 
-TFLITE, ONNX = "tflite", "onnx"
+TFLITE, ONNX, PYTORCH = "tflite", "onnx", "pytorch"
 _TFLITE_IDENTIFIER = slice(4, 8)
 # The first field of an ONNX file is its version, a number.
 _ONNX_START = b"\x08"
 _ARCHIVE_START = b"PK\x03\x04"
 
 
-def from_file(path: str | os.PathLike[str]) -> tuple[Any, dict[str, Any]]:
-    """Import a model file; results and errors as those of `from_tflite` and `from_onnx`."""
-    return from_onnx(path) if kind_of(path) == ONNX else from_tflite(path)
+def from_file(path: str | os.PathLike[str], *, trust: bool = False) -> tuple[Any, dict[str, Any]]:
+    """Import a model file; results and errors as those of `from_tflite`, `from_onnx` and `from_pytorch`.
+
+    trust: load archives of PyTorch, whose loading can run code that somebody put into them. UnsupportedError without.
+    """
+    if kind_of(path) == TFLITE:
+        return from_tflite(path)
+    return import_network(_network(path, trust=trust)), {}
 
 
-def summarize_file(path: str | os.PathLike[str]) -> ModelSummary:
+def summarize_file(path: str | os.PathLike[str], *, trust: bool = False) -> ModelSummary:
     """Describe a model file; errors as those of `from_file`."""
     if kind_of(path) == TFLITE:
         return summarize(path)
-    network = read_network(path)
+    network = _network(path, trust=trust)
     return summary_of(graph_of(network), network.name, QDQ_CONVERSIONS)
 
 
-def kind_of(path: str | os.PathLike[str]) -> str:
-    """TFLITE or ONNX; what is neither counts as TFLITE, whose reader says what is wrong with it.
+def _network(path: str | os.PathLike[str], *, trust: bool) -> Network:
+    if kind_of(path) == ONNX:
+        return read_network(path)
+    if not trust:
+        raise UnsupportedError(
+            f"{path}: an archive of PyTorch. Loading one can run code that somebody put into it: allow it for files "
+            "you trust, with --trust-archive or from_file(..., trust=True)."
+        )
+    return read_archive(Path(path))
 
-    Raises ModelError when the file cannot be read, UnsupportedError for a kind that is known and not supported.
+
+def kind_of(path: str | os.PathLike[str]) -> str:
+    """TFLITE, ONNX or PYTORCH; what is none counts as TFLITE, whose reader says what is wrong with it.
+
+    Raises ModelError when the file cannot be read.
     """
     place = Path(path)
     try:
@@ -50,8 +66,5 @@ def kind_of(path: str | os.PathLike[str]) -> str:
     if start[_TFLITE_IDENTIFIER] == b"TFL3":
         return TFLITE
     if start.startswith(_ARCHIVE_START):
-        raise UnsupportedError(
-            f"{place}: an archive, as PyTorch and Keras write them, which is not supported; export the model to "
-            "int8 TFLite or to quantised ONNX."
-        )
+        return PYTORCH
     return ONNX if start.startswith(_ONNX_START) or place.suffix == ".onnx" else TFLITE

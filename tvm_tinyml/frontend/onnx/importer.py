@@ -10,11 +10,12 @@ from .integer_forms import FORMS
 from .reader import ModelSource, read_network
 
 
-def from_onnx(model: ModelSource) -> tuple[Any, dict[str, Any]]:
+def from_onnx(model: ModelSource, *, float_edges: bool = True) -> tuple[Any, dict[str, Any]]:
     """Import a quantised ONNX model: QDQ, QLinear and integer operators, opsets 13 to 21.
 
     Args:
         model: the bytes of an .onnx file, its path, or an `onnx.ModelProto`.
+        float_edges: keep float inputs and outputs; False: they are int8, in the quantisation next to them.
 
     Returns:
         (mod, params) as `from_tflite` does. Images are NHWC in the module, so inputs and outputs with four
@@ -24,7 +25,7 @@ def from_onnx(model: ModelSource) -> tuple[Any, dict[str, Any]]:
         ModelError: the file cannot be read, is damaged or contradicts itself, or the extra `onnx` is missing.
         UnsupportedError: operators that have no integer form, all of them listed.
     """
-    return import_network(read_network(model)), {}
+    return import_network(read_network(model), float_edges=float_edges), {}
 
 
 def supported_operators() -> tuple[str, ...]:

@@ -45,11 +45,12 @@ class Builder:
 
     meaning: the quantised tensor of a float or integer value. floats: float tensors at the edges.
     orders: of tensors whose last axis holds the elements of an image as they lie in memory, their numbers in NCHW.
-    absorbed: calls that are part of another one's operator.
+    absorbed: calls that are part of another one's operator. float_edges: whether float inputs and outputs stay so.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, *, float_edges: bool = True) -> None:
         self.network = network
+        self.float_edges = float_edges
         self.tensors: list[Tensor] = []
         self.operators: list[Operator] = []
         self.meaning: dict[Value, Tensor] = {}

@@ -19,18 +19,20 @@ from .operators import CONVERSIONS, CONVERTERS
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
-def import_network(network: Network) -> Any:
+def import_network(network: Network, *, float_edges: bool = True) -> Any:
     """The Relax module of a network; images are NHWC in it, inputs and outputs included.
 
-    Raises UnsupportedError as `graph_of` does.
+    float_edges: see `graph_of`. Raises UnsupportedError as `graph_of` does.
     """
-    graph = graph_of(network)
+    graph = graph_of(network, float_edges=float_edges)
     return Emitter(graph, network.name).module(plan_layers(graph, CONVERSIONS))
 
 
-def graph_of(network: Network) -> Graph:
+def graph_of(network: Network, *, float_edges: bool = True) -> Graph:
     """The integer operators of a network.
 
+    float_edges: float inputs and outputs of the network stay float; otherwise they are the integers that those are
+        quantised to first and dequantised from last.
     Raises UnsupportedError naming every operator that has no integer form, with the reason.
     """
     if not any(call.kind in QUANTIZERS for call in network.calls):
@@ -38,7 +40,7 @@ def graph_of(network: Network) -> Graph:
             f"{network.source}: the model computes in float. Quantise it to int8 with QuantizeLinear and "
             "DequantizeLinear operators first (for ONNX: onnxruntime.quantization.quantize_static)."
         )
-    builder = Builder(network)
+    builder = Builder(network, float_edges=float_edges)
     refused: list[str] = []
     inputs = [_convert_edge(builder, value, refused) for value in network.inputs]
     _convert_calls(builder, refused)
@@ -88,20 +90,25 @@ def _convert_edge(builder: Builder, value: Value, refused: list[str]) -> Tensor:
 def _input(builder: Builder, value: Value) -> Tensor:
     shape = shape_of(value.shape)
     if value.dtype == "float32":
+        found = builder.quantization_after(value)
+        if not builder.float_edges and found is not None:
+            builder.meaning[value] = builder.tensor(value.name, shape, found)
+            return builder.meaning[value]
         made = builder.tensor(value.name, shape, None, dtype="float32")
         builder.floats[value] = made
         return made
     if value.dtype not in ("int8", "uint8"):
         reject(f"it is {value.dtype}, supported are float32, int8 and uint8")
-    found = [parameters(call) for call in builder.network.readers.get(value, ())]
-    if not found or not all(same(found[0], other) for other in found):
+    stated = [parameters(call) for call in builder.network.readers.get(value, ())]
+    if not stated or not all(same(stated[0], other) for other in stated):
         reject("it is not dequantised, or by different parameters")
-    made = builder.tensor(value.name, shape, found[0], dtype=value.dtype)
-    builder.meaning[value] = made
-    if value.dtype == "uint8":
-        stated = quantization_of(found[0].scales, found[0].zero_points + UNSIGNED_OFFSET, "int8")
-        made = builder.tensors[-1] = Tensor(made.index, made.name, shape, None, "uint8", stated, None)
-        signed = builder.tensor(f"{value.name}:int8", shape, found[0])
+    if value.dtype == "int8":
+        made = builder.tensor(value.name, shape, stated[0])
+        builder.meaning[value] = made
+    else:
+        unsigned = quantization_of(stated[0].scales, stated[0].zero_points + UNSIGNED_OFFSET, "int8")
+        made = builder.tensor(value.name, shape, unsigned, dtype="uint8")
+        signed = builder.tensor(f"{value.name}:int8", shape, stated[0])
         builder.meaning[value] = builder.operator("QUANTIZE", (made,), signed)
     return made
 
@@ -112,7 +119,7 @@ def _output(builder: Builder, value: Value, refused: list[str]) -> Tensor:
         refused.append(f"output {value}: it is not quantised")
         return builder.tensor(value.name, shape_of(value.shape), None, dtype=value.dtype)
     tensor = builder.meaning[value]
-    if value.dtype == "int8":
+    if value.dtype == "int8" or (value.dtype == "float32" and not builder.float_edges):
         return tensor
     if value.dtype == "float32":
         made = builder.tensor(f"{value.name}:float32", tensor.shape, None, dtype="float32")

@@ -73,6 +73,7 @@ FUNCTIONS: dict[str, RealFunction] = {
     "HardSigmoid": _hard_sigmoid,
     "HardSwish": _hard_swish,
     "Gelu": _gelu,
+    "Silu": lambda x, call: x * _sigmoid(x, call),
     "Erf": lambda x, _call: _erf(x),
     "Softplus": lambda x, _call: np.logaddexp(0, x),
     "Abs": lambda x, _call: np.abs(x),

@@ -1,0 +1,152 @@
+"""Networks quantised with our quantizer compute what PyTorch's reference does, in integers alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("torchao")
+
+import torch
+from torch import nn
+
+from tests.frontend.calls import calls
+from tests.torch.networks import NETWORKS, made
+from tests.torch.quantize import quantized
+from tvm_tinyml import relay
+from tvm_tinyml.dialect import operator_of
+from tvm_tinyml.errors import UnsupportedError
+from tvm_tinyml.frontend import from_pytorch
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+IMAGES = 12
+
+
+def operators(module: Any) -> list[str]:
+    return [found.name for _, call in calls(module) if (found := operator_of(call))]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_scores_are_within_a_step_of_the_reference(name: str) -> None:
+    network, image = made(name)
+    reference, program = quantized(network, image)
+    module, _ = from_pytorch(program, name)
+    built = relay.build(module, target="tinyml -mcpu=host")
+    images = [image() for _ in range(IMAGES)]
+    with torch.no_grad():
+        expected = np.stack([reference(one).numpy() for one in images])
+    ours = np.stack([out[0] for out in built.run_many([channels_last(one) for one in images]).outputs])
+    (output,) = [one for one in built.compiled.model.layers if one.operator == "dequantize"]
+    steps = np.rint(np.abs(ours - expected) / output.attributes["input_scale"])
+    # PyTorch's reference scales in floating point, the kernels in fixed point.
+    assert steps.max() <= 1
+    assert (ours.argmax(-1) == expected.argmax(-1)).mean() >= 0.99
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_but_integers_is_left_with_integer_edges(name: str) -> None:
+    network, image = made(name)
+    _, program = quantized(network, image, calibration=2)
+    module, _ = from_pytorch(program, name, float_edges=False)
+    assert not {"quantize", "dequantize", "transpose"} & set(operators(module))
+    sources = relay.build(module, target="tinyml -mcpu=host").files
+    code = sources[f"{name}.c"] + sources[f"{name}.h"]
+    assert not re.search(r"\b(float|double)\b", code)
+
+
+def channels_last(image: Any) -> Any:
+    return image.permute(0, 2, 3, 1).contiguous().numpy()
+
+
+def exported(*operators: Any, shape: tuple[int, ...] = (1, 3, 8, 8)) -> Any:
+    torch.manual_seed(4)
+    for layer in operators:
+        if hasattr(layer, "reset_parameters"):
+            layer.reset_parameters()
+    network = nn.Sequential(*operators).eval()
+    generator = torch.Generator().manual_seed(3)
+    return quantized(network, lambda: torch.randn(shape, generator=generator))
+
+
+def test_operators_without_a_counterpart_are_all_named() -> None:
+    class Odd(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.special.bessel_j0(torch.cumsum(x, 1))
+
+    _, program = exported(nn.Conv2d(3, 4, 3), Odd())
+    with pytest.raises(UnsupportedError, match="2 operators have no counterpart") as caught:
+        from_pytorch(program)
+    assert "aten.cumsum.default" in str(caught.value)
+    assert "special_bessel_j0" in str(caught.value)
+
+
+def test_a_float_model_is_refused_with_the_remedy() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, 3)).eval()
+    program = torch.export.export(network, (torch.randn(1, 3, 8, 8),))
+    with pytest.raises(UnsupportedError, match="computes in float"):
+        from_pytorch(program)
+
+
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [nn.MaxPool2d(2), nn.Sigmoid()],
+        [nn.Conv2d(3, 6, 3, padding=1, groups=3), nn.SiLU(), nn.AvgPool2d(2)],
+        [nn.Conv2d(3, 4, (3, 1), stride=(2, 1), dilation=(1, 2)), nn.LeakyReLU(0.2)],
+        [nn.Flatten(), nn.Linear(192, 7), nn.GELU()],
+        [nn.ZeroPad2d((1, 2, 0, 3)), nn.Conv2d(3, 4, 3), nn.Tanh()],
+        [nn.Conv2d(3, 5, 1), nn.Hardsigmoid(), nn.Softmax(1)],
+    ],
+    ids=lambda layers: "-".join(type(one).__name__ for one in layers),
+)
+def test_layers_are_within_a_step_of_the_reference(layers: list[Any]) -> None:
+    reference, program = exported(*layers)
+    module, _ = from_pytorch(program)
+    built = relay.build(module, target="tinyml -mcpu=host")
+    image = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(9))
+    with torch.no_grad():
+        expected = reference(image).numpy()
+    (ours,) = built.run(channels_last(image)).outputs
+    expected = expected.transpose(0, 2, 3, 1) if expected.ndim == 4 else expected
+    (output,) = [one for one in built.compiled.model.layers if one.operator == "dequantize"]
+    steps = np.rint(np.abs(ours - expected) / output.attributes["input_scale"])
+    # A step of a convolution can be two of the function behind it; softmax rounds to 1/256 first and then once more.
+    steep = isinstance(layers[-1], (nn.Softmax, nn.Tanh))
+    assert steps.max() <= (2 if steep else 1)
+    assert steep or (steps == 0).mean() > 0.9
+
+
+def test_quantisation_aware_training_goes_the_same_way() -> None:
+    from torchao.quantization.pt2e import move_exported_model_to_eval
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_qat_pt2e
+
+    from tvm_tinyml.torch import TinyMLQuantizer
+
+    torch.manual_seed(2)
+    network = nn.Sequential(
+        nn.Conv2d(3, 4, 3, bias=False),
+        nn.BatchNorm2d(4),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(144, 3),
+    )
+    image = torch.randn(2, 3, 8, 8)
+    prepared = prepare_qat_pt2e(torch.export.export(network, (image,)).module(), TinyMLQuantizer(is_qat=True))
+    optimizer = torch.optim.SGD(prepared.parameters(), lr=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        prepared(torch.randn(2, 3, 8, 8)).square().mean().backward()
+        optimizer.step()
+    move_exported_model_to_eval(prepared)
+    converted = convert_pt2e(prepared)
+    operators_left = {str(node.target) for node in converted.graph.nodes}
+    assert "quantized_decomposed.dequantize_per_channel.default" in operators_left
+    assert not any("batch_norm" in name for name in operators_left)
