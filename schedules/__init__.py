@@ -43,9 +43,11 @@ from . import (
     pool_dsp,
     pool_mve,
     pool_rvv,
+    product_dsp,
     quantize,
     quantize_rvv,
     softmax_rvv,
+    table_dsp,
 )
 from .dead_channels import with_ordinary_constants
 from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule
@@ -75,6 +77,8 @@ RULES: tuple[Rule, ...] = (
     dense_dsp.schedule_dense_dsp,
     add_dsp.schedule_add_dsp,
     pool_dsp.schedule_pool_dsp,
+    table_dsp.schedule_table_dsp,
+    product_dsp.schedule_product_dsp,
     pairs_thumb1.schedule_pairs,
     depthwise_thumb1.schedule_depthwise_pairs,
     add_thumb1.schedule_add_loop,

@@ -21,7 +21,7 @@ from .dense import (
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
 from .elementwise import SUM_CALL_INSTRUCTIONS, SUM_INSTRUCTIONS, sum_stage, sum_vectors
-from .epilogue import Epilogue, epilogue_of
+from .epilogue import Epilogue, epilogue_of, factor_epilogue
 from .matrix import matrix_strip, strip_instructions, strip_stages
 from .planes import (
     LANES,
@@ -35,7 +35,9 @@ from .planes import (
     split_stage,
 )
 from .pool import PoolWindow, divides, pool_instructions
+from .product import ProductVector
 from .scratch import expand_instructions, expand_stage, expand_weights, pixel_pairs, weight_groups
+from .table import ENTRIES, TABLE_CALL_INSTRUCTIONS, TABLE_INSTRUCTIONS, ByteTable
 from .windows import (
     BAND_SCOPE,
     MIN_BAND_BYTES,
@@ -53,16 +55,21 @@ from .windows import (
 __all__ = [
     "BAND_SCOPE",
     "DENSE_CALL_INSTRUCTIONS",
+    "ENTRIES",
     "LANES",
     "MAX_SUM",
     "MIN_BAND_BYTES",
     "ROWS",
     "SUM_CALL_INSTRUCTIONS",
     "SUM_INSTRUCTIONS",
+    "TABLE_CALL_INSTRUCTIONS",
+    "TABLE_INSTRUCTIONS",
+    "ByteTable",
     "Epilogue",
     "Intrinsic",
     "Planes",
     "PoolWindow",
+    "ProductVector",
     "Window",
     "Windows",
     "blank_band",
@@ -80,6 +87,7 @@ __all__ = [
     "expand_instructions",
     "expand_stage",
     "expand_weights",
+    "factor_epilogue",
     "fill_function",
     "fill_planes",
     "fill_stage",

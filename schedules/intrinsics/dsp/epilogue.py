@@ -12,7 +12,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -237,8 +237,21 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
         epilogue = Epilogue(FITTED, shift, *edges, table).with_bias(fitted.bias - moved)
         if epilogue is not None:
             return epilogue
-    multiplier, shifts = constants["multiplier"].astype(np.int64), -constants["shift"].astype(np.int64)
-    form = {"double": DOUBLE, "single": SINGLE, "away": AWAY}[attrs["rounding"]]
+    epilogue = _shifting(constants["multiplier"], constants["shift"], attrs["rounding"], edges)
+    return None if epilogue is None else epilogue.with_bias(constants["bias"] - moved)
+
+
+def factor_epilogue(attrs: Mapping[str, Any]) -> Epilogue | None:
+    """The epilogue of an operator that has one factor for all its results; None for a factor that is too large."""
+    multiplier, shift = np.array([attrs["multiplier"]]), np.array([attrs["shift"]])
+    edges = attrs["zero_point"], attrs["clamp_min"], attrs["clamp_max"]
+    return _shifting(multiplier, shift, attrs["rounding"], edges)
+
+
+def _shifting(multiplier: Array, shift: Array, rounding: str, edges: tuple[int, int, int]) -> Epilogue | None:
+    """The form with shifts for factors of channels, without biases; edges: zero point and limits."""
+    multiplier, shifts = multiplier.astype(np.int64), -shift.astype(np.int64)
+    form = {"double": DOUBLE, "single": SINGLE, "away": AWAY}[rounding]
     if form == DOUBLE:
         multiplier = 2 * multiplier - 2**32
     else:
@@ -247,5 +260,4 @@ def epilogue_of(problem: Problem, channel_axis: int) -> Epilogue | None:
         return None
     if form == DOUBLE and (shifts >= MIN_DIVIDED).all() and (shifts <= MAX_DIVIDED).all():
         form, shifts = DIVIDED, shifts - 1
-    table = np.stack([np.zeros_like(multiplier), multiplier, shifts], axis=-1)
-    return Epilogue(form, 0, *edges, table).with_bias(constants["bias"] - moved)
+    return Epilogue(form, 0, *edges, np.stack([np.zeros_like(multiplier), multiplier, shifts], axis=-1))
