@@ -1,4 +1,4 @@
-"""RVV schedule of add and sub with the roundings of TFLite, for layers that no cheaper form reproduces."""
+"""RVV schedule of add and sub: by one line where it reproduces the layer, else with the roundings of TFLite."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .add import fit_sum
+from .intrinsics.rvv.elementwise import LinearTile
 from .intrinsics.rvv.epilogue import Epilogue
 from .intrinsics.rvv.sums import Operand, SumTile
 from .kernel import Candidate, Kernel, Problem
@@ -18,28 +19,36 @@ from .kernel import Candidate, Kernel, Problem
 def schedule_add_rvv(problem: Problem) -> Candidate | None:
     """Schedule add and sub of two activations of one shape on cores with RVV.
 
-    None for other operators and cores, for factors above 1, and where one line reproduces the layer: compilers
-    vectorise that to some 0.7 instructions per element, half of what the three roundings take here.
+    None for other operators and cores, and for factors above 1.
     """
     if problem.operator not in ("add", "sub") or "rvv" not in problem.features or problem.constants:
         return None
     if len({*problem.shapes.values(), problem.output_shape}) > 1:
         return None
-    tile = _tile(problem)
-    if tile is None or fit_sum(problem.operator, problem.attrs) is not None:
+    tile = _linear(problem) or _tile(problem)
+    if tile is None:
         return None
+    kind = "linear " if isinstance(tile, LinearTile) else ""
     return Candidate(
-        rule=f"RVV {problem.operator}",
+        rule=f"RVV {kind}{problem.operator}",
         instructions=tile.assemble().executed,
         build=lambda: _build(tile),
         micro_kernels=lambda: (tile.micro_kernel(),),
     )
 
 
-def _build(tile: SumTile) -> Kernel:
+def _build(tile: SumTile | LinearTile) -> Kernel:
     sch = s_tir.Schedule(_function(tile))
     sch.tensorize(sch.get_sblock("tile"), tile.register())
     return Kernel(sch.mod["main"], {}, (tile.micro_kernel(),))
+
+
+def _linear(problem: Problem) -> LinearTile | None:
+    line, attrs = fit_sum(problem.operator, problem.attrs), problem.attrs
+    if line is None:
+        return None
+    factors = line.factor_a, line.factor_b, line.addend, line.shift
+    return LinearTile(problem.outputs, *factors, attrs["clamp_min"], attrs["clamp_max"])
 
 
 def _tile(problem: Problem) -> SumTile | None:
@@ -65,7 +74,7 @@ def _operand(attrs: Mapping[str, Any], name: str) -> Operand | None:
     return Operand(attrs[f"{name}_zero_point"], left, attrs[f"{name}_multiplier"], right)
 
 
-def _function(tile: SumTile) -> Any:
+def _function(tile: SumTile | LinearTile) -> Any:
     row = (1, tile.elements)
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")

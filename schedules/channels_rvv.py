@@ -75,8 +75,9 @@ class ChannelLayer:
             span = slice(chunk.first, chunk.first + chunk.count * chunk.channels)
             by_chunk = weight[span].reshape(chunk.count, chunk.channels, geometry.window)
             lanes = np.arange(self.channels)[span].reshape(chunk.count, chunk.channels)
-            self.constants[f"weight_{chunk.index}"] = _rows(by_chunk.transpose(0, 2, 1))
-            self.constants[f"table_{chunk.index}"] = parameters.by_lane(lanes)
+            rows = [by_chunk.transpose(0, 2, 1), parameters.shifts(lanes)[:, None]]
+            self.constants[f"weight_{chunk.index}"] = _rows(np.concatenate(rows, 1))
+            self.constants[f"table_{chunk.index}"] = parameters.words(lanes)
 
     @property
     def packs(self) -> bool:
@@ -260,7 +261,7 @@ class _Nest:
                     sums=sums,
                     output=self.output,
                     data_at=geometry.origin(vy, vx) if pixels else (0, 0),
-                    weight_at=vc * geometry.window,
+                    weight_at=vc * tile.depth,
                     table_at=vc,
                     output_at=(vy * columns + vx, chunk.first + vc * chunk.channels),
                 )

@@ -1,4 +1,4 @@
-"""A depthwise layer as its RVV schedules share it: chunks of channels, packed constants, tiles."""
+"""A depthwise layer as its RVV schedules share it: vectors of channels, packed constants, tiles."""
 
 from __future__ import annotations
 
@@ -26,30 +26,11 @@ INSTRUCTIONS_PER_STRIP = 20.0
 INSTRUCTIONS_PER_BYTE = 8.0
 
 
-@dataclass(frozen=True)
-class Chunk:
-    """Output channels that one micro-kernel serves: `count` chunks of `channels`, for `pixels` adjacent pixels."""
-
-    index: int
-    first: int
-    count: int
-    channels: int
-    pixels: int
-
-    @property
-    def lanes(self) -> int:
-        """Lanes of a tile."""
-        return self.channels * self.pixels
-
-
-def chunks_of(channels: int, multiplier: int, pixels: int) -> list[Chunk]:
-    """Chunks that cover all output channels: full ones, then the rest."""
-    width = WIDE if multiplier == 1 else NARROW // multiplier * multiplier
-    full, rest = divmod(channels, width)
-    chunks = [Chunk(0, 0, full, width, pixels)] if full else []
-    if rest:
-        chunks.append(Chunk(len(chunks), full * width, 1, rest, pixels))
-    return chunks
+def vectors_of(inputs: int, multiplier: int) -> tuple[int, int]:
+    """(vectors, input channels of each) that cover all channels; the last may overlap the one before."""
+    most = WIDE if multiplier == 1 else NARROW // multiplier
+    count = -(-inputs // most)
+    return count, -(-inputs // count)
 
 
 class DepthwiseLayer:
@@ -62,26 +43,28 @@ class DepthwiseLayer:
         self.channels = problem.output_shape[3]
         self.multiplier = int(problem.attrs["depth_multiplier"])
         self.zero_point = int(problem.attrs["input_zero_point"])
-        self.chunks = chunks_of(self.channels, self.multiplier, pixels)
+        self.count, self.inputs = vectors_of(geometry.depth, self.multiplier)
+        self.lanes = self.inputs * self.multiplier * pixels
         weight = problem.constants["weight"].reshape(-1, self.channels)
         together = unrolled_rows(geometry.kernel)
         by_row = weight.reshape(geometry.kernel[0] // together, -1, self.channels).transpose(2, 0, 1)
         self.group = int(possible_groups(by_row, consecutive).min())
-        self.constants: dict[str, Array] = {}
-        for chunk in self.chunks:
-            span = slice(chunk.first, chunk.first + chunk.count * chunk.channels)
-            by_chunk = weight[:, span].reshape(len(weight), chunk.count, chunk.channels)
-            repeated = np.tile(by_chunk.transpose(1, 0, 2), (1, 1, pixels))
-            lanes = np.tile(np.arange(self.channels)[span].reshape(chunk.count, chunk.channels), (1, pixels))
-            self.constants[f"weight_{chunk.index}"] = np.ascontiguousarray(repeated.reshape(-1, chunk.lanes))
-            self.constants[f"table_{chunk.index}"] = parameters.by_lane(lanes)
+        lanes = np.tile(np.arange(self.channels), pixels)
+        self.constants: dict[str, Array] = {
+            "weight": np.concatenate([weight[:, lanes], parameters.shifts(lanes)[None]]),
+            "table": parameters.words(lanes[None]).reshape(2, -1),
+        }
 
-    def tile(
-        self, chunk: Chunk, tap_step: int, row_step: int, depth: int = 0, tiles: int = 1
-    ) -> DepthwiseTile:
-        """Shape of a strip of a chunk's tiles on data with these distances and `depth` bytes from pixel to pixel."""
+    def first(self, vector: Any) -> Any:
+        """First input channel of a vector."""
+        first = vector * self.inputs
+        overlaps = self.geometry.depth % self.inputs
+        return T.min(first, self.geometry.depth - self.inputs) if overlaps else first
+
+    def tile(self, tap_step: int, row_step: int, depth: int = 0, tiles: int = 1) -> DepthwiseTile:
+        """Shape of a strip of tiles on data with these distances and `depth` bytes from pixel to pixel."""
         return DepthwiseTile(
-            lanes=chunk.lanes,
+            lanes=self.lanes,
             tiles=tiles,
             data_step=self.pixels * self.geometry.strides[1] * depth,
             output_step=self.pixels * self.channels,
@@ -112,7 +95,6 @@ class DepthwiseLayer:
     def emit_tile(
         self,
         name: str,
-        chunk: Chunk,
         tile: DepthwiseTile,
         buffers: Buffers,
         data: Any,
@@ -122,25 +104,23 @@ class DepthwiseLayer:
         """Emit a strip of tiles.
 
         data: buffer that the windows are read from.
-        position: the strip's chunk, row, first pixel and, in rows copied to scratch, row of those.
+        position: the strip's first input channel, row, first pixel and, in rows copied to scratch, row of those.
         origin: row and byte of the data where the first window begins, from the block's variables of `position`.
         """
         rows, columns = self.geometry.output
-        taps = self.geometry.kernel[0] * self.geometry.kernel[1]
         with T.sblock(name):
-            extents = (chunk.count, rows, columns, rows)
+            extents = (self.geometry.depth, rows, columns, rows)
             axes = [T.axis.spatial(extent, value) for extent, value in zip(extents, position, strict=False)]
             vc, vy, vx = axes[:3]
             operands = DepthwiseOperands(
                 data=data,
-                weight=buffers.constants[f"weight_{chunk.index}"],
-                table=buffers.constants[f"table_{chunk.index}"],
-                sums=buffers.sums[chunk.index],
+                weight=buffers.weight,
+                table=buffers.table,
+                sums=buffers.sums,
                 output=buffers.output,
                 data_at=origin(*axes),
-                weight_at=vc * taps,
-                table_at=vc,
-                output_at=(vy, vx * self.channels + (chunk.first + vc * chunk.channels)),
+                lane=vc * self.multiplier,
+                output_at=(vy, vx * self.channels + vc * self.multiplier),
             )
             tile.block(operands)
 
@@ -151,16 +131,13 @@ class DepthwiseLayer:
         with IRBuilder() as builder, T.prim_func(s_tir=True):
             T.func_name("main")
             data = T.arg("data", T.buffer((geometry.height, geometry.width * geometry.depth), "int8"))
-            constants = {
-                name: T.arg(name, T.buffer(value.shape, str(value.dtype)))
-                for name, value in self.constants.items()
-            }
+            weight, table = (
+                T.arg(name, T.buffer(value.shape, str(value.dtype))) for name, value in self.constants.items()
+            )
             output = T.arg("output", T.buffer((rows, columns * self.channels), "int8"))
             with T.sblock("root"):
-                sums = [
-                    allocate(f"sums_{chunk.index}", (columns, chunk.lanes), "int32") for chunk in self.chunks
-                ]
-                body(Buffers(data, constants, sums, output))
+                sums = allocate("sums", (columns, self.lanes), "int32")
+                body(Buffers(data, weight, table, sums, output))
         return builder.get()
 
 
@@ -174,6 +151,7 @@ class Buffers:
     """Parameters and accumulators of the function under construction."""
 
     data: Any
-    constants: dict[str, Any]
-    sums: list[Any]
+    weight: Any
+    table: Any
+    sums: Any
     output: Any

@@ -7,14 +7,14 @@ with their border, which small images repay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
 from contextlib import ExitStack
 from typing import Any
 
 from tvm import s_tir
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, Chunk, DepthwiseLayer, called
+from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, DepthwiseLayer, called
 from .depthwise_strips_rvv import DepthwiseStrips
 from .geometry_rvv import Geometry, folded_bias, geometry_of
 from .intrinsics.rvv.accumulators import NARROW, WIDE
@@ -61,25 +61,26 @@ class _InPlace:
         self.layer = layer
         self.geometry = layer.geometry
 
-    def _packer(self, chunk: Chunk) -> WindowPacker:
+    @property
+    def _packer(self) -> WindowPacker:
         layer, geometry = self.layer, self.geometry
         columns, dilation = geometry.kernel[1], geometry.dilation[1]
         return WindowPacker(
-            tag=f"pack_{chunk.index}",
+            tag="pack",
             geometry=geometry,
             columns=columns if layer.pixels == 1 else layer.pixels + (columns - 1) * dilation,
             spacing=dilation if layer.pixels == 1 else 1,
-            nbytes=chunk.channels // layer.multiplier,
+            nbytes=layer.inputs,
             zero_point=layer.zero_point,
         )
 
-    def _tile(self, chunk: Chunk, tiles: int | None) -> DepthwiseTile:
+    def _tile(self, tiles: int | None) -> DepthwiseTile:
         """Strip of so many tiles that are read from the image; without `tiles` one from the patch."""
-        geometry, packer = self.geometry, self._packer(chunk)
+        geometry, packer = self.geometry, self._packer
         if tiles:
             step = geometry.dilation[1] * geometry.depth
-            return self.layer.tile(chunk, step, geometry.dilation[0], geometry.depth, tiles)
-        return self.layer.tile(chunk, geometry.dilation[1] // packer.spacing * packer.nbytes, 1)
+            return self.layer.tile(step, geometry.dilation[0], geometry.depth, tiles)
+        return self.layer.tile(geometry.dilation[1] // packer.spacing * packer.nbytes, 1)
 
     @property
     def _strips(self) -> list[tuple[int, int]]:
@@ -87,62 +88,49 @@ class _InPlace:
         return self.layer.strips(self.geometry.inner_tiles(self.layer.pixels))
 
     @property
-    def _patches(self) -> list[int]:
-        """Bytes of each patch."""
-        packers = [self._packer(chunk) for chunk in self.layer.chunks]
-        return [self.geometry.kernel[0] * packer.columns * packer.nbytes for packer in packers]
+    def _patch(self) -> tuple[int, int]:
+        """Rows and bytes of a row of the patch."""
+        packer = self._packer
+        return self.geometry.kernel[0], packer.columns * packer.nbytes
 
     @property
     def applies(self) -> bool:
         """Whether the patch is small enough."""
-        return all(nbytes <= MAX_SCRATCH for nbytes in self._patches)
+        return math.prod(self._patch) <= MAX_SCRATCH
 
     @property
     def instructions(self) -> float:
         """Estimate of the instructions."""
         layer, geometry = self.layer, self.geometry
         rows, columns = geometry.output
-        total = 0.0
-        for chunk in layer.chunks:
-            strips = sum(called(self._tile(chunk, tiles)) for _, tiles in self._strips)
-            total += chunk.count * len(geometry.inner_rows) * strips
-            if geometry.padded:
-                patches = rows * -(-columns // layer.pixels) * geometry.share_outside(layer.pixels)
-                work = self._packer(chunk).instructions + called(self._tile(chunk, None))
-                total += chunk.count * patches * work
-        return total
+        total = len(geometry.inner_rows) * sum(called(self._tile(tiles)) for _, tiles in self._strips)
+        if geometry.padded:
+            patches = rows * -(-columns // layer.pixels) * geometry.share_outside(layer.pixels)
+            total += patches * (self._packer.instructions + called(self._tile(None)))
+        return layer.count * total
 
     def _body(self, buffers: Buffers) -> None:
         layer, geometry = self.layer, self.geometry
-        for chunk in layer.chunks:
-            patch = None
-            if geometry.padded:
-                packer = self._packer(chunk)
-                patch = allocate(f"patch_{chunk.index}", (geometry.kernel[0], packer.columns * packer.nbytes))
-            with T.grid(chunk.count, geometry.output[0]) as (c, y):
-                if patch is not None:
-                    self._emit_border(chunk, buffers, patch, c, y)
-                with ExitStack() as stack:
-                    condition = geometry.row_inside(y)
-                    if condition is not None and self._strips:
-                        stack.enter_context(T.If(condition))
-                        stack.enter_context(T.Then())
-                    for first, tiles in self._strips:
-                        tile, name = self._tile(chunk, tiles), f"image_{chunk.index}_{first}"
-                        at, origin = (c, y, first), self._origin(chunk)
-                        layer.emit_tile(name, chunk, tile, buffers, buffers.data, at, origin)
+        patch = allocate("patch", self._patch) if geometry.padded else None
+        with T.grid(layer.count, geometry.output[0]) as (v, y):
+            channel = layer.first(v)
+            if patch is not None:
+                self._emit_border(buffers, patch, channel, y)
+            with ExitStack() as stack:
+                condition = geometry.row_inside(y)
+                if condition is not None and self._strips:
+                    stack.enter_context(T.If(condition))
+                    stack.enter_context(T.Then())
+                for first, tiles in self._strips:
+                    tile, position = self._tile(tiles), (channel, y, first)
+                    layer.emit_tile(f"image_{first}", tile, buffers, buffers.data, position, self._origin)
 
-    def _origin(self, chunk: Chunk) -> Callable[..., tuple[Any, Any]]:
+    def _origin(self, channel: Any, y: Any, x: Any) -> tuple[Any, Any]:
         """Where windows begin in the image."""
-        multiplier = self.layer.multiplier
+        row, column = self.geometry.origin(y, x)
+        return row, column + channel
 
-        def origin(c: Any, y: Any, x: Any) -> tuple[Any, Any]:
-            row, column = self.geometry.origin(y, x)
-            return row, column + (chunk.first // multiplier + c * (chunk.channels // multiplier))
-
-        return origin
-
-    def _emit_border(self, chunk: Chunk, buffers: Buffers, patch: Any, c: Any, y: Any) -> None:
+    def _emit_border(self, buffers: Buffers, patch: Any, channel: Any, y: Any) -> None:
         """The tiles of a row whose windows reach over the border."""
         layer, geometry = self.layer, self.geometry
         columns, (top, left, _, _) = geometry.output[1], geometry.padding
@@ -152,10 +140,9 @@ class _InPlace:
                 stack.enter_context(T.If(geometry.outside(y, x, layer.pixels)))
                 stack.enter_context(T.Then())
             origin = (y * geometry.strides[0] - top, x * geometry.strides[1] - left)
-            channel = (chunk.first + c * chunk.channels) // layer.multiplier
-            self._packer(chunk).emit(patch, lambda r: (r, 0), buffers.data, origin, channel)
-            name, patched = f"patch_{chunk.index}", self._tile(chunk, None)
-            layer.emit_tile(name, chunk, patched, buffers, patch, (c, y, x), lambda *_: (0, 0))
+            self._packer.emit(patch, lambda r: (r, 0), buffers.data, origin, channel)
+            position = (channel, y, x)
+            layer.emit_tile("patch", self._tile(None), buffers, patch, position, lambda *_: (0, 0))
 
     def candidate(self) -> Candidate:
         """The layer as a rule offers it."""
@@ -165,22 +152,18 @@ class _InPlace:
             instructions=self.instructions,
             build=self._build,
             micro_kernels=self._micro_kernels,
-            scratch=sum(self._patches) if self.geometry.padded else 0,
+            scratch=math.prod(self._patch) if self.geometry.padded else 0,
         )
 
     def _micro_kernels(self) -> tuple[MicroKernel, ...]:
-        chunks = self.layer.chunks
-        packers = [self._packer(chunk) for chunk in chunks] if self.geometry.padded else []
-        packing = [micro for packer in packers for micro in packer.micro_kernels()]
-        return (*(self._tile(chunk, None).micro_kernel() for chunk in chunks), *packing)
+        packing = self._packer.micro_kernels() if self.geometry.padded else ()
+        return (self._tile(None).micro_kernel(), *packing)
 
     def _build(self) -> Kernel:
         sch = s_tir.Schedule(self.layer.function(self._body))
-        for chunk in self.layer.chunks:
-            for first, tiles in self._strips:
-                tile = self._tile(chunk, tiles)
-                sch.tensorize(sch.get_sblock(f"image_{chunk.index}_{first}"), tile.register())
-            if self.geometry.padded:
-                sch.tensorize(sch.get_sblock(f"patch_{chunk.index}"), self._tile(chunk, None).register())
-                self._packer(chunk).tensorize(sch)
+        for first, tiles in self._strips:
+            sch.tensorize(sch.get_sblock(f"image_{first}"), self._tile(tiles).register())
+        if self.geometry.padded:
+            sch.tensorize(sch.get_sblock("patch"), self._tile(None).register())
+            self._packer.tensorize(sch)
         return Kernel(sch.mod["main"], self.layer.constants, self._micro_kernels())

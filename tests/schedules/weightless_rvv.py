@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from tests.schedules.layers_rvv import int8_values, same_padding
-from tests.schedules.test_add_rvv import all_pairs
+from tests.schedules.test_add_rvv import all_pairs, attributes
 from tests.support.layers import LayerCase
 from tvm_tinyml.dialect.softmax import scaling
 
@@ -80,8 +80,8 @@ def softmaxes(generator: np.random.Generator, longest: int) -> list[LayerCase]:
         # Every difference there is.
         row = np.arange(-128, 128, dtype=np.int8)[::-3].reshape(2, 43)
         cases.append(LayerCase("softmax", (row,), attrs))
-    # So many equal ones that the sum needs all of its bits.
-    cases.append(LayerCase("softmax", (np.full((1, 4 * longest), -128, np.int8),), attrs))
+    # So many equal ones that little is left of each.
+    cases.append(LayerCase("softmax", (np.full((1, longest + 280), -128, np.int8),), attrs))
     return cases
 
 
@@ -107,9 +107,10 @@ def bytewise(generator: np.random.Generator, count: int) -> list[LayerCase]:
 
 
 def pairwise(generator: np.random.Generator, count: int) -> list[LayerCase]:
-    """Products with every rounding, and minima and maxima: up to `count` pairs of bytes, or a constant operand."""
+    """Products with every rounding, differences, minima, maxima: of `count` pairs of bytes, or with a constant."""
     a, b = (operand[:: 65536 // count] for operand in all_pairs())
     cases = [LayerCase(name, (a, b), {}, 2) for name in ("minimum", "maximum")]
+    cases += [LayerCase("sub", (a[n:], b[n:]), attributes(generator), 2) for n in (0, 7, 9)]
     cases.append(LayerCase("maximum", (a[:77], b[-77:]), {}))
     for rounding, zero_points, right in (
         ("double", (-128, 127, 4), 9),

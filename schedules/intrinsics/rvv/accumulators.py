@@ -68,12 +68,9 @@ class Accumulators:
 class LaneTable:
     """Constants that differ from lane to lane, and what a strip of tiles keeps in registers for them.
 
-    a2 points to a row of the table (`epilogue.Parameters.by_lane`), which begins with the biases; the multipliers lie
-    at s8, the shifts at s9. s10 holds the zero point. With two halves s11 and t4 hold their lanes, s1 four times s11.
+    a2 points to the biases, s8 to the multipliers; s10 holds the zero point. The shifts are bytes behind the weights.
+    With two halves s11 and t4 hold their lanes, s1 four times s11.
     """
-
-    REGISTERS = ("s8", "s9", "s10")
-    HALF_REGISTERS = ("s1", "s11")
 
     def __init__(self, sums: Accumulators) -> None:
         self.sums = sums
@@ -81,12 +78,14 @@ class LaneTable:
     @property
     def registers(self) -> tuple[str, ...]:
         """Saved registers that are needed."""
-        return (*self.REGISTERS, *(self.HALF_REGISTERS if self.sums.halves == 2 else ()))
+        return ("s8", "s10", *(("s1", "s11") if self.sums.halves == 2 else ()))
 
-    def prepare(self, asm: Assembly, zero_point: str) -> None:
-        """Set the registers, once for a strip; `zero_point`: where it lies in memory."""
-        asm.emit("csrwi vxrm, 0", "slli t0, a6, 2", "add s8, a2, t0", "add s9, s8, t0")
-        asm.emit(f"lw s10, {zero_point}")
+    def prepare(self, asm: Assembly, zero_point: str, width: str) -> None:
+        """Set the registers, once for a strip.
+
+        zero_point: where it lies in memory; width: register with the number of biases before the multipliers.
+        """
+        asm.emit("csrwi vxrm, 0", f"slli t0, {width}, 2", "add s8, a2, t0", f"lw s10, {zero_point}")
         if self.sums.halves == 2:
             # Between one and two groups hardware may choose the vector length, so the first group is asked for.
             asm.emit("mv s11, a6", "vsetvli t0, zero, e32, m8, ta, ma")
@@ -106,16 +105,19 @@ class LaneTable:
             asm.emit("vmv.v.v v8, v0", group=8)
         self.sums.narrow(asm)
 
-    def finish(self, asm: Assembly, epilogue: Epilogue, step: str) -> None:
-        """Scale, narrow, clamp and store; a3 moves on by register `step` for each pixel."""
+    def finish(self, asm: Assembly, epilogue: Epilogue, shifts: str, step: str) -> None:
+        """Scale, narrow, clamp and store; a3 moves on by register `step` for each pixel.
+
+        shifts: register with the address of the shifts.
+        """
         sums = self.sums
         self._first_half(asm)
         if sums.halves == 2:
-            self._scale(asm, epilogue, ("v0",), "s8", "s9")
-            asm.emit("add t2, s8, s1", "add t1, s9, s11", "vsetvli zero, t4, e32, m8, ta, ma")
+            self._scale(asm, epilogue, ("v0",), "s8", shifts)
+            asm.emit("add t2, s8, s1", f"add t1, {shifts}, s11", "vsetvli zero, t4, e32, m8, ta, ma")
             self._scale(asm, epilogue, ("v8",), "t2", "t1")
         else:
-            self._scale(asm, epilogue, sums.names, "s8", "s9")
+            self._scale(asm, epilogue, sums.names, "s8", shifts)
         results = sums.narrow_results(asm, "s10")
         sums.narrow(asm)
         for pixel in range(sums.pixels):

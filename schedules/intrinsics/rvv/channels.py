@@ -18,7 +18,7 @@ from ...kernel import MicroKernel
 from .accumulators import Accumulators, LaneTable
 from .assembly import Assembly, advance, frame_bytes
 from .description import nest, register
-from .epilogue import Epilogue, shift_of, table_words
+from .epilogue import Epilogue
 
 # Groups of taps that the reduction loop unrolls: a power of two.
 UNROLLED_GROUPS = 8
@@ -66,8 +66,8 @@ class ChannelTile:
             f"_dilation{self.dilation}_zero{self.epilogue.zero_point}",
             {
                 "data": ((self.data_rows, self.data_columns), "int8"),
-                "weight": ((self.vectors * self.rows * self.taps, self.channels), "int8"),
-                "table": ((self.vectors, table_words(self.channels)), "int32"),
+                "weight": ((self.vectors * self.depth, self.channels), "int8"),
+                "table": ((self.vectors, 2 * self.channels), "int32"),
                 "sums": ((self.vectors * self.pixels, self.channels), "int32"),
                 "output": ((self.pixels, self.vectors * self.channels), "int8"),
             },
@@ -95,9 +95,14 @@ class ChannelTile:
             self.taps,
             self.epilogue.zero_point,
             self.vectors * self.pixels // self.together,
-            0 if strip_of_channels else self.rows * self.taps * self.channels,
-            self.step if self.together == 2 else 4 * table_words(self.channels) * strip_of_channels,
+            -self.channels if strip_of_channels else (self.depth - 1) * self.channels,
+            self.step if self.together == 2 else 8 * self.channels * strip_of_channels,
         ]
+
+    @property
+    def depth(self) -> int:
+        """Rows of the weights of a vector: the taps and the shifts."""
+        return self.rows * self.taps + 1
 
     @property
     def data_rows(self) -> int:
@@ -114,11 +119,11 @@ class ChannelTile:
         data, weight, table = operands.data, operands.weight, operands.table
         sums, output = operands.sums, operands.output
         (y, x), k0, q, (p, c) = operands.data_at, operands.weight_at, operands.table_at, operands.output_at
-        depth, channels, vectors = self.rows * self.taps, self.channels, self.vectors
+        depth, channels, vectors = self.depth, self.channels, self.vectors
         T.reads(
             data[y : y + self.data_rows, x : x + self.data_columns],
             weight[k0 : k0 + vectors * depth, 0:channels],
-            table[q : q + vectors, 0 : table_words(channels)],
+            table[q : q + vectors, 0 : 2 * channels],
         )
         T.writes(
             sums[0 : self.pixels * vectors, 0:channels],
@@ -133,10 +138,8 @@ class ChannelTile:
             total = i * vectors + v
             T.buffer_store(sums, sums[total, j] + activation * factor, [total, j])
         with nest("requantize", outputs) as (i, v, j):
-            # What is found out by itself for bytes of words is not compared in a form that matches.
-            T.reads(sums[i * vectors + v, j], table[q + v, 0 : table_words(channels)])
-            T.writes(output[p + i, c + v * channels + j])
-            multiplier, shift = table[q + v, j + channels], shift_of(table, q + v, j, channels)
+            multiplier = table[q + v, j + channels]
+            shift = T.Cast("int32", weight[k0 + v * depth + (depth - 1), j])
             value = self.epilogue.describe(sums[i * vectors + v, j], multiplier, shift)
             T.buffer_store(output, value, [p + i, c + v * channels + j])
 
@@ -156,7 +159,7 @@ class ChannelTile:
         row, again, end, done, tile, out = 11, 12, 13, 16, 17, 18
         groups, rest = divmod(self.taps, self._group)
         with asm.saved(saved):
-            table.prepare(asm, zero_point)
+            table.prepare(asm, zero_point, "a6")
             asm.emit(
                 f"lw t1, {taps}", f"lw s4, {tiles}", f"lw s2, {back}", f"lw {'s0' if pair else 's6'}, {step}"
             )
@@ -183,7 +186,7 @@ class ChannelTile:
                 with asm.repeated(self.rows - 1):
                     asm.emit("add a0, a0, a4", *(["add s0, s0, a4"] if pair else []), f"j {row}b")
                 asm.lines.append(f"{done}:")
-                table.finish(asm, self.epilogue, "a5")
+                table.finish(asm, self.epilogue, "a1", "a5")
                 asm.emit("sub a1, a1, s2", "add a0, a0, a7", "addi s4, s4, -1")
                 if pair:
                     asm.emit("add s0, s0, a7", f"bnez s4, {tile}b")
@@ -191,7 +194,7 @@ class ChannelTile:
                     asm.emit(f"beqz s4, {out}f", f"beqz s6, {tile}b")
             if not pair:
                 with asm.repeated(self.vectors - 1):
-                    asm.emit("add a2, a2, s6", "add s8, s8, s6", "add s9, s9, s6", f"j {tile}b")
+                    asm.emit("add a2, a2, s6", "add s8, s8, s6", f"j {tile}b")
                 asm.lines.append(f"{out}:")
         return asm
 
@@ -275,9 +278,9 @@ class ChannelTile:
 class TileOperands:
     """Buffers of a tile, all two-dimensional, and where in them it begins.
 
-    data int8[rows, bytes]; weight int8[.., channels], one row per tap; table int32[.., words], a row for each vector of
-    channels (`epilogue.Parameters.by_lane`); sums int32[vectors * pixels, channels], the accumulators; output
-    int8[pixels.., channels..].
+    data int8[rows, bytes]; weight int8[.., channels], for each vector of channels one row per tap and one of shifts;
+    table int32[.., 2 * channels], its biases, then its multipliers; sums int32[vectors * pixels, channels], the
+    accumulators; output int8[pixels.., channels..].
     """
 
     data: Any

@@ -16,7 +16,7 @@ from ...kernel import MicroKernel
 from .accumulators import Accumulators, LaneTable
 from .assembly import Assembly, frame_bytes
 from .description import nest, register
-from .epilogue import Epilogue, shift_of, table_words
+from .epilogue import Epilogue
 
 # Taps that are unrolled altogether; above, rows are a loop.
 UNROLLED = 25
@@ -63,30 +63,27 @@ class DepthwiseTile:
         """Emit the strip as a TensorIR block in its plain meaning."""
         data, weight, table = operands.data, operands.weight, operands.table
         sums, output = operands.sums, operands.output
-        (y, x), k0, q, (oy, ox) = operands.data_at, operands.weight_at, operands.table_at, operands.output_at
+        (y, x), c, (oy, ox) = operands.data_at, operands.lane, operands.output_at
         (rows, columns), lanes = self.kernel, self.lanes
         height, width = self._window
         T.reads(
             data[y : y + height, x : x + width],
-            weight[k0 : k0 + rows * columns, 0:lanes],
-            table[q, 0 : table_words(lanes)],
+            weight[0 : rows * columns + 1, c : c + lanes],
+            table[0:2, c : c + lanes],
         )
         T.writes(sums[0 : self.tiles, 0:lanes], output[oy, ox : ox + self._written])
         outputs = (self.tiles, lanes)
         with nest("bias", outputs) as (n, i):
-            T.buffer_store(sums, table[q, i], [n, i])
+            T.buffer_store(sums, table[0, c + i], [n, i])
         with nest("sum", outputs, self.kernel) as (n, i, r, t):
             channel = 0 if lanes <= self.multiplier else T.floordiv(i, self.multiplier)
             column = x + n * self.data_step + t * self.tap_step + channel
             activation = T.Cast("int32", data[y + r * self.row_step, column])
-            factor = T.Cast("int32", weight[k0 + r * columns + t, i])
+            factor = T.Cast("int32", weight[r * columns + t, c + i])
             T.buffer_store(sums, sums[n, i] + activation * factor, [n, i])
         with nest("requantize", outputs) as (n, i):
-            # What is found out by itself for bytes of words is not compared in a form that matches.
-            T.reads(sums[n, i], table[q, 0 : table_words(lanes)])
-            T.writes(output[oy, ox + n * self.output_step + i])
-            multiplier, shift = table[q, i + lanes], shift_of(table, q, i, lanes)
-            value = self.epilogue.describe(sums[n, i], multiplier, shift)
+            shift = T.Cast("int32", weight[rows * columns, c + i])
+            value = self.epilogue.describe(sums[n, i], table[1, c + i], shift)
             T.buffer_store(output, value, [oy, ox + n * self.output_step + i])
 
     @property
@@ -109,8 +106,8 @@ class DepthwiseTile:
             f"_steps{self.row_step}_{self.tap_step}_zero{self.epilogue.zero_point}",
             {
                 "data": (self._window, "int8"),
-                "weight": ((rows * columns, lanes), "int8"),
-                "table": ((1, table_words(lanes)), "int32"),
+                "weight": ((rows * columns + 1, lanes), "int8"),
+                "table": ((2, lanes), "int32"),
                 "sums": ((self.tiles, lanes), "int32"),
                 "output": ((1, self._written), "int8"),
             },
@@ -131,24 +128,26 @@ class DepthwiseTile:
             self.output_step,
             self.epilogue.zero_point,
             self.tiles,
+            weight.strides[0],
         ]
 
     def assemble(self) -> Assembly:
         """Code of the strip.
 
         a0 data, a1 weight, a2 table, a3 output, a4 and a5 distances of rows and taps in bytes, a6 lanes, a7 distance of
-        the tiles in the data; on the stack: their distance in the output, zero point and tiles. t2 and t3 walk over
-        rows of the data and the weights.
+        the tiles in the data; on the stack: their distance in the output, zero point, tiles, and the distance of the
+        rows of weights and of table. t2 and t3 walk over rows of the data and the weights, behind which lie the shifts.
         """
         rows = self.kernel[0]
         asm, sums = Assembly(), Accumulators(self.lanes)
         table = LaneTable(sums)
-        saved = ("s4", "s5", *table.registers)
-        output_step, zero_point, tiles = (f"{frame_bytes(saved) + 4 * index}(sp)" for index in range(3))
+        saved = ("s4", "s5", "s9", *table.registers)
+        frame = frame_bytes(saved)
+        output_step, zero_point, tiles, width = (f"{frame + 4 * index}(sp)" for index in range(4))
         tile = 11
         with asm.saved(saved):
-            table.prepare(asm, zero_point)
-            asm.emit(f"lw s5, {output_step}", f"lw s4, {tiles}")
+            asm.emit(f"lw s5, {output_step}", f"lw s4, {tiles}", f"lw s9, {width}")
+            table.prepare(asm, zero_point, "s9")
             asm.lines.append(f"{tile}:")
             with asm.repeated(self.tiles):
                 table.begin(asm)
@@ -162,7 +161,7 @@ class DepthwiseTile:
                     self._products(asm, sums, together)
                     if together < rows:
                         asm.emit("add t2, t2, a4")
-                table.finish(asm, self.epilogue, "s5")
+                table.finish(asm, self.epilogue, "t3", "s5")
                 asm.emit("add a0, a0, a7", "addi s4, s4, -1", f"bnez s4, {tile}b")
         return asm
 
@@ -182,6 +181,7 @@ class DepthwiseTile:
                 "int32_t output_step",
                 "int32_t zero_point",
                 "int32_t tiles",
+                "int32_t width",
             ),
         )
 
@@ -198,7 +198,7 @@ class DepthwiseTile:
                 asm.emit(f"add t6, {'t2' if column == 1 else 't6'}, a5")
             load = f"vluxei8.v v24, ({pointer}), v26" if self.multiplier > 1 else f"vle8.v v24, ({pointer})"
             asm.emit(load, f"vle8.v {weight}, (t3)", group=sums.group)
-            asm.emit("add t3, t3, a6")
+            asm.emit("add t3, t3, s9")
             multiply = "vwmul" if tap % self.group == 0 else "vwmacc"
             asm.emit(f"{multiply}.vv v16, v24, {weight}", group=2 * sums.group)
             if tap % self.group == self.group - 1 or tap == taps - 1:
@@ -209,8 +209,8 @@ class DepthwiseTile:
 class DepthwiseOperands:
     """Buffers of a tile, all two-dimensional, and where in them it begins.
 
-    data int8[rows, bytes]; weight int8[.., lanes], one row per tap; table int32[.., words], a row for each vector of
-    channels (`epilogue.Parameters.by_lane`); sums int32[tiles, lanes], the accumulators; output int8[rows, bytes].
+    data int8[rows, bytes]; weight int8[taps + 1, lanes..], the shifts last; table int32[2, lanes..] of biases and
+    multipliers; lane: the first in both; sums int32[tiles, lanes], the accumulators; output int8[rows, bytes].
     """
 
     data: Any
@@ -219,6 +219,5 @@ class DepthwiseOperands:
     sums: Any
     output: Any
     data_at: tuple[Any, Any] = (0, 0)
-    weight_at: Any = 0
-    table_at: Any = 0
+    lane: Any = 0
     output_at: tuple[Any, Any] = (0, 0)

@@ -1,4 +1,4 @@
-"""Elements of two rows combined: their product, requantised, and the smaller or larger of them."""
+"""Elements of two rows combined: on a line, as a product, requantised, and the smaller or larger of them."""
 
 from __future__ import annotations
 
@@ -122,6 +122,67 @@ class ProductTile:
         )
 
 
+@dataclass(frozen=True)
+class LinearTile:
+    """`elements` sums clamp((a * factor_a + b * factor_b + addend) >> shift, low, high) of int8."""
+
+    elements: int
+    factor_a: int
+    factor_b: int
+    addend: int
+    shift: int
+    low: int
+    high: int
+
+    name = "rvv_linear"
+
+    def block(self, a: Any, b: Any, output: Any) -> None:
+        """Emit the tile as a TensorIR block in its plain meaning; all buffers are one row."""
+
+        def element(x: Any, y: Any) -> Any:
+            total = T.Cast("int32", x) * self.factor_a + T.Cast("int32", y) * self.factor_b + self.addend
+            shifted = T.shift_right(total, self.shift)
+            return Analyzer().simplify(T.Cast("int8", T.max(T.min(shifted, self.high), self.low)))
+
+        _element_block(self.elements, a, b, output, element)
+
+    @property
+    def _constants(self) -> list[int]:
+        factors = [self.factor_a, self.factor_b, self.addend, self.shift]
+        return [self.elements, *factors, self.low, self.high]
+
+    def register(self) -> str:
+        """Register the tile as a TensorIntrin and return its name."""
+        return _register(self, self._constants)
+
+    def assemble(self) -> Assembly:
+        """Code of the tile.
+
+        a0 and a1 the operands, a2 output, a3 counts elements, a4 and a5 the factors, a6 addend, a7 shift; on the stack
+        the limits.
+        """
+        asm = Assembly()
+        asm.emit("csrwi vxrm, 0", "lw t1, 0(sp)", "lw t2, 4(sp)")
+        with asm.strips("a3", -(-self.elements // _PRODUCTS)):
+            asm.emit("vsetvli t0, a3, e32, m8, ta, ma")
+            asm.emit("vle8.v v0, (a0)", "vle8.v v2, (a1)", group=2)
+            asm.emit("vsext.vf4 v8, v0", "vsext.vf4 v16, v2", group=8)
+            asm.emit("vmul.vx v8, v8, a4", "vmacc.vx v8, a5, v16", group=8)
+            asm.emit("vadd.vx v8, v8, a6", "vsra.vx v8, v8, a7", group=8)
+            asm.emit("vsetvli zero, t0, e16, m4, ta, ma")
+            asm.emit("vnclip.wi v16, v8, 0", group=8)
+            asm.emit("vsetvli zero, t0, e8, m2, ta, ma")
+            asm.emit("vnclip.wi v0, v16, 0", group=4)
+            asm.emit("vmax.vx v0, v0, t1", "vmin.vx v0, v0, t2", "vse8.v v0, (a2)", group=2)
+            asm.emit("add a0, a0, t0", "add a1, a1, t0", "add a2, a2, t0", "sub a3, a3, t0")
+        return asm
+
+    def micro_kernel(self) -> MicroKernel:
+        """The C function."""
+        numbers = ("elements", "factor_a", "factor_b", "addend", "shift", "low", "high")
+        return self.assemble().micro_kernel(self.name, _parameters(*numbers))
+
+
 def _element_block(elements: int, a: Any, b: Any, output: Any, combine: Any) -> None:
     T.reads(a[0, 0:elements], b[0, 0:elements])
     T.writes(output[0, 0:elements])
@@ -129,7 +190,7 @@ def _element_block(elements: int, a: Any, b: Any, output: Any, combine: Any) -> 
         T.buffer_store(output, combine(a[0, i], b[0, i]), [0, i])
 
 
-def _register(tile: ExtremeTile | ProductTile, constants: list[int]) -> str:
+def _register(tile: ExtremeTile | ProductTile | LinearTile, constants: list[int]) -> str:
     row = ((1, tile.elements), "int8")
     return register(
         "_".join([tile.name, *map(str, constants)]).replace("-", "m"),

@@ -102,33 +102,20 @@ class Parameters:
     multiplier: Array
     shift: Array
 
-    def by_lane(self, channels: Array) -> Array:
-        """Tables of groups of channels [groups, lanes], int32[groups, `table_words`]: nine bytes for each lane.
+    def words(self, channels: Array) -> Array:
+        """Biases, then multipliers of groups of channels [groups, lanes], int32[groups, 2 * lanes]."""
+        rows = np.concatenate([self.bias[channels], self.multiplier[channels]], 1)
+        return np.ascontiguousarray(rows.astype(np.int32))
 
-        A row holds all biases, all multipliers, then the shifts, a byte each.
-        """
-        groups, lanes = channels.shape
-        shifts = np.zeros((groups, -(-lanes // 4) * 4), np.int8)
-        shifts[:, :lanes] = self.shift[channels]
-        words = [self.bias[channels], self.multiplier[channels]]
-        return np.ascontiguousarray(np.concatenate([*words, shifts.view(np.int32)], 1).astype(np.int32))
+    def shifts(self, channels: Array) -> Array:
+        """Right shifts of channels, int8 in the same shape."""
+        shifts: Array = self.shift[channels].astype(np.int8)
+        return shifts
 
     def factors(self, channels: Array) -> Array:
         """Bias and multiplier of channels, int32[channels, 2]."""
         pairs = np.stack([self.bias[channels], self.multiplier[channels]], 1)
         return np.ascontiguousarray(pairs.astype(np.int32))
-
-
-def table_words(lanes: int) -> int:
-    """Words of a row of `Parameters.by_lane`."""
-    return 2 * lanes + -(-lanes // 4)
-
-
-def shift_of(table: Any, row: Any, lane: Any, lanes: int) -> Any:
-    """TensorIR expression of the right shift of a lane in a row of `Parameters.by_lane`."""
-    # A lane of the first word stays as it is, as the simplifier leaves it.
-    word, byte = (T.floordiv(lane, 4), T.floormod(lane, 4)) if lanes > 4 else (0, lane)
-    return T.bitwise_and(T.shift_right(table[row, word + 2 * lanes], byte * 8), 31)
 
 
 def fit_epilogue(

@@ -1,7 +1,7 @@
-"""Softmax of one row in two kernels: the sum of the exponentials, then each of them times the sum's reciprocal.
+"""Softmax of one row in two kernels: the exponentials and their sum, then each of them times the sum's reciprocal.
 
-Exponentials are computed twice rather than kept, in gemmlowp's fixed point: `vsmul` with vxrm = rnu is its doubling
-high multiply, and `vssra` its rounding shift, as what is shifted is never negative.
+In gemmlowp's fixed point: `vsmul` with vxrm = rnu is its doubling high multiply, and `vssra` its rounding shift, as
+what is shifted is never negative.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ...kernel import MicroKernel
 from .assembly import Assembly
 from .description import nest, register
 
-# Lanes at VLEN = 128: int32 in four registers, and int8 in eight.
-_LANES, _BYTES = 16, 128
+# Lanes at VLEN = 128: int32 in four registers and in eight, and int8 in eight.
+_LANES, _PRODUCTS, _BYTES = 16, 32, 128
 _ROUNDED_BITS = 24
 
 
@@ -70,141 +70,143 @@ class Exponent:
         vector("vmseq.vi v0, v8, 0", "vmerge.vxm v28, v28, t1, v0")
         vector("vmslt.vx v0, v4, a7", "vmerge.vim v28, v28, 0, v0")
 
-    @property
-    def arguments(self) -> list[int]:
-        """What both kernels take."""
-        return [self.multiplier, self.left, self.lowest]
-
 
 @dataclass(frozen=True)
 class SoftmaxSum:
-    """The maximum of `depth` elements, and the sum of the exponentials of their differences to it."""
+    """The exponentials of the differences of `depth` elements to their maximum, and the sum of them."""
 
     depth: int
     exponent: Exponent
 
     name = "rvv_softmax_sum"
 
-    def block(self, data: Any, sums: Any, row: Any) -> None:
-        """Emit the tile as a TensorIR block: sums int32[1, 2] of row `row` of data, the maximum first."""
+    def block(self, data: Any, maximum: Any, total: Any, exponentials: Any, row: Any) -> None:
+        """Emit the tile as a TensorIR block for row `row` of data.
+
+        maximum and total int32[1, 1]; exponentials int32[1, depth] in Q0.31.
+        """
         depth = self.depth
         T.reads(data[row, 0:depth])
-        T.writes(sums[0:1, 0:2])
-        with nest("start", (2,)) as (i,):
-            T.buffer_store(sums, T.if_then_else(i == 0, -128, 0), [0, i])
+        T.writes(maximum[0:1, 0:1], total[0:1, 0:1], exponentials[0:1, 0:depth])
+        with nest("start", ()):
+            T.buffer_store(maximum, -128, [0, 0])
         with nest("maximum", (), (depth,)) as (k,):
-            T.buffer_store(sums, T.max(sums[0, 0], T.Cast("int32", data[row, k])), [0, 0])
+            T.buffer_store(maximum, T.max(maximum[0, 0], T.Cast("int32", data[row, k])), [0, 0])
+        with nest("clear", ()):
+            T.buffer_store(total, 0, [0, 0])
+        with nest("exponential", (depth,)) as (k,):
+            T.buffer_store(exponentials, self.exponent.describe(data[row, k], maximum[0, 0]), [0, k])
         with nest("sum", (), (depth,)) as (k,):
-            exponential = self.exponent.describe(data[row, k], sums[0, 0])
             rounded = T.call_pure_extern(
-                "int32", "tinyml_shift_right_rounding", exponential, SUM_INTEGER_BITS
+                "int32", "tinyml_shift_right_rounding", exponentials[0, k], SUM_INTEGER_BITS
             )
-            T.buffer_store(sums, sums[0, 1] + rounded, [0, 1])
+            T.buffer_store(total, total[0, 0] + rounded, [0, 0])
+
+    @property
+    def _constants(self) -> list[int]:
+        return [self.depth, self.exponent.multiplier, self.exponent.left, self.exponent.lowest]
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""
+        one, row = ((1, 1), "int32"), (1, self.depth)
         return register(
-            "_".join([self.name, str(self.depth), *map(str, self.exponent.arguments)]).replace("-", "m"),
-            {"data": ((1, self.depth), "int8"), "sums": ((1, 2), "int32")},
-            lambda data, sums: self.block(data, sums, 0),
-            lambda data, sums: [
+            "_".join([self.name, *map(str, self._constants)]).replace("-", "m"),
+            {"data": (row, "int8"), "maximum": one, "total": one, "exponentials": (row, "int32")},
+            lambda data, maximum, total, exponentials: self.block(data, maximum, total, exponentials, 0),
+            lambda data, _maximum, total, exponentials: [
                 data.access_ptr("r"),
-                sums.access_ptr("w"),
-                self.depth,
-                *self.exponent.arguments,
+                exponentials.access_ptr("w"),
+                total.access_ptr("w"),
+                *self._constants,
             ],
             kernel=self.name,
-            written=1,
+            written=3,
         )
 
     def assemble(self) -> Assembly:
-        """Code of the tile: a0 data, a1 sums, a2 depth, then multiplier, shift and limit; a4 holds the maximum."""
+        """Code of the tile: a0 data, a1 exponentials, a2 sum, a3 depth, a5 to a7 the constants of the exponent.
+
+        a5 multiplier, a6 shift and a7 limit come one register earlier; a4 holds the maximum then.
+        """
         asm = Assembly()
-        asm.emit("csrwi vxrm, 0", "mv a7, a5", "mv a6, a4", "mv a5, a3")
+        asm.emit("csrwi vxrm, 0", "mv a7, a6", "mv a6, a5", "mv a5, a4")
         asm.emit(
-            "mv t1, a0", "mv t2, a2", "li t0, -128", "vsetvli t3, zero, e8, m1, ta, ma", "vmv.s.x v1, t0"
+            "mv t1, a0", "mv t2, a3", "li t0, -128", "vsetvli t3, zero, e8, m1, ta, ma", "vmv.s.x v1, t0"
         )
         with asm.strips("t2", -(-self.depth // _BYTES)):
             asm.emit("vsetvli t0, t2, e8, m8, ta, ma")
             asm.emit("vle8.v v8, (t1)", "vredmax.vs v1, v8, v1", group=8)
             asm.emit("add t1, t1, t0", "sub t2, t2, t0")
         asm.emit("vmv.x.s a4, v1", "vsetvli t3, zero, e32, m1, ta, ma", "vmv.s.x v2, zero")
-        with asm.strips("a2", -(-self.depth // _LANES)):
-            asm.emit("vsetvli t0, a2, e32, m4, ta, mu")
+        with asm.strips("a3", -(-self.depth // _LANES)):
+            asm.emit("vsetvli t0, a3, e32, m4, ta, mu")
             asm.emit("vle8.v v4, (a0)")
             self.exponent.emit(asm, "a4")
-            asm.emit(f"vssra.vi v28, v28, {SUM_INTEGER_BITS}", "vredsum.vs v2, v28, v2", group=4)
-            asm.emit("add a0, a0, t0", "sub a2, a2, t0")
-        asm.emit("vmv.x.s t0, v2", "sw a4, 0(a1)", "sw t0, 4(a1)")
+            asm.emit("vse32.v v28, (a1)", f"vssra.vi v28, v28, {SUM_INTEGER_BITS}", group=4)
+            asm.emit("vredsum.vs v2, v28, v2", group=4)
+            asm.emit("slli t1, t0, 2", "add a0, a0, t0", "add a1, a1, t1", "sub a3, a3, t0")
+        asm.emit("vmv.x.s t0, v2", "sw t0, 0(a2)")
         return asm
 
     def micro_kernel(self) -> MicroKernel:
         """The C function."""
-        return self.assemble().micro_kernel(self.name, _parameters("const int8_t *data", "int32_t *sums"))
+        pointers = ("const int8_t *data", "int32_t *exponentials", "int32_t *total")
+        constants = ("int32_t depth", "int32_t multiplier", "int32_t left", "int32_t lowest")
+        return self.assemble().micro_kernel(self.name, (*pointers, *constants))
 
 
 @dataclass(frozen=True)
 class SoftmaxScale:
-    """Exponentials of `depth` differences to the maximum times a factor in Q0.31, shifted right, minus 128."""
+    """`depth` exponentials times a factor in Q0.31, shifted right, minus 128."""
 
     depth: int
-    exponent: Exponent
 
     name = "rvv_softmax_scale"
 
-    def block(self, data: Any, scale: Any, output: Any, row: Any) -> None:
-        """Emit the tile as a TensorIR block: scale int32[1, 3] holds the maximum, the factor and the shift below 32."""
+    def block(self, exponentials: Any, scale: Any, output: Any, row: Any) -> None:
+        """Emit the tile as a TensorIR block: scale int32[1, 2] holds the factor and the shift below 32."""
         depth = self.depth
-        T.reads(data[row, 0:depth], scale[0:1, 0:3])
+        T.reads(exponentials[0:1, 0:depth], scale[0:1, 0:2])
         T.writes(output[row, 0:depth])
         with nest("scale", (depth,)) as (k,):
-            exponential = self.exponent.describe(data[row, k], scale[0, 0])
-            product = T.call_pure_extern("int32", "tinyml_multiply_high", exponential, scale[0, 1])
-            scaled = T.call_pure_extern("int32", "tinyml_shift_right_rounding", product, scale[0, 2])
+            product = T.call_pure_extern("int32", "tinyml_multiply_high", exponentials[0, k], scale[0, 0])
+            scaled = T.call_pure_extern("int32", "tinyml_shift_right_rounding", product, scale[0, 1])
             T.buffer_store(output, T.Cast("int8", T.max(T.min(scaled - 128, 127), -128)), [row, k])
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""
+        row = (1, self.depth)
         return register(
-            "_".join([self.name, str(self.depth), *map(str, self.exponent.arguments)]).replace("-", "m"),
-            {
-                "data": ((1, self.depth), "int8"),
-                "scale": ((1, 3), "int32"),
-                "output": ((1, self.depth), "int8"),
-            },
-            lambda data, scale, output: self.block(data, scale, output, 0),
-            lambda data, scale, output: [
-                data.access_ptr("r"),
+            f"{self.name}_{self.depth}",
+            {"exponentials": (row, "int32"), "scale": ((1, 2), "int32"), "output": (row, "int8")},
+            lambda exponentials, scale, output: self.block(exponentials, scale, output, 0),
+            lambda exponentials, scale, output: [
+                exponentials.access_ptr("r"),
+                scale.access_ptr("r"),
                 output.access_ptr("w"),
                 self.depth,
-                *self.exponent.arguments,
-                scale.access_ptr("r"),
             ],
             kernel=self.name,
             written=1,
         )
 
     def assemble(self) -> Assembly:
-        """Code of the tile: a0 data, a1 output, a2 depth, then multiplier, shift, limit and the scale's address."""
+        """Code of the tile: a0 exponentials, a1 scale, a2 output, a3 depth."""
         asm = Assembly()
-        asm.emit("csrwi vxrm, 0", "lw a7, 0(a6)", "lw t4, 4(a6)", "lw t5, 8(a6)", "mv t6, a7")
-        asm.emit("mv a7, a5", "mv a6, a4", "mv a5, a3", "li t3, -128")
-        with asm.strips("a2", -(-self.depth // _LANES)):
-            asm.emit("vsetvli t0, a2, e32, m4, ta, mu")
-            asm.emit("vle8.v v4, (a0)")
-            self.exponent.emit(asm, "t6")
-            asm.emit("vsmul.vx v28, v28, t4", "vssra.vx v28, v28, t5", "vadd.vx v28, v28, t3", group=4)
-            asm.emit("vsetvli zero, t0, e16, m2, ta, ma")
-            asm.emit("vnclip.wi v8, v28, 0", group=4)
-            asm.emit("vsetvli zero, t0, e8, m1, ta, ma", "vnclip.wi v4, v8, 0", "vse8.v v4, (a1)")
-            asm.emit("add a0, a0, t0", "add a1, a1, t0", "sub a2, a2, t0")
+        asm.emit("csrwi vxrm, 0", "lw a4, 0(a1)", "lw a5, 4(a1)", "li a6, -128")
+        with asm.strips("a3", -(-self.depth // _PRODUCTS)):
+            asm.emit("vsetvli t0, a3, e32, m8, ta, ma")
+            asm.emit("vle32.v v8, (a0)", "vsmul.vx v8, v8, a4", "vssra.vx v8, v8, a5", group=8)
+            asm.emit("vadd.vx v8, v8, a6", group=8)
+            asm.emit("vsetvli zero, t0, e16, m4, ta, ma")
+            asm.emit("vnclip.wi v16, v8, 0", group=8)
+            asm.emit("vsetvli zero, t0, e8, m2, ta, ma")
+            asm.emit("vnclip.wi v8, v16, 0", group=4)
+            asm.emit("vse8.v v8, (a2)", group=2)
+            asm.emit("slli t1, t0, 2", "add a0, a0, t1", "add a2, a2, t0", "sub a3, a3, t0")
         return asm
 
     def micro_kernel(self) -> MicroKernel:
         """The C function."""
-        parameters = _parameters("const int8_t *data", "int8_t *output")
-        return self.assemble().micro_kernel(self.name, [*parameters, "const int32_t *scale"])
-
-
-def _parameters(*pointers: str) -> list[str]:
-    return [*pointers, *(f"int32_t {name}" for name in ("depth", "multiplier", "left", "lowest"))]
+        pointers = ("const int32_t *exponentials", "const int32_t *scale", "int8_t *output")
+        return self.assemble().micro_kernel(self.name, (*pointers, "int32_t depth"))
