@@ -112,9 +112,9 @@ def test_every_installed_dependency_is_pinned_to_its_version() -> None:
                 if needed.marker is None or needed.marker.evaluate({"extra": extra}):
                     queue.append(needed)
     names = {canonicalize_name(name) for name, _ in seen} - {"tvm-tinyml"}
-    assert {name: importlib.metadata.version(name) for name in names} == {
-        name: pins.get(name) for name in names
-    }
+    # What follows a plus tells builds of one release apart.
+    installed = {name: importlib.metadata.version(name).split("+")[0] for name in names}
+    assert installed == {name: pins.get(name) for name in names}
 
 
 def test_ci_runs_make_test_from_anywhere(tmp_path: Path) -> None:

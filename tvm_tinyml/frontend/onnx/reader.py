@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-
-from ...errors import ModelError, UnsupportedError
-from ..qdq.network import Array, Call, Network, Value
+from ...errors import ModelError, TinyMLError, UnsupportedError
+from ..qdq.network import Call, Network, Value
+from .constants import fold_constants
 from .integer_forms import write_as_qdq
 
 if TYPE_CHECKING:
@@ -24,12 +22,6 @@ OPSETS = range(13, 26)
 DEFAULT_NAME = "model"
 # Where a size is left open the model is compiled for one.
 OPEN_BATCH = 1
-# What is not computed from constants: a quantised weight keeps its scale and zero point.
-_KEPT = ("DequantizeLinear",)
-MAX_CONSTANT = 1 << 26
-"""Elements of a constant that is computed while a file is read."""
-# Operators whose result may be far larger than what they are given.
-_GROWING = ("ConstantOfShape", "Expand", "Range", "Tile", "Resize", "Pad", "OneHot")
 
 
 def read_network(model: ModelSource) -> Network:
@@ -103,19 +95,23 @@ def _prepared(proto: Any, source: str) -> Any:
     write_as_qdq(fixed.graph, onnx.helper, source)
     try:
         onnx.checker.check_model(fixed, full_check=False)
-        return onnx.shape_inference.infer_shapes(fixed, strict_mode=True, data_prop=True)
+        inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
+        # Shapes may depend on axes and sizes that are computed.
+        fold_constants(inferred, onnx, source)
+        return onnx.shape_inference.infer_shapes(inferred, strict_mode=True, data_prop=True)
+    except TinyMLError:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"{source}: damaged model file: {reason}") from error
 
 
 class _Reader:
-    """Turns nodes into calls, and those of constants into constants."""
+    """Turns nodes into calls."""
 
     def __init__(self, proto: Any, source: str, name: str) -> None:
         self.onnx = _onnx()
         self.graph = proto.graph
-        self.opsets = proto.opset_import
         self.source = source
         self.name = name
         self.values: dict[str, Value] = {}
@@ -127,60 +123,17 @@ class _Reader:
     def network(self) -> Network:
         """The network."""
         for tensor in self.graph.initializer:
-            self.values[tensor.name] = Value.constant(tensor.name, self._array(tensor))
+            self.values[tensor.name] = Value.constant(tensor.name, self.onnx.numpy_helper.to_array(tensor))
         inputs = tuple(self._value(one.name) for one in self.graph.input if one.name not in self.values)
-        calls: list[Call] = []
-        for index, node in enumerate(self.graph.node):
-            call = self._call(index, node)
-            if call is not None:
-                calls.append(call)
+        calls = tuple(self._call(index, node) for index, node in enumerate(self.graph.node))
         outputs = tuple(self._known(one.name) for one in self.graph.output)
-        return Network(self.source, self.name, inputs, outputs, tuple(calls))
+        return Network(self.source, self.name, inputs, outputs, calls)
 
-    def _call(self, index: int, node: Any) -> Call | None:
+    def _call(self, index: int, node: Any) -> Call:
         inputs = tuple(self._known(name) if name else None for name in node.input)
-        if node.op_type not in _KEPT and all(one is None or one.data is not None for one in inputs):
-            self._compute(node, inputs)
-            return None
         attrs = {one.name: self._attribute(one) for one in node.attribute}
         outputs = tuple(self._value(name) for name in node.output if name)
         return Call(index, node.op_type, inputs, outputs, attrs)
-
-    def _compute(self, node: Any, inputs: tuple[Value | None, ...]) -> None:
-        """Evaluate an operator of constants."""
-        self._refuse_huge(node)
-        helper = self.onnx.helper
-        feeds = {one.name: one.data for one in inputs if one is not None}
-        described = [
-            helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(data.dtype), data.shape)
-            for name, data in feeds.items()
-            if data is not None
-        ]
-        results = [helper.make_empty_tensor_value_info(name) for name in node.output]
-        graph = helper.make_graph([node], "constant", described, results)
-        model = helper.make_model(graph, opset_imports=self.opsets)
-        try:
-            found = self.onnx.reference.ReferenceEvaluator(model).run(None, feeds)
-        except Exception as error:
-            raise UnsupportedError(
-                f"{self.source}: operator {node.op_type} -> '{node.output[0]}': its constants cannot be "
-                f"computed ({type(error).__name__})."
-            ) from error
-        for name, data in zip(node.output, found, strict=True):
-            self.values[name] = Value.constant(name, np.asarray(data))
-
-    def _refuse_huge(self, node: Any) -> None:
-        """Files state sizes that nobody has the memory for."""
-        for name in node.output:
-            stated = self.types.get(name)
-            extents = [extent.dim_value for extent in stated.shape.dim] if stated is not None else []
-            unknown = stated is None or not all(extents)
-            if math.prod(extents) > MAX_CONSTANT or (unknown and node.op_type in _GROWING):
-                size = "an unknown number of" if unknown else f"{math.prod(extents):,}"
-                raise UnsupportedError(
-                    f"{self.source}: operator {node.op_type} -> '{name}': the constant would have {size} elements, "
-                    f"the limit is {MAX_CONSTANT:,}."
-                )
 
     def _known(self, name: str) -> Value:
         if name not in self.values:
@@ -201,12 +154,6 @@ class _Reader:
         dtype = self.onnx.helper.tensor_dtype_to_np_dtype(stated.elem_type)
         self.values[name] = Value(name, shape, str(dtype))
         return self.values[name]
-
-    def _array(self, tensor: Any) -> Array:
-        try:
-            return np.asarray(self.onnx.numpy_helper.to_array(tensor))
-        except Exception as error:
-            raise ModelError(f"{self.source}: damaged model file: constant '{tensor.name}'") from error
 
     def _attribute(self, attribute: Any) -> Any:
         value = self.onnx.helper.get_attribute_value(attribute)
