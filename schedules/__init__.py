@@ -77,6 +77,7 @@ RULES: tuple[Rule, ...] = (
     dense_dsp.schedule_dense_dsp,
     add_dsp.schedule_add_dsp,
     pool_dsp.schedule_pool_dsp,
+    pool_dsp.schedule_mean_dsp,
     table_dsp.schedule_table_dsp,
     product_dsp.schedule_product_dsp,
     pairs_thumb1.schedule_pairs,

@@ -1,16 +1,19 @@
-"""Arm DSP schedule of average and maximum pooling: loops over windows, all channels of one in a micro-kernel.
+"""Arm DSP schedule of average and maximum pooling and of mean: loops over windows, all channels in a micro-kernel.
 
 At the borders of a padded image windows are what lies inside. Neighbouring windows of one size form a band, and each
-pair of a vertical and a horizontal band has loops of its own around the same functions.
+pair of a vertical and a horizontal band has loops of its own around the same functions. A mean over neighbouring axes
+is a window of one row for each index of the axes before them.
 """
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
@@ -36,7 +39,10 @@ class _Band:
 
 @dataclass(frozen=True)
 class _Layer:
-    """image: rows, columns. output: rows, columns. strides: vertical, horizontal. bands: rows, columns."""
+    """image: rows, columns. output: rows, columns. strides: vertical, horizontal. bands: rows, columns.
+
+    mean: what makes a mean of a sum.
+    """
 
     average: bool
     image: tuple[int, int]
@@ -45,12 +51,14 @@ class _Layer:
     strides: tuple[int, int]
     clamp: tuple[int, int]
     bands: tuple[list[_Band], list[_Band]]
+    mean: dsp.Epilogue | None = None
 
     def windows(self) -> Iterator[tuple[str, _Band, _Band, dsp.PoolWindow]]:
         """Name of the block, bands of rows and columns, and the windows where they meet."""
         pitch = self.image[1] * self.channels
         for (i, rows), (j, columns) in itertools.product(*map(enumerate, self.bands)):
-            window = dsp.PoolWindow(self.average, rows.size, columns.size, self.channels, pitch, *self.clamp)
+            size = rows.size, columns.size
+            window = dsp.PoolWindow(self.average, *size, self.channels, pitch, *self.clamp, self.mean)
             yield f"pool_{i}_{j}", rows, columns, window
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
@@ -66,7 +74,31 @@ def schedule_pool_dsp(problem: Problem) -> Candidate | None:
     images, *_, channels = problem.shapes["data"]
     if images != 1 or channels < 4:
         return None
-    layer = _layer(problem)
+    return _candidate(OPERATORS[problem.operator], _layer(problem))
+
+
+def schedule_mean_dsp(problem: Problem) -> Candidate | None:
+    """Schedule mean over neighbouring axes but the last; None for fewer than four channels and over 255 elements."""
+    if problem.operator != "mean" or "dsp" not in problem.features:
+        return None
+    shape, attrs = problem.shapes["data"], problem.attrs
+    axes = sorted({axis % len(shape) for axis in attrs["axes"]})
+    if not axes or axes != list(range(axes[0], axes[-1] + 1)):
+        return None
+    count, elements, channels = (
+        math.prod(part) for part in (shape[: axes[0]], shape[axes[0] : axes[-1] + 1], shape[axes[-1] + 1 :])
+    )
+    clamp = {"clamp_min": -128, "clamp_max": 127, "rounding": "double"}
+    factor = dsp.factor_epilogue({**attrs, **clamp})
+    mean = factor and factor.with_bias(np.array([-elements * attrs["input_zero_point"]], np.int64))
+    if mean is None or channels < 4:
+        return None
+    bands = [_Band(0, count, 1, 0)], [_Band(0, 1, elements, 0)]
+    layer = _Layer(True, (count, elements), channels, (count, 1), (1, 1), (-128, 127), bands, mean)
+    return _candidate("dsp mean", layer)
+
+
+def _candidate(rule: str, layer: _Layer) -> Candidate | None:
     windows = list(layer.windows())
     if any(
         max(window.rows, window.columns) >= 2**15 or (window.average and not dsp.divides(window))
@@ -74,7 +106,7 @@ def schedule_pool_dsp(problem: Problem) -> Candidate | None:
     ):
         return None
     return Candidate(
-        rule=OPERATORS[problem.operator],
+        rule=rule,
         instructions=sum(
             rows.count * columns.count * (dsp.pool_instructions(window) + CALL_INSTRUCTIONS)
             for _, rows, columns, window in windows

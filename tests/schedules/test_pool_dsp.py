@@ -60,9 +60,34 @@ def test_windows_are_exact() -> None:
     assert {layer.schedule for layer in module.compiled.model.layers} == {"dsp average pool", "dsp max pool"}
 
 
+def means(generator: np.random.Generator) -> list[LayerCase]:
+    """Some axes, factors below and above a half of their power of two, shifts at the ends, extreme elements."""
+    cases = []
+    for shape, axes, multiplier, shift in (
+        ((1, 7, 7, 21), (1, 2), 1300000000, -5),
+        ((1, 15, 17, 6), (1, 2), 700000000, -6),
+        ((2, 3, 5, 4), (2,), 2**31 - 1, -1),
+        ((3, 5, 4), (0,), 2**30, -11),
+        ((1, 5, 5, 8), (-2, -3), 2**30 - 1, -2),
+        ((1, 6, 6, 9), (2, 1), 1800000000, -12),
+    ):
+        attrs = {"axes": axes, "keepdims": False, "multiplier": multiplier, "shift": shift}
+        for value, zero_points in ((None, (-7, 4)), (-128, (127, -128)), (127, (-128, 127))):
+            data = int8_values(generator, shape) if value is None else np.full(shape, value, np.int8)
+            points = {"input_zero_point": zero_points[0], "zero_point": zero_points[1]}
+            cases.append(LayerCase("mean", (data,), attrs | points))
+    return cases
+
+
+def test_means_are_exact() -> None:
+    module = assert_layers_exact(means(np.random.default_rng(9)), TARGET)
+    assert {layer.schedule for layer in module.compiled.model.layers} == {"dsp mean"}
+
+
 def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch) -> None:
     describe_only(monkeypatch)
-    assert_layers_exact(windows(np.random.default_rng(6)), TARGET)
+    generator = np.random.default_rng(6)
+    assert_layers_exact([*windows(generator), *means(generator)], TARGET)
 
 
 def test_every_number_of_elements_is_divided_exactly() -> None:

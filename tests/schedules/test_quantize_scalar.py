@@ -31,7 +31,7 @@ def test_almost_every_scale_has_an_integer_form() -> None:
     assert sum(fit_quotient(float(scale)) is not None for scale in scales) >= 180
 
 
-@pytest.mark.parametrize("core", ["host", "rv32imc", "cortex-m3", "cortex-m0"])
+@pytest.mark.parametrize("core", ["host", "rv32imc", "cortex-m3", "cortex-m4", "cortex-m0"])
 def test_all_kinds_of_numbers_are_exact(core: str) -> None:
     # The board of Cortex-M0 has room for one.
     cases = [case(zero_point) for zero_point in ((3,) if core == "cortex-m0" else (-128, 3, 127))]
@@ -39,7 +39,7 @@ def test_all_kinds_of_numbers_are_exact(core: str) -> None:
     assert {layer.schedule for layer in module.compiled.model.layers} == {"integer quantize"}
 
 
-@pytest.mark.parametrize(("core", "bound"), [("rv32imc", 30.0), ("cortex-m3", 34.0)])
+@pytest.mark.parametrize(("core", "bound"), [("rv32imc", 30.0), ("cortex-m3", 34.0), ("cortex-m4", 28.0)])
 def test_an_element_costs_few_instructions(core: str, bound: float) -> None:
     data = np.random.default_rng(4).normal(0, 64, 1024).astype(np.float32)
     module = build_layers(

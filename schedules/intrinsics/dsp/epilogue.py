@@ -4,6 +4,7 @@
 * double rounding: SMMLAR with the factor 2M - 2^32 and the accumulator as addend is the rounded high half of the
   doubled product. A second SMMLAR divides it: the factor is a little more than 2^(32 - shift), which moves ties
   away from zero and nothing else across a step, and the zero point is the addend.
+* the same with M below 2^30, which only operators with one factor have: SMMULR with the factor 2M.
 * double rounding with shifts beyond MIN_DIVIDED to MAX_DIVIDED: instead, its sign is added so that a shift rounds ties
   away from zero.
 * single rounding: the high half of the product, then a shift that rounds; what is cut off first cannot matter.
@@ -22,7 +23,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import requantize
 from ...kernel import Array, Problem
 
-FITTED, DIVIDED, DOUBLE, SINGLE, AWAY = "fit", "divided", "double", "single", "away"
+FITTED, DIVIDED, DIVIDED_LOW, DOUBLE, SINGLE, AWAY = "fit", "divided", "low", "double", "single", "away"
 # Bits of a product that its high half leaves out.
 _HIGH_BITS = 32
 # Zero point and rounding, shifted left by so much, and the high half of a product add up within 32 bits.
@@ -52,7 +53,7 @@ class Accumulator:
 class Epilogue:
     """How a layer's accumulators become int8.
 
-    form: FITTED, DIVIDED, DOUBLE, SINGLE or AWAY. shift: right shift of the fitted form; others have one per channel.
+    form: one of the names above. shift: right shift of the fitted form; others have one per channel.
     table: int32[channels, 3]: bias, multiplier and right shift (less one: divided), or the addend beyond `origin`
         (fitted). The bias makes up for an input zero point that the accumulation did not subtract.
     """
@@ -71,7 +72,7 @@ class Epilogue:
         Forms with shifts take twice the zero point and one, which the right shift turns into the addend, or (divided)
         what it turns into the factor.
         """
-        if self.form == DIVIDED:
+        if self.divides:
             return _DIVISOR + (self.zero_point & 0xFF) - 2**32
         if self.has_shifts:
             return 2 * self.zero_point + 1
@@ -87,6 +88,11 @@ class Epilogue:
         return f"{self.form}{shift}{clamp}".replace("-", "m")
 
     @property
+    def divides(self) -> bool:
+        """Whether a right shift is a second multiplication."""
+        return self.form in (DIVIDED, DIVIDED_LOW)
+
+    @property
     def has_shifts(self) -> bool:
         """Whether the table holds right shifts, from which a function makes addends or factors."""
         return self.form != FITTED
@@ -99,7 +105,7 @@ class Epilogue:
     @property
     def instructions(self) -> int:
         """Instructions per output, its store included."""
-        arithmetic = {FITTED: 3, DIVIDED: 4, DOUBLE: 6, SINGLE: 5, AWAY: 7}[self.form]
+        arithmetic = {FITTED: 3, DIVIDED: 4, DIVIDED_LOW: 4, DOUBLE: 6, SINGLE: 5, AWAY: 7}[self.form]
         return arithmetic + 3 * (self.clamp_min > -128) + 3 * (self.clamp_max < 127)
 
     def with_bias(self, bias: Array) -> Epilogue | None:
@@ -134,7 +140,7 @@ class Epilogue:
         last = T.bitwise_and(word, (1 << self.bits) - 1)
         wide, factor = T.Cast("int64", accumulator), T.Cast("int64", multiplier)
         product = wide * factor
-        if self.form == FITTED:
+        if self.form in (FITTED, DIVIDED_LOW):
             product = product + T.int64(1 << 31)
         elif self.form in (DIVIDED, DOUBLE):
             # As the instruction computes it: the table holds 2M - 2^32.
@@ -144,7 +150,7 @@ class Epilogue:
         high = T.Cast("int32", product >> T.int64(32))
         if self.form == FITTED:
             shifted = (high + last + self.origin) >> T.int32(self.shift)
-        elif self.form == DIVIDED:
+        elif self.divides:
             divisor = T.int64(self.origin & 0xFFFFFFFF) >> T.Cast("int64", last)
             quotient = (T.Cast("int64", high) * divisor + T.int64(1 << 31)) >> T.int64(32)
             shifted = T.Cast("int32", quotient) + self.zero_point
@@ -168,7 +174,7 @@ class Epilogue:
 
         origin: register of the argument of that name. shift: becomes the factor when divided.
         """
-        if self.form == DIVIDED:
+        if self.divides:
             return [f"lsr {shift}, {origin}, {shift}", f"sxtb {last}, {origin}"]
         if not self.has_shifts:
             return [f"add {last}, {origin}"]
@@ -197,7 +203,9 @@ class Epilogue:
         if self.form == FITTED:
             return [[f"smmlar {total}, {total}, {multiplier}, {last}"], self.saturate(total, self.shift)]
         doubled = [f"smmlar {total}, {total}, {multiplier}, {total}"]
-        if self.form == DIVIDED:
+        if self.form == DIVIDED_LOW:
+            doubled = [f"smmulr {total}, {total}, {multiplier}"]
+        if self.divides:
             return [doubled, [f"smmlar {total}, {total}, {shift}, {last}"], self.saturate(total, 0)]
         steps = [doubled, [f"add {total}, {total}, {total}, asr #31"], [f"add {total}, {total}, {last}"]]
         if self.form == SINGLE:
@@ -251,6 +259,9 @@ def factor_epilogue(attrs: Mapping[str, Any]) -> Epilogue | None:
 def _shifting(multiplier: Array, shift: Array, rounding: str, edges: tuple[int, int, int]) -> Epilogue | None:
     """The form with shifts for factors of channels, without biases; edges: zero point and limits."""
     multiplier, shifts = multiplier.astype(np.int64), -shift.astype(np.int64)
+    divides = bool((shifts >= MIN_DIVIDED).all() and (shifts <= MAX_DIVIDED).all())
+    if rounding == "double" and divides and (multiplier < 2**30).all():
+        return Epilogue(DIVIDED_LOW, 0, *edges, np.stack([0 * shifts, 2 * multiplier, shifts - 1], axis=-1))
     form = {"double": DOUBLE, "single": SINGLE, "away": AWAY}[rounding]
     if form == DOUBLE:
         multiplier = 2 * multiplier - 2**32
@@ -258,6 +269,6 @@ def _shifting(multiplier: Array, shift: Array, rounding: str, edges: tuple[int, 
         shifts = shifts + 31 - _HIGH_BITS
     if (shifts < 1).any() or (shifts > MAX_SHIFT).any() or (multiplier < -(2**31)).any():
         return None
-    if form == DOUBLE and (shifts >= MIN_DIVIDED).all() and (shifts <= MAX_DIVIDED).all():
+    if form == DOUBLE and divides:
         form, shifts = DIVIDED, shifts - 1
-    return Epilogue(form, 0, *edges, np.stack([np.zeros_like(multiplier), multiplier, shifts], axis=-1))
+    return Epilogue(form, 0, *edges, np.stack([0 * shifts, multiplier, shifts], axis=-1))

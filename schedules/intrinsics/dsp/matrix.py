@@ -16,7 +16,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import MicroKernel
 from .assembly import Intrinsic, Unrolled, naked_function
-from .epilogue import AWAY, DIVIDED, FITTED, Accumulator, Epilogue
+from .epilogue import AWAY, FITTED, Accumulator, Epilogue
 from .scratch import pixel_pairs, weight_groups
 
 _STEP = [
@@ -196,9 +196,9 @@ def strip_function(product: Product, epilogue: Epilogue, compact: bool) -> Micro
         "push {r4, r5, lr}",
         "push {r1, r4, r5}",
     ]
-    if epilogue.form in (FITTED, DIVIDED):
+    if epilogue.form == FITTED or epilogue.divides:
         # All channels have one addend when divided; then it is the last word.
-        divided = epilogue.form == DIVIDED
+        divided = epilogue.divides
         words, shift, out, end, channels = 7 + divided, ("r8", "r9"), "r10", "r11", "r12"
         last, saved = (("lr", "lr"), "{r6-r12, lr}") if divided else (("r8", "r9"), "{r6-r12}")
         lines += ["mov r12, r10", "mov r10, r3", "ldr r2, [sp, #80]"]

@@ -5,6 +5,7 @@ An average divides by a constant with one multiplication,
     q = ((s + sign) * factor + addend) >> SHIFT
 
 where `sign` is -1 for a negative sum of an even number of elements, the only ones with ties, which go away from zero.
+A mean has a factor of its own for the sum without its zero points, and is requantised like a product.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from ...kernel import MicroKernel
 from ..tensor_intrinsic import Operand, register
 from .assembly import naked_function
+from .epilogue import AWAY, Accumulator, Epilogue
 
 # Elements whose sum stays within a half word, and the shift that leaves their products with a factor within a word.
 MAX_ELEMENTS, SHIFT = 255, 23
@@ -27,7 +29,7 @@ MAX_ELEMENTS, SHIFT = 255, 23
 class PoolWindow:
     """One window: rows and columns of pixels of int8[channels], `pitch` bytes from one row to the next.
 
-    clamp_min, clamp_max: limits of the result.
+    clamp_min, clamp_max: limits of the result. mean: what makes a mean of the sum, for an average; not by AWAY.
     """
 
     average: bool
@@ -37,6 +39,10 @@ class PoolWindow:
     pitch: int
     clamp_min: int = -128
     clamp_max: int = 127
+    mean: Epilogue | None = None
+
+    def __post_init__(self) -> None:
+        assert self.mean is None or (self.average and self.mean.form != AWAY)
 
     @property
     def clamps(self) -> int:
@@ -80,8 +86,14 @@ class PoolWindow:
             T.buffer_store(sums, sums[vc] + value if self.average else T.max(sums[vc], value), [vc])
         with T.serial(0, channels) as c, T.sblock("finish"):
             vc = T.axis.spatial(channels, c)
-            result = T.max(_quotient(sums[vc], self), self.clamp_min) if self.average else sums[vc]
-            T.buffer_store(output, T.Cast("int8", T.min(result, self.clamp_max)), [target, vc])
+            T.buffer_store(output, self._result(sums[vc]), [target, vc])
+
+    def _result(self, total: Any) -> Any:
+        if self.mean is not None:
+            word, multiplier = (T.int32(int(value)) for value in self.mean.rows[0])
+            return self.mean.value(total + self.mean.bias(word), word, multiplier)
+        result = T.max(_quotient(total, self), self.clamp_min) if self.average else total
+        return T.Cast("int8", T.min(result, self.clamp_max))
 
     def micro_kernel(self) -> MicroKernel:
         """The C function."""
@@ -95,7 +107,11 @@ class PoolWindow:
             "sums": Operand((self.channels,), "int32", written=True, passed=False),
         }
         arguments = [self.channels, self.pitch, self.rows + (self.columns << 16)]
-        arguments += [self.factor, self.addend] if self.average else []
+        if self.mean is not None:
+            word, multiplier = self.mean.rows[0]
+            arguments += [int(multiplier), int(word), self.mean.origin]
+        elif self.average:
+            arguments += [self.factor, self.addend]
         return register(
             self.micro_kernel().name,
             operands,
@@ -105,9 +121,9 @@ class PoolWindow:
 
 
 def divides(window: PoolWindow) -> bool:
-    """Whether the multiplication is exact for every sum of the window."""
-    if window.elements > MAX_ELEMENTS:
-        return False
+    """Whether sums stay within half words and the multiplication is exact for every sum of the window."""
+    if window.elements > MAX_ELEMENTS or window.mean is not None:
+        return window.elements <= MAX_ELEMENTS
     sums = np.arange(-128 * window.elements, 127 * window.elements + 1, dtype=np.int64)
     exact = np.sign(sums) * ((np.abs(sums) + window.elements // 2) // window.elements)
     quotients = (sums + (sums >> 31 if window.has_ties else 0)) * window.factor + window.addend >> SHIFT
@@ -120,6 +136,7 @@ def pool_instructions(window: PoolWindow) -> float:
     row = 6 + window.columns * (2 + per_pixel)
     end = 24 + 4 * window.has_ties if window.average else 10
     end += window.clamps * (12 if window.average else 3)
+    end = end if window.mean is None else 12 + 4 * (1 + window.mean.instructions)
     return 30 + -(-window.channels // 4) * (window.rows * row + end)
 
 
@@ -159,7 +176,9 @@ def _pool_function(window: PoolWindow) -> MicroKernel:
         *gather("r12"),
     ]
     lines += ["subs r6, #1", "bne 4b", "5:", "add r4, r3", "subs r5, #1", "bne 2b"]
-    if window.average:
+    if window.mean is not None:
+        lines += _mean(window.mean)
+    elif window.average:
         lines += ["ldrd r11, r12, [sp, #40]"]
         lines += ["sxth r4, r8", "sxth r5, r9", "asr r8, r8, #16", "asr r9, r9, #16"]
         for byte, total in enumerate(("r4", "r5", "r8", "r9")):
@@ -181,8 +200,26 @@ def _pool_function(window: PoolWindow) -> MicroKernel:
     clamp = "" if limits == (-128, 127) else f"_{limits[0]}_{limits[1]}".replace("-", "m")
     if not window.average:
         return naked_function(f"tinyml_dsp_max_pool{clamp}", parameters, lines)
+    if window.mean is not None:
+        parameters += ", int32_t multiplier, int32_t word, int32_t origin"
+        return naked_function(f"tinyml_dsp_mean_{window.mean.key}", parameters, lines)
     name = f"tinyml_dsp_average_{'even' if window.has_ties else 'odd'}{clamp}"
     return naked_function(name, f"{parameters}, int32_t factor, int32_t addend", lines)
+
+
+def _mean(epilogue: Epilogue) -> list[str]:
+    """Four results from half words in r8 and r9; r10 and the pointers stay."""
+    totals = ("r4", "r5", "r8", "r9")
+    lines = ["ldrd r11, r12, [sp, #40]", "ldr r7, [sp, #48]", *epilogue.unpack("r12", "r7", "r7", "r6")]
+    lines += [f"asr r12, r12, #{epilogue.bits}"]
+    lines += [
+        "sxtah r4, r12, r8",
+        "sxtah r5, r12, r9",
+        "add r8, r12, r8, asr #16",
+        "add r9, r12, r9, asr #16",
+    ]
+    lines += epilogue.requantize([Accumulator(total, "r11", "r7", "r6") for total in totals], ("", ""))
+    return [*lines, *(f"strb {total}, [r1, #{byte}]" for byte, total in enumerate(totals))]
 
 
 def _bytes(value: int) -> str:
