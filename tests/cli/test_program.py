@@ -14,7 +14,7 @@ from tests.cli.invocation import DIGITS, HOST, invoke, refuse, run_process
 from tvm_tinyml import __version__
 from tvm_tinyml.cli import cli
 
-COMMANDS = ("bench", "compile", "inspect", "ops", "plan", "run", "targets")
+COMMANDS = ("bench", "compile", "evaluate", "inspect", "ops", "plan", "run", "targets")
 
 
 def test_every_command_has_help() -> None:

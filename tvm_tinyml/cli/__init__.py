@@ -20,6 +20,7 @@ from tvm_tinyml.errors import TinyMLError
 
 from .bench import bench_command
 from .compile import compile_command
+from .evaluate import evaluate_command
 from .inspect import inspect_command
 from .ops import ops_command
 from .plan import plan_command
@@ -49,6 +50,7 @@ def cli(context: click.Context) -> None:
 for _command in (
     compile_command,
     run_command,
+    evaluate_command,
     inspect_command,
     plan_command,
     targets_command,
