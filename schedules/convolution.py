@@ -16,6 +16,8 @@ from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, 
 # (per product, per output) measured on Cortex-M0 and Cortex-M3; they rank this rule behind those with own kernels.
 INSTRUCTIONS_THUMB1 = (5.0, 100.0)
 INSTRUCTIONS = (4.0, 20.0)
+# On RV32 per product, and what all channels of a tile share of it.
+INSTRUCTIONS_RV32, INSTRUCTIONS_SHARED = 3.0, 4.0
 
 
 def schedule_convolution(problem: Problem) -> Candidate | None:
@@ -24,6 +26,9 @@ def schedule_convolution(problem: Problem) -> Candidate | None:
         return None
     products = problem.outputs * int(np.prod(problem.shapes["weight"][1:]))
     per_product, per_output = INSTRUCTIONS_THUMB1 if "thumb1" in problem.features else INSTRUCTIONS
+    if "rv32" in problem.features:
+        tile = largest_divisor(problem.output_shape[-1], accumulators(problem.features))
+        per_product = INSTRUCTIONS_RV32 + INSTRUCTIONS_SHARED / tile
     return Candidate(
         rule="scalar convolution",
         instructions=per_product * products + per_output * problem.outputs,

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from .kernel import Candidate, Problem
-from .matrix import matrix_candidate
+from .matrix import matrix_candidates
 
 
-def schedule_dense_tiles(problem: Problem) -> Candidate | None:
-    """Schedule dense; None for every other operator."""
+def schedule_dense_tiles(problem: Problem) -> list[Candidate]:
+    """Schedule dense; nothing for every other operator."""
     if problem.operator != "dense" or "thumb1" in problem.features:
-        return None
-    return matrix_candidate(problem, "scalar dense tiles", channel_axis=0)
+        return []
+    return matrix_candidates(problem, "scalar dense tiles", channel_axis=0)

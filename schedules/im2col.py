@@ -16,7 +16,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .intrinsics.scalar_memory import WORD, Copy, Fill
 from .kernel import Candidate, Problem
-from .matrix import matrix_candidate
+from .matrix import matrix_candidates
 from .pointwise import is_pointwise
 
 # Bytes of patches that a layer may take from the arena.
@@ -25,14 +25,14 @@ INSTRUCTIONS_PER_BYTE = 1.5
 INSTRUCTIONS_PER_RUN = 12.0
 
 
-def schedule_im2col(problem: Problem) -> Candidate | None:
-    """Schedule conv2d; None for other operators, for windows too large for the scratch and for single pixels."""
+def schedule_im2col(problem: Problem) -> list[Candidate]:
+    """Schedule conv2d; nothing for other operators, for windows too large for the scratch and for single pixels."""
     if problem.operator != "conv2d" or "thumb1" in problem.features or is_pointwise(problem):
-        return None
+        return []
     gather = windows_of(problem)
     if 4 * gather.depth > SCRATCH_LIMIT:
-        return None
-    return matrix_candidate(problem, "scalar im2col", channel_axis=0, gather=gather)
+        return []
+    return matrix_candidates(problem, "scalar im2col", channel_axis=0, gather=gather)
 
 
 def windows_of(problem: Problem) -> Windows:

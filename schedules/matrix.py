@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .intrinsics.rv32_assembly import Epilogue
+from .intrinsics.rv32_matrix import unrolled
 from .intrinsics.scalar import MatrixTile, TileOperands
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_range
@@ -96,13 +97,18 @@ def requantization(problem: Problem, channel_axis: int) -> ScalarRequantization 
 
 @dataclass(frozen=True)
 class Product:
-    """A product of matrices, [rows, depth] by [depth, channels], in tiles."""
+    """A product of matrices, [rows, depth] by [depth, channels], in tiles.
+
+    short: reduction loops are unrolled little. widest: most channels of a tile.
+    """
 
     rows: int
     channels: int
     depth: int
     epilogue: Epilogue
     gather: Gather | None
+    short: bool = False
+    widest: int = 16
 
     @property
     def row_bands(self) -> list[Band]:
@@ -112,11 +118,12 @@ class Product:
     @property
     def channel_bands(self) -> list[Band]:
         """Tiles along the channels; a single row has registers for more of them."""
-        return bands(self.channels, (4, 1) if self.rows > 3 else (16, 4, 1))
+        sizes = (4, 1) if self.rows > 3 else (16, 4, 1)
+        return bands(self.channels, [size for size in sizes if size <= self.widest])
 
     def tile(self, rows: Band, channels: Band) -> MatrixTile:
         """Register tile where two bands meet."""
-        return MatrixTile(
+        tile = MatrixTile(
             pixels=rows.size,
             lanes=channels.size,
             groups=channels.count,
@@ -125,6 +132,16 @@ class Product:
             output_pitch=self.channels,
             epilogue=self.epilogue,
         )
+        return replace(tile, short=self.short and tile.has_long_loop)
+
+    def smaller(self) -> list[Product]:
+        """The same product with less code on RV32; a long loop is worth its code where nothing else takes time."""
+        tiles = [self.tile(rows, channels) for rows in self.row_bands for channels in self.channel_bands]
+        shorter = (
+            [replace(self, short=True)] if self.gather and any(tile.has_long_loop for tile in tiles) else []
+        )
+        narrower = [replace(self, widest=4)] if any(tile.lanes > 4 for tile in tiles) else []
+        return shorter + narrower
 
     def intrinsics(self) -> dict[str, Intrinsic]:
         """Micro-kernels by the names of their blocks."""
@@ -153,12 +170,16 @@ class Product:
     def instructions(self) -> float:
         """Estimate for the whole product."""
         total = self.gather.instructions_per_row * self.rows if self.gather else 0.0
-        for rows, channels in itertools.product(self.row_bands, self.channel_bands):
-            outputs = rows.size * channels.size
-            step = INSTRUCTIONS_PER_PRODUCT * outputs + INSTRUCTIONS_PER_LOAD * (rows.size + channels.size)
-            tile = self.depth * step + INSTRUCTIONS_PER_OUTPUT * outputs + INSTRUCTIONS_PER_TILE
-            total += rows.count * channels.count * tile
-        return total
+        pairs = itertools.product(self.row_bands, self.channel_bands)
+        return total + sum(self.tile_instructions(rows, channels) for rows, channels in pairs)
+
+    def tile_instructions(self, rows: Band, channels: Band) -> float:
+        """Estimate for all tiles where two bands meet."""
+        outputs = rows.size * channels.size
+        step = INSTRUCTIONS_PER_PRODUCT * outputs + INSTRUCTIONS_PER_LOAD * (rows.size + channels.size)
+        step += (rows.size + 2) / unrolled(self.tile(rows, channels))
+        tile = self.depth * step + INSTRUCTIONS_PER_OUTPUT * outputs + INSTRUCTIONS_PER_TILE
+        return rows.count * channels.count * tile
 
     def function(self, constants: Mapping[str, Array]) -> Any:
         """TensorIR of the product."""
@@ -201,16 +222,16 @@ class Product:
         return builder.get()
 
 
-def matrix_candidate(
+def matrix_candidates(
     problem: Problem, rule: str, channel_axis: int, gather: Gather | None = None
-) -> Candidate | None:
-    """A layer as a product of matrices; None when no form of requantisation is proven for it.
+) -> list[Candidate]:
+    """A layer as a product of matrices; none when no form of requantisation is proven for it.
 
     gather: makes the rows of the left matrix; without it they are the activations as they lie in memory.
     """
     form = requantization(problem, channel_axis)
     if form is None:
-        return None
+        return []
     weight = np.moveaxis(problem.constants["weight"], channel_axis, 0)
     weight = weight.reshape(weight.shape[0], -1)
     channels, depth = weight.shape
@@ -222,10 +243,12 @@ def matrix_candidate(
         epilogue=form.epilogue(attrs),
         gather=gather,
     )
-    constants = product.weights(weight) | {
-        "factors": form.without(_zero_sums(problem, weight)),
-        "fine": form.fine,
-    }
+    factors = {"factors": form.without(zero_sums(problem, weight)), "fine": form.fine}
+    products = [product, *(product.smaller() if "rv32" in problem.features else [])]
+    return [_candidate(rule, product, product.weights(weight) | factors) for product in products]
+
+
+def _candidate(rule: str, product: Product, constants: Mapping[str, Array]) -> Candidate:
     return Candidate(
         rule=rule,
         instructions=product.instructions(),
@@ -235,7 +258,7 @@ def matrix_candidate(
     )
 
 
-def _zero_sums(problem: Problem, weight: Array) -> Array:
+def zero_sums(problem: Problem, weight: Array) -> Array:
     """What a raw input adds to each channel's sum."""
     sums: Array = problem.attrs["input_zero_point"] * weight.astype(np.int64).sum(axis=1)
     return sums

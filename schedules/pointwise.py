@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .kernel import Candidate, Problem
-from .matrix import matrix_candidate
+from .matrix import matrix_candidates
 
 
 def is_pointwise(problem: Problem) -> bool:
@@ -16,8 +16,8 @@ def is_pointwise(problem: Problem) -> bool:
     )
 
 
-def schedule_pointwise(problem: Problem) -> Candidate | None:
-    """Schedule conv2d of single pixels; None otherwise."""
+def schedule_pointwise(problem: Problem) -> list[Candidate]:
+    """Schedule conv2d of single pixels; nothing otherwise."""
     if problem.operator != "conv2d" or "thumb1" in problem.features or not is_pointwise(problem):
-        return None
-    return matrix_candidate(problem, "scalar pointwise", channel_axis=0)
+        return []
+    return matrix_candidates(problem, "scalar pointwise", channel_axis=0)

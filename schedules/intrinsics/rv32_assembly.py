@@ -139,15 +139,15 @@ class Assembly:
             self.emit(f"srai {scratch}, {part}, 5")
         self.emit(f"add {into.addend}, {into.addend}, {scratch}")
 
-    def requantize(
-        self, x: str, factors: Factors, limits: tuple[str, str], scratch: str, epilogue: Epilogue
-    ) -> None:
+    def requantize(self, x: str, factors: Factors, limits: tuple[str, str], epilogue: Epilogue) -> None:
         """Turn the sum in x into a clamped output. limits: low, high."""
         low, high = limits
         if epilogue.finer:
             self.emit(f"slli {x}, {x}, {epilogue.finer}", f"mulh {x}, {x}, {factors.multiplier}")
-            self.emit(f"srai {scratch}, {x}, 31", f"slli {scratch}, {scratch}, {epilogue.finer - 1}")
-            self.emit(f"add {x}, {x}, {scratch}")
+            positive = self.label()
+            self.emit(
+                f"bgez {x}, {positive}f", f"addi {x}, {x}, -{1 << (epilogue.finer - 1)}", f"{positive}:"
+            )
         else:
             self.emit(f"mulh {x}, {x}, {factors.multiplier}")
         self.emit(f"add {x}, {x}, {factors.addend}", f"sra {x}, {x}, {factors.shift}")

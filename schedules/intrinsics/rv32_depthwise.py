@@ -181,7 +181,7 @@ class _Emitter:
         for slot, missing in enumerate(self.corrected):
             if missing in strip.missing(output):
                 asm.emit(f"lw {self.product}, {WORD * slot}(sp)", f"add {sum_}, {sum_}, {self.product}")
-        asm.requantize(sum_, self.factors, self.limits, self.product, strip.epilogue)
+        asm.requantize(sum_, self.factors, self.limits, strip.epilogue)
         if (output - self.stored) * strip.output_pitch > REACH:
             self._store_from(output)
         asm.emit(f"sb {sum_}, {(output - self.stored) * strip.output_pitch}(a4)")

@@ -50,7 +50,7 @@ def depthwise_row(row: DepthwiseRow) -> list[str]:
     asm.load_factors(("a2", "a3"), 0, factors, scratch, row.epilogue)
     stored = 0
     for output, sum_ in enumerate(sums):
-        asm.requantize(sum_, factors, (low, high), scratch, row.epilogue)
+        asm.requantize(sum_, factors, (low, high), row.epilogue)
         if (output - stored) * row.output_pitch > REACH:
             asm.add_constant("a4", (output - stored) * row.output_pitch, scratch)
             stored = output

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 # Products per output in one round of the reduction loop: of the tile that does most of the work, and of the others.
 UNROLL, UNROLL_OTHERS = 16, 4
-LARGE = 16
 # Stack slots.
 SLOTS = (
     *("factors", "fine", "output", "groups", "pitch", "data", "end", "entry", "skipped", "weight"),
@@ -37,14 +36,19 @@ def matrix_tile(tile: MatrixTile) -> tuple[list[str], list[str]]:
 
 def sums_name(tile: MatrixTile) -> str:
     """Name of the function that makes a tile's sums."""
-    return f"tinyml_sums_{tile.pixels}x{tile.lanes}"
+    return f"tinyml_sums_{tile.shape}"
+
+
+def unrolled(tile: MatrixTile) -> int:
+    """Products per output in one round of the reduction loop."""
+    return UNROLL if tile.has_long_loop and not tile.short else UNROLL_OTHERS
 
 
 class _Emitter:
     def __init__(self, tile: MatrixTile) -> None:
         self.tile = tile
         self.asm = Assembly(arguments=8, slots=len(SLOTS))
-        self.unroll = UNROLL if tile.pixels * tile.lanes >= LARGE and tile.pixels > 1 else UNROLL_OTHERS
+        self.unroll = unrolled(tile)
 
     def slot(self, name: str) -> str:
         return f"{WORD * SLOTS.index(name)}(sp)"
@@ -58,8 +62,7 @@ class _Emitter:
         self.held = [asm.take() for _ in range(min(tile.pixels, tile.lanes))]
         self.streamed, self.product, end = asm.take(), asm.take(), asm.take()
         bases = ["a0", *(asm.take() for _ in range(tile.pixels - 1))]
-        # The return address may be in a register that holds a sum.
-        asm.emit(f"{group}:", f"sw ra, {self.slot('caller')}", f"lw {end}, {self.slot('factors')}")
+        asm.emit(f"{group}:", f"lw {end}, {self.slot('factors')}")
         for channel, first in enumerate(self.sums[0]):
             asm.emit(f"lw {first}, {2 * WORD * channel}({end})")
             asm.emit(*(f"mv {row[channel]}, {first}" for row in self.sums[1:]))
@@ -77,9 +80,8 @@ class _Emitter:
         sums = asm.split()
         asm.save("ra")
         asm.give_back(*bases, *self.held, self.streamed, self.product, end)
-        outputs = asm.label()
-        asm.emit(f"jal ra, {sums_name(tile)}", f"{outputs}:")
-        self._outputs(outputs)
+        asm.emit(f"jal ra, {sums_name(tile)}")
+        self._outputs()
         return sums, asm.lines()
 
     def _prepare(self, group: int, again: int, end_of_round: int) -> None:
@@ -91,7 +93,8 @@ class _Emitter:
         asm.emit("add a6, a6, a2", "add a6, a6, a0", f"sw a6, {self.slot('end')}")
         asm.emit(f"lla a3, {again}f", f"lla a4, {end_of_round}f", "sub a4, a4, a3")
         asm.emit(f"srli a4, a4, {mask.bit_length()}", "mul a4, a4, a2", "add a3, a3, a4")
-        asm.emit(f"lla a4, {group}f", f"sw a4, {self.slot('again')}")
+        # For later groups; the register of the return address will hold something else.
+        asm.emit(f"lla a4, {group}f", f"sw a4, {self.slot('again')}", f"sw ra, {self.slot('caller')}")
         asm.emit(f"sw a3, {self.slot('entry')}", f"li a3, {self.tile.lanes}", "mul a2, a2, a3")
         asm.emit(f"sw a2, {self.slot('skipped')}", "sub a1, a1, a2")
 
@@ -111,8 +114,8 @@ class _Emitter:
                     asm.emit(f"mul {self.product}, {register}, {self.streamed}")
                     asm.emit(f"add {sum_}, {sum_}, {self.product}")
 
-    def _outputs(self, start: int) -> None:
-        """Outputs of a group of channels; `start` labels their first instruction."""
+    def _outputs(self) -> None:
+        """Outputs of a group of channels; the sums of the next return to the first instruction."""
         tile, asm, epilogue = self.tile, self.asm, self.tile.epilogue
         asm.emit(f"sw a1, {self.slot('weight')}")
         asm.give_back("a1")
@@ -131,7 +134,7 @@ class _Emitter:
             asm.load_factors((table, fine), channel, factors, scratch, epilogue)
             for row, pointer in enumerate(outputs):
                 x = self.sums[row][channel]
-                asm.requantize(x, factors, (low, high), scratch, epilogue)
+                asm.requantize(x, factors, (low, high), epilogue)
                 asm.emit(f"sb {x}, {channel}({pointer})")
         done, left = asm.label(), scratch
         asm.emit(f"lw {left}, {self.slot('groups')}", f"addi {left}, {left}, -1")
@@ -143,4 +146,4 @@ class _Emitter:
         ):
             asm.emit(f"addi {register}, {register}, {step}", f"sw {register}, {self.slot(name)}")
         asm.emit(f"lw a1, {self.slot('weight')}", f"lw a0, {self.slot('skipped')}", "sub a1, a1, a0")
-        asm.emit(f"lw {left}, {self.slot('again')}", f"jalr ra, {left}", f"j {start}b", f"{done}:")
+        asm.emit(f"lw {left}, {self.slot('again')}", f"jr {left}", f"{done}:")

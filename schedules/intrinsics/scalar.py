@@ -17,6 +17,11 @@ from . import rv32_matrix, scalar_thumb2
 from .rv32_assembly import Epilogue
 from .tensor_intrinsic import Operand, register
 
+# Sums that the registers of RV32 hold.
+MOST_SUMS = 16
+# Before the signature of assembly. Clang would write out short loops over calls, long as they are with all arguments.
+NAKED = "#if defined(__clang__)\n__attribute__((noduplicate))\n#endif\n__attribute__((naked, noinline)) "
+
 
 @dataclass(frozen=True)
 class TileOperands:
@@ -45,6 +50,7 @@ class MatrixTile:
     depth: products per output.
     pitch: elements from one row of activations to the next.
     output_pitch: elements from one row of outputs to the next.
+    short: the reduction loop of RV32 is unrolled little, which takes less code.
     """
 
     pixels: int
@@ -54,6 +60,17 @@ class MatrixTile:
     pitch: int
     output_pitch: int
     epilogue: Epilogue
+    short: bool = False
+
+    @property
+    def shape(self) -> str:
+        """For names of functions."""
+        return f"{self.pixels}x{self.lanes}{'_short' if self.short else ''}"
+
+    @property
+    def has_long_loop(self) -> bool:
+        """Whether the tile is one of those that do most of the work."""
+        return self.pixels * self.lanes >= MOST_SUMS and self.pixels > 1
 
     @property
     def channels(self) -> int:
@@ -63,7 +80,7 @@ class MatrixTile:
     @property
     def name(self) -> str:
         """Name of the C function, which is the same for products of all sizes."""
-        return f"tinyml_tile_{self.pixels}x{self.lanes}_{self.epilogue.name}"
+        return f"tinyml_tile_{self.shape}_{self.epilogue.name}"
 
     @property
     def clamp_min(self) -> int:
@@ -90,7 +107,7 @@ class MatrixTile:
             f"    const int32_t *factors, const {self.epilogue.fine_type}_t *fine, int8_t *output,\n"
             "    int32_t groups, int32_t depth, int32_t pitch, int32_t output_pitch, int32_t point)\n"
         )
-        naked = f"__attribute__((naked, noinline)) {signature}"
+        naked = f"{NAKED}{signature}"
         _, outputs = rv32_matrix.matrix_tile(self)
         source = (
             "#if defined(__riscv) && __riscv_xlen == 32\n"
