@@ -26,7 +26,7 @@ def schedule_convolution(problem: Problem) -> Candidate | None:
         return None
     products = problem.outputs * int(np.prod(problem.shapes["weight"][1:]))
     per_product, per_output = INSTRUCTIONS_THUMB1 if "thumb1" in problem.features else INSTRUCTIONS
-    if "rv32" in problem.features:
+    if problem.is_scalar_rv32:
         tile = largest_divisor(problem.output_shape[-1], accumulators(problem.features))
         per_product = INSTRUCTIONS_RV32 + INSTRUCTIONS_SHARED / tile
     return Candidate(

@@ -28,7 +28,7 @@ class Problem:
     constants: contents of the inputs that are constant, by role.
     attrs: the call's attributes.
     output_shape: static shape of the result.
-    features: what the core can do ("dsp", "mve", "rvv", "thumb1", ...).
+    features: what the core can do ("dsp", "mve", "rv32", "rvv", "thumb1", ...).
     objective: what to choose for: "balanced", "size" (less unrolling, fewer tile shapes) or "speed".
     compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output.
     """
@@ -46,6 +46,11 @@ class Problem:
     def activations(self) -> list[str]:
         """Roles of the inputs that are not constant, in order."""
         return [role for role in self.shapes if role not in self.constants]
+
+    @property
+    def is_scalar_rv32(self) -> bool:
+        """Whether multiplication and addition are two instructions, and there are no vectors."""
+        return "rv32" in self.features and "rvv" not in self.features
 
     @property
     def outputs(self) -> int:

@@ -244,7 +244,7 @@ def matrix_candidates(
         gather=gather,
     )
     factors = {"factors": form.without(zero_sums(problem, weight)), "fine": form.fine}
-    products = [product, *(product.smaller() if "rv32" in problem.features else [])]
+    products = [product, *(product.smaller() if problem.is_scalar_rv32 else [])]
     return [_candidate(rule, product, product.weights(weight) | factors) for product in products]
 
 

@@ -35,7 +35,7 @@ LEAST_ROWS = 32
 
 def schedule_pointwise_packed(problem: Problem) -> list[Candidate]:
     """Schedule conv2d of single pixels where weights and shapes allow it; nothing otherwise."""
-    if problem.operator != "conv2d" or "rv32" not in problem.features or not is_pointwise(problem):
+    if problem.operator != "conv2d" or not problem.is_scalar_rv32 or not is_pointwise(problem):
         return []
     weight = problem.constants["weight"]
     weight = weight.reshape(weight.shape[0], -1)

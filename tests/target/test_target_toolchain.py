@@ -20,6 +20,7 @@ FEATURE_MACROS = {
     "dsp": "__ARM_FEATURE_DSP",
     "fpu": "__ARM_FP",
     "mve": "__ARM_FEATURE_MVE",
+    "rv32": "__riscv",
     "rvv": "__riscv_vector",
     "thumb1": "__ARM_ARCH_6M__",
 }

@@ -18,8 +18,8 @@ COMPILERS: tuple[Compiler, ...] = ("gcc", "clang")
 FAMILIES: tuple[Family, ...] = ("arm", "riscv", "host")
 RUNNERS: tuple[Runner, ...] = ("qemu", "host", "none")
 FEATURES = ("dsp", "fpu", "mve", "rv32", "rvv", "thumb1")
-"""Features schedules ask for: packed 8/16-bit arithmetic, floating point, Arm vectors; RISC-V without and with vectors;
-16-bit Thumb only."""
+"""Features schedules ask for: packed 8/16-bit arithmetic, floating point, Arm vectors; RISC-V, RISC-V vectors; 16-bit
+Thumb only."""
 
 
 @dataclass(frozen=True)
