@@ -1,10 +1,10 @@
 """From an optimized module to loops and their memory: schedules are chosen so that what they take fits.
 
-Scratch lies in the arena between the tensors. A layer may use what the tensors of its step leave free of the RAM, and
-of what the tensors of the whole network need at once plus `SCRATCH_BYTES`. What code the flash leaves room for, and the
-objective, are the selection's business (`schedules/selection.py`). It goes by the estimates of the schedules, or by
-instructions that were counted: then the whole network is built as often as a layer has candidates, each time with other
-ones, and run.
+Scratch lies in the arena between the tensors. A layer may use what the tensors of its step leave free of the RAM beside
+the stack, and of what the tensors of the whole network need at once plus `scratch_limit`. What code the flash leaves
+room for, and the objective, are the selection's business (`schedules/selection.py`). It goes by the estimates of the
+schedules, or by instructions that were counted: then the whole network is built as often as a layer has candidates,
+each time with other ones, and run.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from .target import TargetConfig
 
 # Bytes that the scratch of fast schedules may add to what the tensors need.
 SCRATCH_BYTES = 5 * 1024
+# The same where regions stream and memory is what matters; Arm DSP packs its inputs and needs more than others.
+STREAMED_SCRATCH_BYTES = 2500
+STREAMED_SCRATCH_BYTES_DSP = 5000
 # Bytes of code that are not layers: the entry function, start-up code.
 OTHER_CODE_BYTES = 2500
 
@@ -48,19 +51,41 @@ def lower_and_plan(
     """
     lowering = Lowering(module, config, patch, pulled)
     outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
-    free = scratch_room(outline, SCRATCH_BYTES, config.ram_bytes)
+    free = scratch_room(outline, scratch_limit(config, streams=patch is not None), config.arena_limit)
     room = [free[call] for call in lowering.outline.call_of_layer]
     if count is not None:
         lowering.candidates = _counted(lowering, config, room, count)
     choices = _choose(lowering, config, room)
     planned = _planned(lowering, choices, config, keep_all=keep_all)
     # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.
-    excess = planned[2].arena_bytes - (config.ram_bytes or planned[2].arena_bytes)
+    limit = config.arena_limit
+    excess = 0 if limit is None else planned[2].arena_bytes - limit
     if excess > 0 and not keep_all:
         fewer = _choose(lowering, config, [one - excess for one in room])
         if any(new.taken != old.taken for new, old in zip(fewer, choices, strict=True)):
             return _planned(lowering, fewer, config, keep_all=keep_all)
     return planned
+
+
+def scratch_limit(config: TargetConfig, *, streams: bool) -> int:
+    """Bytes that scratch may add to what the tensors and line buffers of a network need at once."""
+    if not streams:
+        return SCRATCH_BYTES
+    features = config.core.features
+    return (
+        STREAMED_SCRATCH_BYTES_DSP if "dsp" in features and "mve" not in features else STREAMED_SCRATCH_BYTES
+    )
+
+
+def scratch_of(model: LoweredModel) -> dict[str, int]:
+    """Bytes of scratch of every layer that has some, those of streamed regions for one call."""
+    layers = [(layer.name, layer.scratch) for layer in model.layers]
+    layers += [
+        (layer.name, scratch)
+        for region in model.regions
+        for layer, scratch in zip(region.layers, region.scratch, strict=True)
+    ]
+    return {name: sum(buffer.nbytes for buffer in scratch) for name, scratch in layers if scratch}
 
 
 def _counted(

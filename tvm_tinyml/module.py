@@ -25,6 +25,7 @@ from .runner.qemu import run_qemu
 from .runner.report import RunReport
 from .runner.tools import require_program
 from .target import TargetConfig, parse_target
+from .target.config import STACK_BYTES
 
 Inputs = Sequence[Array] | Mapping[str, Array] | Array
 
@@ -134,6 +135,7 @@ class AOTModule:
                 keep_elf=keep_elf,
             )
             _check_flash(report, module.config)
+            check_ram(report, module.config)
             return report
 
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
@@ -249,6 +251,16 @@ def runner_of(config: TargetConfig) -> str:
             "that is emulated (see `tvm-tinyml targets`)"
         )
     return runner
+
+
+def check_ram(report: RunReport, config: TargetConfig) -> None:
+    """Raise BuildError when the arena and the stack that was measured exceed the RAM budget."""
+    budget, stack = config.ram_bytes, report.stack_bytes
+    if budget is not None and stack is not None and report.arena_bytes + stack > budget:
+        raise BuildError(
+            f"the model takes {report.arena_bytes + stack:,} bytes of RAM (arena {report.arena_bytes:,}, measured "
+            f"stack {stack:,}), the budget is {budget:,}; choose a budget that is {stack - STACK_BYTES:,} bytes larger"
+        )
 
 
 def _check_flash(report: RunReport, config: TargetConfig) -> None:

@@ -7,22 +7,23 @@ TensorIR function, and the planner gives every tensor its place in one arena.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
-from .choose import SCRATCH_BYTES, Count, lower_and_plan
+from .choose import Count, lower_and_plan, scratch_limit, scratch_of
 from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
 from .memory.program import Program
 from .patch import PatchPlan
 from .patch.choice import PatchFront
-from .patch.footprint import Settings
+from .patch.footprint import PlanFigures, Settings
 from .patch.on_demand import check_fetched, pullable
 from .patch.search import MAX_FACTOR
 from .patch.verifier import verify_region
 from .target import TargetConfig
+from .target.config import STACK_BYTES
 from .transform import (
     AccumulatePixels,
     ApplyRounding,
@@ -44,6 +45,10 @@ from .transform import (
 )
 from .transform.dataflow import Graph
 from .transform.patch_network import network_of
+
+Lowered: TypeAlias = tuple[LoweredModel, Program, MemoryPlan]
+SEARCHES = 3
+"""Rounds of searching plans and lowering one; every round knows more of what kernels need."""
 
 
 @dataclass(frozen=True)
@@ -168,36 +173,89 @@ def compile_module(
     keep_all: give every tensor memory of its own until the end, so that all can be read after a run (debugging);
         the budgets do not apply then.
     count: runs every candidate of every layer, so that counted instructions decide instead of estimates.
-    Raises PlanError when the arena exceeds the target's RAM budget, or the constants its flash budget; code is
-    measured when it is linked.
+    Raises PlanError when the arena and what is reserved for the stack exceed the target's RAM budget, or the constants
+    its flash budget; code is measured when it is linked.
     """
     patch = patch or plan_of(module)
-    on_demand = config.input != "held"
-    source, (module, stages) = module, _transformed(module, config, plain=patch is None and not on_demand)
-    arena_bytes = stages[-1].footprint.arena
-    if patch is None and on_demand:
-        patch = _plan_on_demand(source, config)
-    elif patch is None and not keep_all and config.ram_bytes is not None and arena_bytes > config.ram_bytes:
-        patch = _plan_within(source, config, config.ram_bytes, f"the arena of {arena_bytes:,} bytes")
-        module, stages = _transformed(source, config, plain=False)
+    on_demand = patch is None and config.input != "held"
+    limit = None if keep_all or patch is not None else config.arena_limit
+    found, stages = _transformed(module, config, plain=patch is None and not on_demand)
+    lowered = None
+    if not on_demand and (limit is None or stages[-1].footprint.arena <= limit):
+        lowered = _lowered(found, config, patch, keep_all=keep_all, count=count)
+    if lowered is None or (limit is not None and lowered[2].arena_bytes > limit):
+        found, stages = _transformed(module, config, plain=False)
+        lowered = _search(module, found, config, count)
+    compiled = Compiled(*lowered, stages)
+    verify(compiled.program, compiled.plan)
+    for region in compiled.model.regions:
+        verify_region(region.shape, region.buffers, compiled.plan)
+    if not keep_all:
+        _check_budgets(compiled, config)
+    return compiled
+
+
+def _lowered(
+    module: Any,
+    config: TargetConfig,
+    patch: PatchPlan | None,
+    *,
+    keep_all: bool = False,
+    count: Count | None = None,
+) -> Lowered:
+    """A cleaned-up module in the order of a plan, if there is one, as loops with their memory."""
     pulled: frozenset[str] = frozenset()
     if patch is not None:
         # After the passes, which know nothing of regions and may order the calls differently.
         module = PatchInference(patch)(module)
-        if on_demand:
+        if config.input != "held":
             network = network_of(Graph.read(module["main"]))
             pulled = pullable(network)
             check_fetched(network, patch, pulled)
-    model, program, memory_plan = lower_and_plan(
-        module, config, patch, pulled=pulled, keep_all=keep_all, count=count
-    )
-    verify(program, memory_plan)
-    for region in model.regions:
-        verify_region(region.shape, region.buffers, memory_plan)
-    compiled = Compiled(model, program, memory_plan, stages)
-    if not keep_all:
-        _check_budgets(compiled, config)
-    return compiled
+    return lower_and_plan(module, config, patch, pulled=pulled, keep_all=keep_all, count=count)
+
+
+def _search(source: Any, module: Any, config: TargetConfig, count: Count | None) -> Lowered:
+    """The model by the plan with the least work that keeps the budget, the scratch of its kernels included.
+
+    What kernels need is known when a plan is lowered. The first plan leaves them as much as they may take; when there
+    is none, or it was not enough, plans are searched again with what the kernels of the last one asked for.
+    """
+    limit = config.arena_limit
+    if limit is None:
+        front = patch_front(source, config)
+        return _lowered(module, config, front.within(front.plans[0].arena_bytes).plan, count=count)
+    scratch: dict[str, int] = {}
+    reserve = scratch_limit(config, streams=True)
+    smallest: Lowered | None = None
+    for _ in range(SEARCHES):
+        front = patch_front(source, config, scratch=scratch)
+        try:
+            found = _within(front, limit, reserve)
+        except PlanError as error:
+            raise PlanError(
+                f"what the model needs exceeds the RAM of {config.ram_bytes:,} bytes, of which {STACK_BYTES:,} are for "
+                f"the stack, and {error}"
+            ) from None
+        lowered = _lowered(module, config, found.plan, count=count)
+        if lowered[2].arena_bytes <= limit:
+            return lowered
+        if smallest is None or lowered[2].arena_bytes < smallest[2].arena_bytes:
+            smallest = lowered
+        reserve = 0
+        needed = scratch_of(lowered[0])
+        scratch = {name: max(scratch.get(name, 0), needed.get(name, 0)) for name in scratch | needed}
+    # The budget check says how close it came.
+    assert smallest is not None
+    return smallest
+
+
+def _within(front: PatchFront, limit: int, reserve: int) -> PlanFigures:
+    """The plan with the least work that leaves `reserve` bytes of the limit, or else that keeps it at all."""
+    try:
+        return front.within(limit - reserve)
+    except PlanError:
+        return front.within(limit)
 
 
 def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any, tuple[Stage, ...]]:
@@ -213,33 +271,18 @@ def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any
     return module, tuple(stages)
 
 
-def _plan_on_demand(module: Any, config: TargetConfig) -> PatchPlan:
-    """The plan with the least work that fetches the inputs, within the budget if there is one."""
-    if config.ram_bytes is not None:
-        return _plan_within(module, config, config.ram_bytes, "whatever is fetched on demand")
-    front = patch_front(module, config)
-    return front.within(front.plans[0].arena_bytes).plan
-
-
-def _plan_within(module: Any, config: TargetConfig, ram_bytes: int, plain: str) -> PatchPlan:
-    """The plan with the least work that leaves the kernels their scratch, or else that keeps the budget at all."""
-    front = patch_front(module, config)
-    try:
-        return front.within(ram_bytes - SCRATCH_BYTES).plan
-    except PlanError:
-        pass
-    try:
-        return front.within(ram_bytes).plan
-    except PlanError as error:
-        raise PlanError(f"{plain} exceeds the RAM of {ram_bytes:,} bytes, and {error}") from None
-
-
-def patch_front(module: Any, config: TargetConfig, *, max_factor: float = MAX_FACTOR) -> PatchFront:
+def patch_front(
+    module: Any,
+    config: TargetConfig,
+    *,
+    max_factor: float = MAX_FACTOR,
+    scratch: Mapping[str, int] | None = None,
+) -> PatchFront:
     """Run the passes and search for patch plans: those between the least work and the smallest arena.
 
     Inputs that can be are fetched instead of lying in memory when the target says so.
     max_factor: bound on the work, as a multiple of the plain model's.
-    Scratch of kernels is not known yet and not counted.
+    scratch: bytes that kernels need beside the tensors, by layer; those of other layers are not known and not counted.
     """
     for one in passes_for_plans(config):
         module = one(module)
@@ -249,16 +292,18 @@ def patch_front(module: Any, config: TargetConfig, *, max_factor: float = MAX_FA
         io_in_arena=config.io == "arena",
         pulled=pullable(network) if config.input != "held" else frozenset(),
         whole_rows=config.input == "rows",
+        scratch=scratch or {},
     )
     return PatchFront.search(network, settings, max_factor=max_factor)
 
 
 def _check_budgets(compiled: Compiled, config: TargetConfig) -> None:
     memory_plan, constants = compiled.plan, compiled.model.constants
-    if config.ram_bytes is not None and memory_plan.arena_bytes > config.ram_bytes:
+    limit = config.arena_limit
+    if limit is not None and memory_plan.arena_bytes > limit:
         raise PlanError(
-            f"the arena of {memory_plan.arena_bytes:,} bytes exceeds the RAM of {config.ram_bytes:,} bytes "
-            f"(lower bound of this operator order: {memory_plan.lower_bound:,}). "
+            f"the arena of {memory_plan.arena_bytes:,} bytes exceeds the RAM of {config.ram_bytes:,} bytes, of which "
+            f"{STACK_BYTES:,} are for the stack (lower bound of this operator order: {memory_plan.lower_bound:,}). "
             f"{explain(compiled.program, memory_plan)}"
         )
     constant_bytes = sum(value.nbytes for value in constants.values())

@@ -16,6 +16,7 @@ from tests.support.tflite_writer import Graph, write_model
 from tvm_tinyml import reference
 from tvm_tinyml.frontend import from_tflite
 from tvm_tinyml.reference import reference_outputs
+from tvm_tinyml.target.config import STACK_BYTES
 
 KEYS = {
     "model",
@@ -29,6 +30,8 @@ KEYS = {
     "layers",
     "arena_bytes",
     "stack_bytes",
+    "memory",
+    "pulled",
     "flash",
     "elf",
 }
@@ -72,6 +75,10 @@ def test_board_run_reports_everything(image: Path, tmp_path: Path) -> None:
     assert 0.5 < first["estimated_instructions"] / first["instructions"] < 2
     assert document["arena_bytes"] > 0
     assert document["stack_bytes"] > 0
+    memory = document["memory"]
+    assert memory["stack_bytes"] == document["stack_bytes"] < STACK_BYTES
+    assert memory["ram_bytes"] == document["arena_bytes"] + document["stack_bytes"]
+    assert memory["without_scratch_bytes"] + memory["scratch_bytes"] == document["arena_bytes"]
     assert set(document["flash"]) == {"text", "rodata", "data"}
     assert Path(document["elf"]).read_bytes()[:4] == b"\x7fELF"
     with np.load(DIGITS.with_name("digits_golden.npz")) as golden:

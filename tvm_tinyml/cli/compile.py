@@ -104,10 +104,19 @@ def compile_command(
             "constants (bytes)": description["constant_bytes"],
             "arena (bytes)": description["arena_bytes"],
             "without scratch (bytes)": description["memory"]["without_scratch_bytes"],
+            "RAM (bytes)": _ram_text(description["memory"]),
             "lower bound (bytes)": description["memory"]["lower_bound_bytes"],
             "written to": output,
         }
     )
+
+
+def _ram_text(memory: Mapping[str, Any]) -> str:
+    """What a model takes of the RAM and what the budget is."""
+    parts = f"{memory['ram_bytes']:,}: activations {memory['without_scratch_bytes']:,}"
+    parts += f", scratch {memory['scratch_bytes']:,}, stack {memory['stack_bytes']:,} (reserved)"
+    budget = memory["ram_budget_bytes"]
+    return parts if budget is None else f"{parts}; budget {budget:,}"
 
 
 def _candidate_rows(layers: Sequence[Mapping[str, Any]]) -> list[tuple[Any, ...]]:

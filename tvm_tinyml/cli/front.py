@@ -54,8 +54,8 @@ def show_front(header: Mapping[str, Any], front: Any, config: Any, as_json: bool
     print_table(title, _COLUMNS, [_row(index, point) for index, point in enumerate(points)])
     click.echo("Work is multiply-accumulates over those of the plain model. Scratch of kernels comes on top.")
     click.echo(f"Plan 0: {points[0]['explanation']}")
-    if config.ram_bytes is not None:
-        click.echo(_within(front, config.ram_bytes))
+    if config.arena_limit is not None:
+        click.echo(_within(front, config.arena_limit))
     if len(points) > 1:
         click.echo(f"Plan {len(points) - 1}: {points[-1]['explanation']}")
 
@@ -65,7 +65,7 @@ def draw_front(title: str, front: Any, config: Any) -> str:
     from tvm_tinyml.profile.front_plot import front_plot
 
     points = [(found.arena_bytes, found.factor) for found in front.plans]
-    return front_plot(points, title=title, budget=config.ram_bytes)
+    return front_plot(points, title=title, budget=config.arena_limit)
 
 
 def describe_front(title: str, front: Any, config: Any, point: int | None) -> str:
@@ -90,22 +90,22 @@ def describe_front(title: str, front: Any, config: Any, point: int | None) -> st
 def _kept(front: Any, config: Any) -> int:
     """The plan with the least work that keeps the budget; the last one without a budget, or when none does."""
     last = len(front.plans) - 1
-    if config.ram_bytes is None or front.plans[last].arena_bytes > config.ram_bytes:
+    if config.arena_limit is None or front.plans[last].arena_bytes > config.arena_limit:
         return last
-    return int(front.first_within(config.ram_bytes))
+    return int(front.first_within(config.arena_limit))
 
 
-def _within(front: Any, ram_bytes: int) -> str:
+def _within(front: Any, arena_limit: int) -> str:
     """Which plan keeps the budget, or why none does."""
     from tvm_tinyml.errors import PlanError
 
     try:
-        number, found = front.first_within(ram_bytes), front.within(ram_bytes)
+        number, found = front.first_within(arena_limit), front.within(arena_limit)
     except PlanError as error:
         return f"Budget: {error}"
     return (
-        f"Plan {number} is the first whose arena keeps the budget of {ram_bytes:,} bytes; with more rows per call it "
-        f"makes {found.calls:,} calls in {found.arena_bytes:,} bytes."
+        f"Plan {number} is the first whose arena takes at most the {arena_limit:,} bytes that the budget leaves beside "
+        f"the stack; with more rows per call it makes {found.calls:,} calls in {found.arena_bytes:,} bytes."
     )
 
 

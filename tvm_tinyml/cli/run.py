@@ -119,6 +119,8 @@ def run_command(
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
         document = _document(imported, config, report, verdict, place) | estimated
         document["layers"] = _layers(built, report)
+        document["memory"] = _measured(built.metadata["memory"], report.stack_bytes)
+        document["pulled"] = {one["name"]: one["pulled"] for one in built.metadata["inputs"] if one["pulled"]}
         _save(place, report, document, force)
     if as_json:
         print_json(document)
@@ -263,6 +265,8 @@ def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
             "estimated cycles": _cycles_text(estimate) if "estimated_cycles" in document else None,
             "arena (bytes)": document["arena_bytes"],
             "stack (bytes)": document["stack_bytes"],
+            "RAM (bytes)": _ram_text(document["memory"]),
+            **{f"fetched of {name}": _pulled_text(pulled) for name, pulled in document["pulled"].items()},
             "flash (bytes)": flash and ", ".join(f"{section} {size:,}" for section, size in flash.items()),
             "bit-exact": _exactness(document, outputs),
             "firmware": document["elf"],
@@ -270,6 +274,27 @@ def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
     )
     for path, value in zip(document["outputs"], outputs, strict=True):
         click.echo(f"{path}: {value.dtype} {list(value.shape)}\n  {_values(value)}")
+
+
+def _measured(memory: Mapping[str, Any], stack_bytes: int | None) -> dict[str, Any]:
+    """The memory of a build with the measured stack in the place of the reserved one."""
+    ram_bytes = None if stack_bytes is None else memory["arena_bytes"] + stack_bytes
+    return {**memory, "stack_bytes": stack_bytes, "ram_bytes": ram_bytes}
+
+
+def _ram_text(memory: Mapping[str, Any]) -> str | None:
+    """What an inference took of the RAM, and the budget; None where the stack was not measured."""
+    if memory["stack_bytes"] is None:
+        return None
+    parts = f"{memory['ram_bytes']:,}: activations {memory['without_scratch_bytes']:,}"
+    parts += f", scratch {memory['scratch_bytes']:,}, stack {memory['stack_bytes']:,}"
+    budget = memory["ram_budget_bytes"]
+    return parts if budget is None else f"{parts}; budget {budget:,}"
+
+
+def _pulled_text(pulled: Mapping[str, Any]) -> str:
+    most = max(one["times"] for one in pulled["row_fetches"])
+    return f"{pulled['requested_bytes']:,} bytes in {pulled['requests']:,} requests, each row at most {most} times"
 
 
 def _cycles_text(estimate: Mapping[str, Any] | None) -> str:

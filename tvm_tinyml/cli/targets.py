@@ -15,7 +15,7 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "mcpu": ("core, see above", ()),
     "board": ("board, see above; sets the memory budgets", ()),
     "compiler": ("C compiler; the default depends on the core", COMPILERS),
-    "ram": ("bytes the arena may take, for example 64K", ()),
+    "ram": ("bytes that arena and stack may take, for example 64K", ()),
     "flash": ("bytes code and constants may take, for example 512K", ()),
     "rounding": (
         f"rounding as LiteRT's reference kernels or as TFLite Micro; default {ROUNDINGS[0]}",

@@ -9,6 +9,7 @@ from typing import Any
 from tvm_tinyml import __version__
 from tvm_tinyml.memory import MemoryPlan, lifetimes, plan
 from tvm_tinyml.target import TargetConfig
+from tvm_tinyml.target.config import STACK_BYTES
 
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
@@ -26,6 +27,7 @@ def metadata(
     """Description of one generated project; sizes and offsets in bytes.
 
     history: what the graph cost after every pass.
+    Under `memory`, `stack_bytes` is what budgets reserve; a run on an emulated board measures it.
     A tensor's memory holds it from layer `first_layer` to `last_layer`, both included; -1 is before the first.
     """
     first, last = _layers_of_calls(model)
@@ -35,6 +37,7 @@ def metadata(
     # First fit is far off where outputs overwrite rows of inputs.
     method = "auto" if model.regions else "greedy"
     tensors = model.without_scratch().program(config.alignment, io_in_arena=in_arena)
+    without_scratch = plan(tensors, method=method).arena_bytes
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,
@@ -70,7 +73,11 @@ def metadata(
         "regions": [_region(region, memory_plan) for region in model.regions],
         "memory": {
             "arena_bytes": memory_plan.arena_bytes,
-            "without_scratch_bytes": plan(tensors, method=method).arena_bytes,
+            "without_scratch_bytes": without_scratch,
+            "scratch_bytes": memory_plan.arena_bytes - without_scratch,
+            "stack_bytes": STACK_BYTES,
+            "ram_bytes": memory_plan.arena_bytes + STACK_BYTES,
+            "ram_budget_bytes": config.ram_bytes,
             "lower_bound_bytes": memory_plan.lower_bound,
             "method": memory_plan.method,
             "optimal": memory_plan.optimal,

