@@ -41,3 +41,13 @@ def test_with_all_the_memory_every_operator_is_called_once_per_strip() -> None:
     strips = sum(-(-8 // region.strip) * len(region.operators) for region in found.plan.regions)
     whole = sum(found.plan.region_of(node.name) is None for node in net.nodes)
     assert taller.calls == strips + whole < found.calls
+
+
+def test_operators_grow_one_by_one_where_a_region_cannot_as_a_whole() -> None:
+    net = network(bottlenecks(2, size=16))
+    found = pareto_front(net, Settings())[-1]
+    taller = with_fewer_calls(net, found, Settings(), found.arena_bytes + 100)
+    assert taller.calls < found.calls
+    assert taller.arena_bytes <= found.arena_bytes + 100
+    rows = [set(region.rows.values()) for region in taller.plan.regions]
+    assert {1, 2} in rows

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from ..errors import PlanError
 from .footprint import Block, PlanFigures, Settings, footprint
+from .geometry import COLUMNS, ROWS
 from .network import Network
 from .plan import PatchPlan, Region
 from .region import region_operations
@@ -20,20 +21,66 @@ def with_fewer_calls(
 ) -> PlanFigures:
     """The plan with as many rows per call as an arena of `arena_bytes` allows, and no more work.
 
-    Regions with the most calls come first. Strips, cuts and results stay what they are.
+    Regions with the most calls come first, then single operators of them, those first whose calls prepare for the most
+    channels. Strips, cuts and results stay what they are.
     """
-    known: dict[Region, Block] = {}
+    growth = _Growth(network, settings, arena_bytes, found)
     for region in sorted(found.plan.regions, key=lambda region: -_calls(network, region)):
         for taller in _taller(network, region):
-            changed = _replaced(found.plan, region, taller)
-            try:
-                candidate = footprint(network, changed, settings, known)
-            except PlanError:
-                continue
-            if candidate.arena_bytes <= arena_bytes and candidate.macs <= found.macs:
-                found = candidate
+            if growth.accepts(region, taller):
                 break
-    return found
+    growth.by_operator()
+    return growth.found
+
+
+class _Growth:
+    """A plan whose regions get more rows per call as long as its arena and its work allow it."""
+
+    def __init__(self, network: Network, settings: Settings, arena_bytes: int, found: PlanFigures) -> None:
+        self.network = network
+        self.settings = settings
+        self.limit = arena_bytes
+        self.found = found
+        self.known: dict[Region, Block] = {}
+
+    def accepts(self, old: Region, new: Region) -> bool:
+        """Put `new` in the place of `old` where that fits."""
+        changed = _replaced(self.found.plan, old, new)
+        try:
+            candidate = footprint(self.network, changed, self.settings, self.known)
+        except PlanError:
+            return False
+        if candidate.arena_bytes > self.limit or candidate.macs > self.found.macs:
+            return False
+        self.found = candidate
+        return True
+
+    def by_operator(self) -> None:
+        """Double the rows of one operator after the other, until nothing fits any more."""
+        full: set[str] = set()
+        while candidates := sorted(
+            (-saved, name, number)
+            for number, region in enumerate(self.found.plan.regions)
+            if not region.segments
+            for name, saved in self._saved(region)
+            if name not in full
+        ):
+            _, name, number = candidates[0]
+            region = self.found.plan.regions[number]
+            taller = replace(region, rows={**region.rows, name: region.rows[name] * 2})
+            if not self.accepts(region, taller):
+                full.add(name)
+
+    def _saved(self, region: Region) -> list[tuple[str, int]]:
+        """Operators of a region that can make twice their rows, with the channels that fewer calls prepare for."""
+        nodes = self.network.chosen(region)
+        strips = -(-nodes[-1].output.shape[COLUMNS] // region.strip)
+        saved = []
+        for node in nodes:
+            height, rows = node.output.shape[ROWS], region.rows[node.name]
+            if height % (2 * rows) == 0:
+                saved.append((node.name, strips * (height // rows) // 2 * node.output.shape[-1]))
+        return saved
 
 
 def _calls(network: Network, region: Region) -> int:
