@@ -10,7 +10,6 @@ from dataclasses import replace
 
 from ..errors import PlanError
 from .footprint import Block, PlanFigures, Settings, footprint
-from .geometry import COLUMNS, ROWS
 from .network import Network
 from .plan import PatchPlan, Region
 from .region import region_operations
@@ -50,7 +49,9 @@ class _Growth:
             candidate = footprint(self.network, changed, self.settings, self.known)
         except PlanError:
             return False
-        if candidate.arena_bytes > self.limit or candidate.macs > self.found.macs:
+        # Rows that a stride passes over are made with their neighbours, and what they read as well.
+        more = candidate.macs > self.found.macs or candidate.calls > self.found.calls
+        if more or candidate.arena_bytes > self.limit:
             return False
         self.found = candidate
         return True
@@ -73,13 +74,13 @@ class _Growth:
 
     def _saved(self, region: Region) -> list[tuple[str, int]]:
         """Operators of a region that can make twice their rows, with the channels that fewer calls prepare for."""
-        nodes = self.network.chosen(region)
-        strips = -(-nodes[-1].output.shape[COLUMNS] // region.strip)
+        operations = region_operations(self.network.chosen(region), region)
+        strips = -(-operations[-1].width // region.strip)
         saved = []
-        for node in nodes:
-            height, rows = node.output.shape[ROWS], region.rows[node.name]
-            if height % (2 * rows) == 0:
-                saved.append((node.name, strips * (height // rows) // 2 * node.output.shape[-1]))
+        for operation in operations:
+            if operation.height % (2 * operation.rows) == 0:
+                channels = self.network.specs[operation.output].shape[-1]
+                saved.append((operation.name, strips * operation.calls // 2 * channels))
         return saved
 
 
