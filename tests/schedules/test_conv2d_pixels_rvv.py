@@ -35,7 +35,7 @@ def random_convolution(generator: np.random.Generator) -> LayerCase:
     )
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_random_convolutions_are_exact(seed: int) -> None:
     generator = np.random.default_rng(seed)
     module = assert_layers_exact([random_convolution(generator) for _ in range(20)], TARGET)

@@ -35,7 +35,7 @@ def random_depthwise(generator: np.random.Generator) -> LayerCase:
     )
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_random_depthwise_layers_are_exact(seed: int) -> None:
     generator = np.random.default_rng(seed)
     cases = [random_depthwise(generator) for _ in range(20)]

@@ -14,7 +14,7 @@ from tests.support.rules import ask_only
 # Every kind of tile: channels in full vectors with a rest of one or of two pixels, pixels by taps and by planes,
 # depthwise with all channels of some pixels, with vectors that overlap and with a multiplier.
 LAYERS: list[Callable[[np.random.Generator], LayerCase]] = [
-    lambda generator: convolution(generator, (4, 5, 9), 90, (1, 1)),
+    lambda generator: convolution(generator, (4, 5, 33), 90, (1, 1)),
     lambda generator: convolution(generator, (5, 4, 3), 40, (3, 2)),
     lambda generator: convolution(generator, (9, 21, 3), 7, (3, 3), strides=(2, 2)),
     lambda generator: convolution(generator, (6, 60, 16), 5, (1, 1)),

@@ -120,6 +120,11 @@ def pairwise(generator: np.random.Generator, count: int) -> list[LayerCase]:
         ("away", (0, 0, 0), 30),
     ):
         cases.append(LayerCase("mul", (a, b), product(generator, rounding, zero_points, right), 2))
+    image, row, rows = (int8_values(generator, shape) for shape in ((5, 3, 41), (41,), (1, 3, 41)))
+    cases.append(LayerCase("mul", (image, row), product(generator, "double", (1, 2, 3), 9), 2))
+    cases.append(LayerCase("sub", (rows, image), attributes(generator), 2))
+    cases.append(LayerCase("add", (image, row), attributes(generator)))
+    cases.append(LayerCase("minimum", (rows, image), {}, 2))
     ties = product(generator, "away", (0, 0, 0), 3) | {"multiplier": 2**30}
     cases.append(LayerCase("mul", (a[:101], b[-101:]), ties))
     return cases

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,9 +30,11 @@ class ExtremeTile:
         """Name of the micro-kernel: everything its code depends on."""
         return f"rvv_{'maximum' if self.larger else 'minimum'}"
 
-    def block(self, a: Any, b: Any, output: Any) -> None:
-        """Emit the tile as a TensorIR block in its plain meaning; all buffers are one row."""
-        _element_block(self.elements, a, b, output, lambda x, y: T.max(x, y) if self.larger else T.min(x, y))
+    def block(self, a: Any, b: Any, output: Any, rows: tuple[Any, Any, Any] = (0, 0, 0)) -> None:
+        """Emit the tile as a TensorIR block in its plain meaning; rows: of each buffer."""
+        _element_block(
+            self.elements, (a, b, output), rows, lambda x, y: T.max(x, y) if self.larger else T.min(x, y)
+        )
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""
@@ -68,14 +71,14 @@ class ProductTile:
         """Name of the micro-kernel: everything its code depends on."""
         return f"rvv_product_{self.epilogue.code}"
 
-    def block(self, a: Any, b: Any, output: Any) -> None:
-        """Emit the tile as a TensorIR block in its plain meaning; all buffers are one row."""
+    def block(self, a: Any, b: Any, output: Any, rows: tuple[Any, Any, Any] = (0, 0, 0)) -> None:
+        """Emit the tile as a TensorIR block in its plain meaning; rows: of each buffer."""
 
         def element(x: Any, y: Any) -> Any:
             product = (T.Cast("int32", x) - self.a_zero_point) * (T.Cast("int32", y) - self.b_zero_point)
             return self.epilogue.describe(product, self.multiplier, T.int32(self.right))
 
-        _element_block(self.elements, a, b, output, lambda x, y: Analyzer().simplify(element(x, y)))
+        _element_block(self.elements, (a, b, output), rows, lambda x, y: Analyzer().simplify(element(x, y)))
 
     @property
     def _constants(self) -> list[int]:
@@ -136,15 +139,15 @@ class LinearTile:
 
     name = "rvv_linear"
 
-    def block(self, a: Any, b: Any, output: Any) -> None:
-        """Emit the tile as a TensorIR block in its plain meaning; all buffers are one row."""
+    def block(self, a: Any, b: Any, output: Any, rows: tuple[Any, Any, Any] = (0, 0, 0)) -> None:
+        """Emit the tile as a TensorIR block in its plain meaning; rows: of each buffer."""
 
         def element(x: Any, y: Any) -> Any:
             total = T.Cast("int32", x) * self.factor_a + T.Cast("int32", y) * self.factor_b + self.addend
             shifted = T.shift_right(total, self.shift)
             return Analyzer().simplify(T.Cast("int8", T.max(T.min(shifted, self.high), self.low)))
 
-        _element_block(self.elements, a, b, output, element)
+        _element_block(self.elements, (a, b, output), rows, element)
 
     @property
     def _constants(self) -> list[int]:
@@ -183,11 +186,14 @@ class LinearTile:
         return self.assemble().micro_kernel(self.name, _parameters(*numbers))
 
 
-def _element_block(elements: int, a: Any, b: Any, output: Any, combine: Any) -> None:
-    T.reads(a[0, 0:elements], b[0, 0:elements])
-    T.writes(output[0, 0:elements])
+def _element_block(
+    elements: int, buffers: tuple[Any, Any, Any], rows: tuple[Any, Any, Any], combine: Callable[..., Any]
+) -> None:
+    (a, b, output), (first, second, row) = buffers, rows
+    T.reads(a[first, 0:elements], b[second, 0:elements])
+    T.writes(output[row, 0:elements])
     with nest("combine", (elements,)) as (i,):
-        T.buffer_store(output, combine(a[0, i], b[0, i]), [0, i])
+        T.buffer_store(output, combine(a[first, i], b[second, i]), [row, i])
 
 
 def _register(tile: ExtremeTile | ProductTile | LinearTile, constants: list[int]) -> str:

@@ -79,17 +79,17 @@ class SumTile:
         scale = f"{self.multiplier}_{self.right}"
         return f"rvv_{kind}_{self.elements}_{operands}_{scale}_{self.epilogue.suffix}".replace("-", "m")
 
-    def block(self, a: Any, b: Any, output: Any) -> None:
-        """Emit the tile as a TensorIR block in its plain meaning; all buffers are one row."""
-        elements = self.elements
-        T.reads(a[0, 0:elements], b[0, 0:elements])
-        T.writes(output[0, 0:elements])
+    def block(self, a: Any, b: Any, output: Any, rows: tuple[Any, Any, Any] = (0, 0, 0)) -> None:
+        """Emit the tile as a TensorIR block in its plain meaning; rows: of each buffer."""
+        elements, (ra, rb, row) = self.elements, rows
+        T.reads(a[ra, 0:elements], b[rb, 0:elements])
+        T.writes(output[row, 0:elements])
         with nest("sum", (elements,)) as (i,):
-            first, second = self.a.describe(a[0, i]), self.b.describe(b[0, i])
+            first, second = self.a.describe(a[ra, i]), self.b.describe(b[rb, i])
             total = first - second if self.subtract else first + second
             right = T.int32(self.right)
             value = Analyzer().simplify(self.epilogue.describe(total, self.multiplier, right))
-            T.buffer_store(output, value, [0, i])
+            T.buffer_store(output, value, [row, i])
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""
