@@ -1,7 +1,7 @@
 """Scalar schedule of quantize to int8: one integer product per element.
 
-For cores without a floating-point unit, and for Arm DSP, where the unit's division and rounding take 37 instructions per
-element and this 26.
+For cores without a floating-point unit, and for Arm DSP, where the unit's division and rounding take 37 instructions
+per element and this 26.
 
 The quotient of a real number and the scale is rounded to single precision, then to an integer. The result grows with
 the magnitude of the number, so it is known from the smallest number of each step. The integer form multiplies the
