@@ -98,8 +98,9 @@ class Epilogue:
         """Tables of groups of channels [groups, lanes]: words by row, then a byte per shift; int32[groups, words]."""
         groups, lanes = channels.shape
         words = self.words()[channels].transpose(0, 2, 1).reshape(groups, -1)
-        shifts = np.zeros((groups, -(-lanes // 4) * 4), np.int8)
-        shifts[:, :lanes] = self.shifts()[channels]
+        # What fills the last word repeats: four lanes of two pixels read the shifts of two channels.
+        repeated = channels[:, np.arange(-(-lanes // 4) * 4) % lanes]
+        shifts = np.ascontiguousarray(self.shifts()[repeated])
         return np.ascontiguousarray(np.concatenate([words, shifts.view(np.int32)], 1))
 
     def words(self) -> Array:

@@ -20,11 +20,11 @@ _MAX_UNROLLED = 256
 def column_strip(strip: Strip) -> Parts:
     """Code of a strip; weights int8[rows][channels / 16][2][columns][16]."""
     started: set[str] = set()
-    data = Cursor("r1")
+    data = Cursor("r7")
     core = [line for row in range(strip.rows) for line in _row(strip, row, data, started)]
     if len(core) > _MAX_UNROLLED:
         return _looped(strip)
-    core += [*data.move(TILE * strip.pitch), *add_constant("r3", -2 * strip.depth)]
+    core += [*data.move(TILE * strip.pitch), *add_constant("r1", -2 * strip.depth)]
     homes = assign_homes(constants_of(strip), ("q7",), "q0", ACCUMULATOR_BYTES)
     return Parts(homes, [], [*core, *_finish(strip, homes, biased=False)])
 
@@ -33,7 +33,7 @@ def _looped(strip: Strip) -> Parts:
     # The accumulators start with the biases from the stack: a loop has no first product.
     order = [name for name in constants_of(strip) if name != "bias"]
     homes = assign_homes([*order, "bias"], ("q7",), "q0", ACCUMULATOR_BYTES)
-    data = Cursor("r1")
+    data = Cursor("r7")
     body = [
         *_row(strip, 0, data, set(ACCUMULATORS)),
         *data.move(strip.row_pitch),
@@ -46,8 +46,8 @@ def _looped(strip: Strip) -> Parts:
         for lane in range(0, len(ACCUMULATORS), 2)
     ]
     tile += [f"movs r11, #{strip.rows}", "3:", *body]
-    tile += add_constant("r1", TILE * strip.pitch - strip.rows * strip.row_pitch)
-    tile += add_constant("r3", -2 * strip.depth)
+    tile += add_constant("r7", TILE * strip.pitch - strip.rows * strip.row_pitch)
+    tile += add_constant("r1", -2 * strip.depth)
     if strip.requantization.kind != "fit":
         stack = ACCUMULATOR_BYTES + 16 * len(homes.slots) + 4
         tile.append(f"ldr r11, [sp, #{stack + SAVED_BYTES + 8}]")
@@ -60,7 +60,7 @@ def _row(strip: Strip, row: int, data: Cursor, started: set[str]) -> list[str]:
     step = strip.pitch // channels
     code: list[str] = []
     for chunk in range(0, channels, VECTOR):
-        code += [f"vldrw.u32 q{vector}, [r3], #{VECTOR}" for vector in range(2 * taps)]
+        code += [f"vldrw.u32 q{vector}, [r1], #{VECTOR}" for vector in range(2 * taps)]
         for column in reversed(range((TILE - 1) * step + taps)):
             users = [(pixel, column - pixel * step) for pixel in range(TILE)]
             users = [(pixel, tap) for pixel, tap in users if 0 <= tap < taps]
@@ -80,4 +80,4 @@ def _row(strip: Strip, row: int, data: Cursor, started: set[str]) -> list[str]:
 def _finish(strip: Strip, homes: Homes, *, biased: bool) -> list[str]:
     code = requantize_tile(strip.requantization, "q1", "q2", homes, "r11", biased=biased)
     places, load = homes.fetch("places")
-    return [*code, *load, f"vstrb.16 q1, [r7, {places}]"]
+    return [*code, *load, f"vstrb.16 q1, [r3, {places}]"]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from ...kernel import MicroKernel
 from .assembly import ACCUMULATORS, SAVED_BYTES, data, function, restore, save, shared_function
-from .epilogue import Homes, load_shifts, requantize_tile
+from .epilogue import Homes, load_pairs, requantize_tile
+from .ordering import ordered
 from .strip import PARAMETERS, TILE, VECTOR, Strip, places_of_outputs
 
 # Vectors per iteration: half a kilobyte of code, and three percent of the instructions for the loop.
@@ -46,10 +47,9 @@ def deep_strip_instructions(strip: Strip, pixels: int) -> float:
 
 def _code(strip: Strip) -> list[str]:
     arguments = _STACK + SAVED_BYTES
-    code = [*_prologue(), "ldrd r10, r12, [r2], #8", f"strd r10, r12, [sp, #{_BIAS}]", "vmov.i32 q0, #0"]
-    for name in strip.requantization.words[1:]:
-        code += [f"vldrd.u64 {_HOMES.registers[name]}, [r2, q0]", "adds r2, #8"]
-    code += [*load_shifts(_HOMES.registers["shift"]), *places_of_outputs(_HOMES.registers["places"])]
+    code = [*_prologue(), "ldrd r10, r12, [r2]", f"strd r10, r12, [sp, #{_BIAS}]"]
+    code += load_pairs(strip.requantization, "r2", _HOMES)
+    code += places_of_outputs(_HOMES.registers["places"])
     code += ["1:", *_before(), f"ldr pc, [sp, #{_ENTRY}]", "3:", *_vector() * _UNROLL]
     code += ["subs r11, r11, #1", "bne 3b", f"ldr pc, [sp, #{_EXIT}]", "4:", *_rest(), "5:"]
     code += [*_after(strip), "bgt 1b", "blt 2f"]
@@ -88,9 +88,10 @@ def _vector() -> list[str]:
     """Products of sixteen taps; every instruction is a wide one."""
     code = ["vldrb.u8 q0, [r3], #16", "vldrb.u8 q1, [r3], #16"]
     for pixel, pointer in enumerate(_POINTERS):
-        code.append(f"vldrb.u8 q2, [{pointer}], #16")
-        code += [f"vmladava.s8 {ACCUMULATORS[2 * pixel + c]}, q2, q{c}" for c in range(2)]
-    return code
+        data = f"q{2 + pixel % 2}"
+        code.append(f"vldrb.u8 {data}, [{pointer}], #16")
+        code += [f"vmladava.s8 {ACCUMULATORS[2 * pixel + c]}, {data}, q{c}" for c in range(2)]
+    return ordered(code)
 
 
 def _rest() -> list[str]:
@@ -124,4 +125,4 @@ def _after(strip: Strip) -> list[str]:
     ]
     code += [*(f"add {pointer}, {pointer}, r6" for pointer in _POINTERS)]
     code += [f"ldr r3, [sp, #{_WEIGHTS}]", "add r0, r0, r4", "subs r2, r2, #1"]
-    return [*code, f"strd r0, r2, [sp, #{_OUTPUT}]"]
+    return ordered([*code, f"strd r0, r2, [sp, #{_OUTPUT}]"])

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ...kernel import MicroKernel
 from .assembly import ACCUMULATOR_LIST, ACCUMULATORS, SAVED_BYTES, function, restore, save
-from .epilogue import Requantization, narrow
+from .epilogue import Requantization, correct_ties, narrow
 from .strip import VECTOR
 
 GROUP = 8
@@ -156,9 +156,7 @@ def _finish(tile: Dense, arguments: int) -> list[str]:
         code += [f"ldrd r0, r2, [sp, #{arguments + 12}]", *(f"vqrdmulh.s32 {x}, {x}, r0" for x in both)]
     else:
         with_words(1, "vqrdmulh.s32")
-    if how.kind == "sign":
-        for x in both:
-            code += [f"vshr.s32 q2, {x}, #31", f"vadd.i32 {x}, {x}, q2"]
+    code += correct_ties(both) if how.kind == "sign" else []
     if how.kind == "fit":
         with_words(1 if tile.uniform else 2, "vadd.i32")
     if tile.uniform:

@@ -83,8 +83,7 @@ class _Writer:
         self.offsets, self.data, self.second = (f"q{vectors + index}" for index in range(3))
         free = [f"q{index}" for index in range(vectors + 3, 8)]
         how = tile.requantization
-        needs_temporary = how.kind == "sign" or how.clamp_min > -128 or how.clamp_max < 127
-        self.temporary = free.pop() if needs_temporary else "none"
+        self.temporary = free.pop() if how.needs_temporary else "none"
         self.places = free.pop(0) if free else ""
         self.zero_point = free.pop(0) if free and how.kind != "fit" else ""
         self.outputs = min(OUTPUTS, tile.height * tile.width)

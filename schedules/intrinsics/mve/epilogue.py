@@ -46,8 +46,8 @@ class Requantization:
 
     @property
     def needs_temporary(self) -> bool:
-        """Whether the epilogue needs a third vector register whatever holds the constants."""
-        return self.kind == "sign" or self.clamp_min > -128 or self.clamp_max < 127
+        """Whether the epilogue needs a third vector register whatever holds the constants: for limits inside int8."""
+        return self.clamp_min > -128 or self.clamp_max < 127
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,20 @@ def assign_homes(names: Sequence[str], free: Sequence[str], temporary: str, firs
     )
 
 
-def load_shifts(vector: str) -> list[str]:
-    """Two shifts, bytes at r2, to the lanes of two channels of two pixels; uses r0 and r6."""
-    code = ["ldrsb r0, [r2]", "ldrsb r6, [r2, #1]"]
-    return [*code, f"vmov {vector}[2], {vector}[0], r0, r0", f"vmov {vector}[3], {vector}[1], r6, r6"]
+def load_pairs(how: Requantization, register: str, homes: Homes) -> list[str]:
+    """Constants of two channels, repeated for two pixels, from the table that a core register points to; uses q0.
+
+    Words are a gather of 64-bit elements from equal addresses. What has no register goes from q1 to the stack.
+    """
+    code = [f"vdup.32 q0, {register}"]
+    for row, name in enumerate((*how.words, "shift")):
+        if name not in homes.registers and name not in homes.slots:
+            continue
+        vector = homes.registers.get(name, "q1")
+        shift = f"vldrb.s32 {vector}, [{register}, #{8 * row}]"
+        code.append(shift if name == "shift" else f"vldrd.u64 {vector}, [q0, #{8 * row}]")
+        code += [f"vstrw.32 q1, [sp, #{homes.slots[name]}]"] if name in homes.slots else []
+    return code
 
 
 def requantize_tile(
@@ -89,23 +99,43 @@ def requantize_tile(
     first, second: vector registers to use. zero_point: core register (not used by the fitted form).
     biased: the accumulators already hold the bias.
     """
-    both = (first, second)
-    code = [f"stm sp, {ACCUMULATOR_LIST}", f"vldrw.u32 {first}, [sp]", f"vldrw.u32 {second}, [sp, #16]"]
+    code = [*reload(first, second), *scale(how, (first, second), homes, biased=biased)]
+    return [*code, *narrow(how, first, second, homes.temporary, zero_point)]
+
+
+def reload(first: str, second: str) -> list[str]:
+    """Accumulators to vector registers, by way of the stack."""
+    return [f"stm sp, {ACCUMULATOR_LIST}", f"vldrw.u32 {first}, [sp]", f"vldrw.u32 {second}, [sp, #16]"]
+
+
+def scale(
+    how: Requantization, vectors: Sequence[str], homes: Homes, *, biased: bool = False, one: str | None = None
+) -> list[str]:
+    """Sums of 32 bits to outputs of 32 bits, without the zero point unless the addend holds it.
+
+    one: core register that holds 1; r10 will when there is none.
+    """
+    code: list[str] = []
 
     def with_constant(name: str, operation: str) -> None:
         register, load = homes.fetch(name)
-        code.extend([*load, *(f"{operation} {x}, {x}, {register}" for x in both)])
+        code.extend([*load, *(f"{operation} {x}, {x}, {register}" for x in vectors)])
 
     if not biased:
         with_constant("bias", "vadd.i32")
     with_constant("multiplier", "vqrdmulh.s32")
-    if how.kind == "sign":
-        for x in both:
-            code += [f"vshr.s32 {homes.temporary}, {x}, #31", f"vadd.i32 {x}, {x}, {homes.temporary}"]
+    code += correct_ties(vectors, one) if how.kind == "sign" else []
     if how.kind == "fit":
         with_constant("addend", "vadd.i32")
     with_constant("shift", "vshl.s32" if how.kind == "fit" else "vrshl.s32")
-    return [*code, *narrow(how, first, second, homes.temporary, zero_point)]
+    return code
+
+
+def correct_ties(vectors: Sequence[str], one: str | None = None) -> list[str]:
+    """One less where a value is negative, so that the shift rounds ties away from zero; `one` as in `scale`."""
+    # The high half of twice the value adds its sign: -1 or 0.
+    code = [] if one else ["mov r10, #1"]
+    return [*code, *(f"vqdmlah.s32 {x}, {x}, {one or 'r10'}" for x in vectors)]
 
 
 def requantize_vectors(
@@ -118,9 +148,7 @@ def requantize_vectors(
     bias, multiplier, shift, last = constants[:4]
     code = [f"vadd.i32 {x}, {x}, {bias}" for x in both]
     code += [f"vqrdmulh.s32 {x}, {x}, {multiplier}" for x in both]
-    if how.kind == "sign":
-        for x in both:
-            code += [f"vshr.s32 {temporary}, {x}, #31", f"vadd.i32 {x}, {x}, {temporary}"]
+    code += correct_ties(both) if how.kind == "sign" else []
     if how.kind == "fit":
         code += [f"vadd.i32 {x}, {x}, {last}" for x in both]
     code += [f"{'vshl' if how.kind == 'fit' else 'vrshl'}.s32 {x}, {shift}" for x in both]

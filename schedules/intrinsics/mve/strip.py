@@ -22,7 +22,7 @@ MAX_UNROLLED = 256
 TILE = 4
 # Bytes of the eight accumulators on the stack.
 ACCUMULATOR_BYTES = 32
-# `table` is int32[words of the requantisation][2 channels], then a byte for each shift. `channels` is the
+# `table` is int32[words of the requantisation][2 channels], then a byte for each shift, twice. `channels` is the
 # distance of two output pixels.
 PARAMETERS = (
     "const int8_t *data",
