@@ -39,8 +39,9 @@ MAX_SCRATCH = 5000
 def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     """Plan conv2d by im2col; nothing for images of less than four outputs and for too much scratch."""
     first = _windows(problem, band_of(problem, 1))
+    framed = problem.objective != "speed"
     strips = [
-        Strip(1, first.depth, 0, first.pitch, overrun=True, requantization=epilogue.how, loop=loop)
+        Strip(1, first.depth, 0, first.pitch, True, epilogue.how, loop=loop, framed=framed)
         for loop in (False, True)
     ]
     plans = [_plan(problem, epilogue, first, strip) for strip in strips]

@@ -61,7 +61,8 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         return []
     if pixels < TILE or channels < 2:
         return []
-    looped = Strip(1, depth, 0, pitch, overrun=False, requantization=epilogue.how, loop=True)
+    framed = problem.objective != "speed"
+    looped = Strip(1, depth, 0, pitch, False, epilogue.how, loop=True, framed=framed)
     side_by_side = depth == pitch == VECTOR // 2
     unrolled = replace(looped, loop=False)
     vectors = (depth >= VECTOR or side_by_side) and unrolled.form != looped.form

@@ -48,7 +48,8 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     strips = []
     if depth % VECTOR == 0 and kernel_w <= MAX_COLUMNS:
         strips.append(Strip(kernel_h, segment, band.pitch, pitch, False, epilogue.how, columns=kernel_w))
-    own = Strip(kernel_h, segment, band.pitch, pitch, True, epilogue.how)
+    framed = problem.objective != "speed"
+    own = Strip(kernel_h, segment, band.pitch, pitch, True, epilogue.how, framed=framed)
     if own.form == "flat" and own.depth <= (MAX_DEPTH if segment % 4 == 0 else 2 * BYTE_RANGE):
         strips.append(own)
     if band.nbytes > MAX_SCRATCH or not strips:

@@ -16,7 +16,7 @@ from tvm.script import tirx as T  # noqa: N812
 from . import script
 from .intrinsics.mve.column_strip import column_strip
 from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kernels
-from .intrinsics.mve.flat_strip import flat_strip, instructions, strip_kernel
+from .intrinsics.mve.flat_strip import flat_strip, flat_strip_kernels, instructions, strip_kernel
 from .intrinsics.mve.strip import VECTOR, Strip
 from .kernel import Array, MicroKernel
 from .requantize_mve import Rounding, table_size
@@ -30,7 +30,7 @@ def strip_kernels_of(strip: Strip) -> tuple[MicroKernel, ...]:
     """The micro-kernel of a strip, and what it shares with others."""
     if strip.form == "deep":
         return deep_strip_kernels(strip)
-    return (strip_kernel(strip, _PARTS[strip.form](strip)),)
+    return flat_strip_kernels(strip) if strip.form == "flat" else (strip_kernel(strip, column_strip(strip)),)
 
 
 def strip_instructions(strip: Strip, pixels: int) -> float:

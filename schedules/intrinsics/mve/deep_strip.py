@@ -11,7 +11,8 @@ from ...kernel import MicroKernel
 from .assembly import ACCUMULATORS, SAVED_BYTES, data, function, restore, save, shared_function
 from .epilogue import Homes, load_pairs, requantize_tile
 from .ordering import ordered
-from .strip import PARAMETERS, TILE, VECTOR, Strip, places_of_outputs
+from .places import places_of_outputs
+from .strip import PARAMETERS, TILE, VECTOR, Strip
 
 # Vectors per iteration: half a kilobyte of code, and three percent of the instructions for the loop.
 _UNROLL = 4

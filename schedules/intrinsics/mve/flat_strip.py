@@ -2,8 +2,10 @@
 
 Two registers take turns to hold data, and the weights of a vector are loaded while the one before is multiplied, those
 of a tile's first vector while the tile before is requantised: then no load waits for a product. The accumulators start
-with the biases. The second half of a tile's requantisation, a chain of instructions that wait for each other, runs beside
-the first products of the next tile.
+with the biases. The end of a tile's requantisation, a chain of instructions that wait for each other, runs beside the
+first products of the next tile.
+
+What comes before the first tile and after the last one is the same for all shapes, so strips may share it.
 """
 
 from __future__ import annotations
@@ -24,10 +26,12 @@ from .assembly import (
     load_constant,
     restore,
     save,
+    shared_function,
 )
 from .epilogue import Homes, assign_homes, load_pairs, narrow, requantize_tile, scale
 from .ordering import ordered
-from .strip import ACCUMULATOR_BYTES, PARAMETERS, TILE, VECTOR, Strip, places_of_outputs
+from .places import literals, places_of_outputs
+from .strip import ACCUMULATOR_BYTES, PARAMETERS, TILE, VECTOR, Strip
 
 # Output pointer, counter, branch.
 _TILE_LOOP = 3
@@ -57,6 +61,20 @@ def flat_strip(strip: Strip) -> Parts:
     return _side_by_side(strip) if strip.side_by_side else _general(strip)
 
 
+def flat_strip_kernels(strip: Strip) -> tuple[MicroKernel, ...]:
+    """The micro-kernel of a strip, and the frame that it may share with others."""
+    parts = flat_strip(strip)
+    if not strip.shares_frame:
+        return (strip_kernel(strip, parts),)
+    # Everything after the first instruction, which keeps the registers.
+    entry = [*ordered(_enter(strip, parts)[1:]), "bx lr", *literals()]
+    return shared_function(_frame_name(strip), PARAMETERS, entry), strip_kernel(strip, parts)
+
+
+def _frame_name(strip: Strip) -> str:
+    return f"tinyml_mve_strip_frame_{strip.requantization.kind}"
+
+
 def strip_kernel(strip: Strip, parts: Parts) -> MicroKernel:
     """Micro-kernel of a strip from its parts."""
     return function(strip.name, PARAMETERS, ordered(assemble(strip, parts), sources=("r7", "r1")))
@@ -68,12 +86,18 @@ def instructions(strip: Strip, parts: Parts, pixels: int) -> float:
     # Without opening and closing nothing is written twice.
     whole = replace(parts, tile=[*parts.opening, *parts.tile, *parts.closing], opening=(), closing=())
     frame = len(assemble(strip, whole)) - tile + (5 if parts.opening else 0)
+    frame += len(_enter(strip, parts)) if strip.shares_frame else 0
     return frame + (tile + parts.loops) * -(-pixels // TILE)
 
 
-def assemble(strip: Strip, parts: Parts) -> list[str]:
+def _stack(homes: Homes) -> int:
+    return ACCUMULATOR_BYTES + 16 * len(homes.slots) + 4
+
+
+def _enter(strip: Strip, parts: Parts) -> list[str]:
+    """What comes before the loop, but for what depends on the shape."""
     homes = parts.homes
-    stack = ACCUMULATOR_BYTES + 16 * len(homes.slots) + 4
+    stack = _stack(homes)
     arguments = stack + SAVED_BYTES
     code = [*save(stack), "mov r7, r0", f"ldrd r9, r4, [sp, #{arguments}]"]
     # Step 1. Constants of two channels.
@@ -81,12 +105,19 @@ def assemble(strip: Strip, parts: Parts) -> list[str]:
     if parts.opening:
         code += ["vldrd.u64 q1, [q0]", "vstrw.32 q1, [sp]", f"vstrw.32 q1, [sp, #{VECTOR}]"]
     # Step 2. Places of the outputs.
-    code += places_of_outputs(homes.registers.get("places", "q1"))
+    code += places_of_outputs(homes.registers.get("places", "q1"), strip.shares_frame)
     code += [f"vstrw.32 q1, [sp, #{homes.slots['places']}]"] if "places" in homes.slots else []
     # Step 3. Loop: r7 data, r1 weights, r5 bytes of four output pixels, r3 output, r9 pixels left but three, r11 zero
     # point.
     code += ["lsl r5, r4, #2", "subs r9, r9, #3"]
-    code += [f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else []
+    return code + ([f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else [])
+
+
+def assemble(strip: Strip, parts: Parts) -> list[str]:
+    """All instructions of a strip but those of a shared frame."""
+    code = _enter(strip, parts)
+    if strip.shares_frame:
+        code = [code[0], f"bl {_frame_name(strip)}"]
     end = [*parts.closing, "add r3, r3, r5"]
     count = ["subs r9, r9, #4", "bgt 1b"]
     if parts.opening:
@@ -94,10 +125,10 @@ def assemble(strip: Strip, parts: Parts) -> list[str]:
         code += ["1:", *end, *parts.opening, "5:", *parts.tile, *count, *end]
     else:
         code += [*parts.prepare, "1:", *parts.tile, *end, *count]
-    # Step 4. Left-over pixels: one more tile that ends with the last pixel.
+    # Left-over pixels: one more tile that ends with the last pixel.
     code += ["adds r0, r9, #3", "ble 2f", "rsb r0, r0, #4"]
     code += [*load_constant("r2", strip.pitch), "mls r7, r0, r2, r7", "lsr r4, r5, #2", "mls r3, r0, r4, r3"]
-    return [*code, "b 4b" if parts.opening else "b 1b", "2:", *restore(stack)]
+    return [*code, "b 4b" if parts.opening else "b 1b", "2:", *restore(_stack(parts.homes))]
 
 
 def constants_of(strip: Strip) -> tuple[str, ...]:

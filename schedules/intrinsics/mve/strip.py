@@ -44,6 +44,7 @@ class Strip:
     columns: taps of a segment whose vectors neighbouring pixels share, 0 for none; then row_bytes / columns is a
         multiple of 16, and so is the pitch.
     loop: a loop over the reduction although unrolling it would not be long.
+    framed: what comes before the tiles is shared with strips of other shapes, where it can be.
     overrun: whether up to 15 bytes after a segment may be read (scratch); otherwise row_bytes is at least 16, or 8 with
         pixels side by side.
     """
@@ -56,6 +57,7 @@ class Strip:
     requantization: Requantization
     columns: int = 0
     loop: bool = False
+    framed: bool = False
 
     @property
     def name(self) -> str:
@@ -64,7 +66,8 @@ class Strip:
         columns = f"_of{self.columns}" if self.columns else ""
         rows = f"_row{self.row_pitch}" if self.rows > 1 else ""
         overrun = "_over" if self.overrun and self.row_bytes % VECTOR else ""
-        shape += f"_every{self.pitch}{rows}{columns}{overrun}"
+        framed = "_framed" if self.shares_frame else ""
+        shape += f"_every{self.pitch}{rows}{columns}{overrun}{framed}"
         return f"tinyml_mve_{self.form}_strip_{shape}_{self.requantization.name}"
 
     @property
@@ -75,6 +78,11 @@ class Strip:
         # Two rows of unaligned weights must be within reach of one register.
         most = MAX_UNROLLED if self.row_bytes % 4 == 0 else 2 * BYTE_RANGE
         return "deep" if self.rows == 1 and (self.loop or self.row_bytes > most) else "flat"
+
+    @property
+    def shares_frame(self) -> bool:
+        """Whether what comes before the tiles is a function that other strips share."""
+        return self.framed and self.form == "flat" and not self.side_by_side
 
     @property
     def interleaved(self) -> int:
@@ -119,16 +127,3 @@ class Strip:
         """Lanes of the last vector that carry new taps."""
         low = (1 << self.tail) - 1
         return low if self.overrun else low << (VECTOR - self.tail)
-
-
-def places_of_outputs(vector: str) -> list[str]:
-    """Offsets of the lanes (pixel 0, 2, 0, 2, 1, 3, 1, 3; channel 0, 0, 1, 1, ...) from r4, the channels of a pixel."""
-    return [
-        "lsl r0, r4, #17",
-        "add r2, r0, #0x10001",
-        "add r6, r0, r4",
-        "add r6, r6, r4, lsl #16",
-        "add r8, r6, #0x10001",
-        f"vmov {vector}[2], {vector}[0], r0, r6",
-        f"vmov {vector}[3], {vector}[1], r2, r8",
-    ]
