@@ -1,7 +1,7 @@
 """Where the outputs of a tile of four pixels and two channels go: offsets for a scatter store, by lane.
 
-The lanes are pixel 0, 2, 0, 2, 1, 3, 1, 3 of channel 0, 0, 1, 1, 0, 0, 1, 1: those of two vectors of sums, one pixel apart
-from the next but one, narrowed into each other.
+The lanes are pixels 0, 2, 0, 2, 1, 3, 1, 3 of channels 0, 0, 1, 1, 0, 0, 1, 1: those of two vectors of sums (pixels 0
+and 1, pixels 2 and 3), narrowed into each other.
 """
 
 from __future__ import annotations
