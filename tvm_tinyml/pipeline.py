@@ -208,6 +208,7 @@ def _lowered(
     if patch is not None:
         # After the passes, which know nothing of regions and may order the calls differently.
         module = PatchInference(patch)(module)
+        patch = plan_of(module) or patch
         if config.input != "held":
             network = network_of(Graph.read(module["main"]))
             pulled = pullable(network)

@@ -120,6 +120,16 @@ def test_a_plan_reaches_the_build_as_a_pass_as_well(digits: Any, golden: tuple[A
     np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
 
 
+def test_without_an_order_the_plan_takes_that_of_the_module(digits: Any, golden: tuple[Any, Any]) -> None:
+    plan = plan_for(digits, HOST, (0, 2))
+    built = relay.build(digits, target=HOST, patch=PatchPlan((), plan.regions))
+    assert [layer.name for layer in built.compiled.model.regions[0].layers] == list(plan.order[:3])
+    np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
+    region = Region(("nowhere",), 1, {"nowhere": 1})
+    with pytest.raises(PlanError, match="is not part of the order"):
+        relay.build(digits, target=HOST, patch=PatchPlan((), (region,)))
+
+
 def test_the_pass_searches_within_limits(digits: Any, golden: tuple[Any, Any]) -> None:
     module = cleaned(digits, HOST)
     front = patch_front(digits, parse_target(HOST))

@@ -101,8 +101,8 @@ class Region:
 class PatchPlan:
     """An execution order of all operators of a module, and its regions.
 
-    order: names of all calls, views and copies included, each once.
-    regions: in execution order; each one is a run of `order`. Operators of no region run one after another, whole.
+    order: names of all calls, views and copies included, each once; empty for the order that the module has.
+    regions: in execution order; each one is a run of the order. Operators of no region run one after another, whole.
 
     Raises PlanError when the regions are not disjoint runs of the order.
     """
@@ -114,7 +114,7 @@ class PatchPlan:
         _refuse_duplicates(self.order, "the order")
         _refuse_duplicates(tuple(chain.from_iterable(one.operators for one in self.regions)), "the regions")
         reached = 0
-        for region in self.regions:
+        for region in self.regions if self.order else ():
             first = region.operators[0]
             if first not in self.order:
                 raise PlanError(f"patch plan: operator {first!r} of a region is not part of the order")

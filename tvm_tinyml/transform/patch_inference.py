@@ -68,6 +68,8 @@ def _apply(module: Any, plan: PatchPlan) -> Any:
     variable = module.get_global_var("main")
     function = module[variable]
     graph = Graph.read(function)
+    if not plan.order:
+        plan = PatchPlan(tuple(str(node.attrs["name"]) for node in graph.calls), plan.regions)
     _reorder(graph, plan)
     nodes = {node.name: node for node in network_of(graph).nodes}
     for region in plan.regions:
