@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .intrinsics.packed import PackedOperands, PackedTile, PackPairs, fits, runs_of
+from .intrinsics.packed import PackedOperands, PackedTile, PackPairs, fits, runs_of, whole_groups
 from .intrinsics.rv32_packed import GROUP, LANES, PIXELS, STORED_LANES
 from .intrinsics.scalar import MatrixTile, TileOperands
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
@@ -41,14 +42,17 @@ def schedule_pointwise_packed(problem: Problem) -> list[Candidate]:
     weight = weight.reshape(weight.shape[0], -1)
     channels, depth = weight.shape
     rows = problem.outputs // channels
-    if rows < LEAST_ROWS or channels % STORED_LANES or depth % GROUP or not fits(weight):
-        return []
-    runs = runs_of(weight)
     form = requantization(problem, channel_axis=0)
-    if form is None or len(runs) > weight.size * max(LARGEST_SHARE, rows * SHARE_PER_ROW):
+    if form is None or rows < LEAST_ROWS or channels < STORED_LANES:
         return []
     product = Product(rows, channels, depth, form.epilogue(problem.attrs), gather=None)
-    constants = product.weights(weight) | {
+    packed = product.weights(weight)
+    packed["weight_0"] = np.pad(packed["weight_0"], ((0, whole_groups(depth) - depth), (0, 0)))
+    read = _as_read(packed["weight_0"], depth)
+    runs = runs_of(read)
+    if not fits(read) or len(runs) > weight.size * max(LARGEST_SHARE, rows * SHARE_PER_ROW):
+        return []
+    constants = packed | {
         "runs": runs,
         "factors": form.without(zero_sums(problem, weight)),
         "fine": form.fine,
@@ -58,13 +62,21 @@ def schedule_pointwise_packed(problem: Problem) -> list[Candidate]:
     return [_candidate(_Layer(one, constants, left)) for left, ones in products.items() for one in ones]
 
 
+def _as_read(weight: Array, depth: int) -> Array:
+    """Weights int8[channels, elements] as tiles read them: beyond the last of a block they meet zeros only."""
+    blocks = len(weight) // depth
+    rows = np.arange(blocks)[:, None] * depth + np.arange(whole_groups(depth))
+    read: Array = weight[rows].transpose(0, 2, 1).reshape(blocks * STORED_LANES, -1)
+    return read
+
+
 def _candidate(layer: _Layer) -> Candidate:
     return Candidate(
         rule="scalar packed pointwise",
         instructions=layer.instructions(),
         build=lambda: _build(layer),
         micro_kernels=layer.micro_kernels,
-        scratch=PIXELS * layer.product.depth * 2,
+        scratch=PIXELS * whole_groups(layer.product.depth) * 2,
     )
 
 
@@ -99,15 +111,24 @@ class _Layer:
         """The packed tile."""
         product = self.product
         blocks = product.channels // STORED_LANES
-        return PackedTile(blocks, product.depth, len(self.constants["runs"]), product.epilogue)
+        return PackedTile(
+            blocks, product.depth, product.channels, len(self.constants["runs"]), product.epilogue
+        )
 
-    def rest_tile(self, rows: Band) -> MatrixTile:
-        """A tile of pixels left over."""
-        return self.product.tile(rows, self.product.channel_bands[0])
+    def rests(self) -> dict[str, tuple[Band, int, MatrixTile]]:
+        """Rows, number of the band of channels and tile of what is left of pixels and channels, by block."""
+        bands_of = {0: self.rest} | (
+            {1: self.product.row_bands} if self.product.channels % STORED_LANES else {}
+        )
+        return {
+            f"rest_{c}_{r}": (rows, c, self.product.tile(rows, self.product.channel_bands[c]))
+            for c, row_bands in bands_of.items()
+            for r, rows in enumerate(row_bands)
+        }
 
     def intrinsics(self) -> dict[str, PackPairs | PackedTile | MatrixTile]:
         """Micro-kernels by the names of their blocks."""
-        rest = {f"rest_{r}": self.rest_tile(rows) for r, rows in enumerate(self.rest)}
+        rest = {name: tile for name, (_, _, tile) in self.rests().items()}
         return {"pack": PackPairs(self.product.depth), "packed": self.tile, **rest}
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
@@ -120,13 +141,16 @@ class _Layer:
         """Estimate for the layer."""
         product, runs = self.product, self.constants["runs"]
         large = int((runs >> 5).sum())
-        groups = product.channels // LANES * product.depth // GROUP
+        channels = product.channels // STORED_LANES * STORED_LANES
+        groups = channels // LANES * whole_groups(product.depth) // GROUP
         tile = INSTRUCTIONS_PER_GROUP * (groups - large) + INSTRUCTIONS_PER_LARGE_GROUP * large
-        tile += INSTRUCTIONS_PER_RUN * len(runs) + INSTRUCTIONS_PER_LANES * product.channels // LANES
+        tile += INSTRUCTIONS_PER_RUN * len(runs) + INSTRUCTIONS_PER_LANES * channels // LANES
         tile += PIXELS * (
             INSTRUCTIONS_PER_ACTIVATION * product.depth + INSTRUCTIONS_PER_OUTPUT * product.channels
         )
-        rest = sum(product.tile_instructions(rows, product.channel_bands[0]) for rows in self.rest)
+        rest = sum(
+            product.tile_instructions(rows, product.channel_bands[c]) for rows, c, _ in self.rests().values()
+        )
         return self.packed.count * (tile + INSTRUCTIONS_PER_CALL) + rest
 
     def function(self) -> Any:
@@ -140,27 +164,29 @@ class _Layer:
                 name: T.arg(name, T.buffer(value.shape, str(value.dtype)))
                 for name, value in self.constants.items()
             }
-            weight, runs = constants["weight_0"], constants["runs"]
+            runs = constants["runs"]
             factors, fine = constants["factors"], constants["fine"]
             output = T.arg("output", T.buffer((rows, product.channels), "int8"))
             with T.sblock("root"):
-                words = T.sblock_alloc_buffer((depth // 2, PIXELS), "int32")
+                words = T.sblock_alloc_buffer((self.tile.pairs, PIXELS), "int32")
                 IRBuilder.name("words", words)
                 with T.serial(0, self.packed.count) as p:
                     with T.sblock("pack"):
                         vp = T.axis.spatial(self.packed.count, p)
                         PackPairs(depth).block(data, words, vp * PIXELS)
-                    sums = T.sblock_alloc_buffer((PIXELS, product.channels), "int32")
+                    sums = T.sblock_alloc_buffer((PIXELS, self.tile.channels), "int32")
                     with T.sblock("packed"):
                         vp = T.axis.spatial(self.packed.count, p)
-                        self.tile.block(
-                            PackedOperands(words, weight, runs, factors, fine, output, sums, vp * PIXELS)
+                        packed = PackedOperands(
+                            words, constants["weight_0"], runs, factors, fine, output, sums, vp * PIXELS
                         )
-                for r, band in enumerate(self.rest):
+                        self.tile.block(packed)
+                for name, (band, c, tile) in self.rests().items():
                     with T.serial(0, band.count) as p:
-                        sums = T.sblock_alloc_buffer((band.size, product.channels), "int32")
-                        with T.sblock(f"rest_{r}"):
+                        sums = T.sblock_alloc_buffer((band.size, tile.channels), "int32")
+                        with T.sblock(name):
                             row = band.first + T.axis.spatial(band.count, p) * band.size
-                            operands = TileOperands(data, weight, factors, fine, output, sums, row, (row, 0))
-                            self.rest_tile(band).block(operands)
+                            at = (row, product.channel_bands[c].first)
+                            weight = constants[f"weight_{c}"]
+                            tile.block(TileOperands(data, weight, factors, fine, output, sums, row, at))
         return builder.get()

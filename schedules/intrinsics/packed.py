@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import Array, MicroKernel
@@ -52,9 +53,14 @@ def runs_of(weight: Array) -> Array:
     return np.array(runs, np.uint8)
 
 
+def whole_groups(depth: int) -> int:
+    """Elements of a reduction with what its last group lacks."""
+    return -(-depth // GROUP) * GROUP
+
+
 @dataclass(frozen=True)
 class PackPairs:
-    """Packs the activations of eight pixels, int8[8, depth], into words int32[depth / 2, 8]."""
+    """Packs the activations of eight pixels, int8[8, depth], into words int32[pairs, 8]; whole groups, with zeros."""
 
     depth: int
 
@@ -64,24 +70,36 @@ class PackPairs:
         return f"tinyml_pack_pairs_{PIXELS}"
 
     def micro_kernel(self) -> MicroKernel:
-        """The C function; the depth is a multiple of four."""
+        """The C function."""
         signature = f"static void {self.name}(const int8_t *data, int32_t *words, int32_t depth)\n"
         return MicroKernel(self.name, f"{NAKED}{signature}{assembly_body(rv32_packed.pack_pairs())}")
 
     def block(self, data: Any, words: Any, row: Any) -> None:
         """Emit what is packed, from `row` of the matrix `data` on, as a TensorIR block's contents."""
         T.reads(data[row : row + PIXELS, 0 : self.depth])
-        T.writes(words[0 : self.depth // 2, 0:PIXELS])
-        with T.grid(self.depth // 2, PIXELS) as (k, p), T.sblock("word"):
+        T.writes(words[0 : self.pairs, 0:PIXELS])
+        with T.grid(self.pairs, PIXELS) as (k, p), T.sblock("word"):
             vk, vp = T.axis.remap("SS", [k, p])
-            low, high = (T.Cast("int32", data[row + vp, 2 * vk + half]) for half in range(2))
+            low, high = (self._element(vk, half, data, row + vp) for half in range(2))
             T.buffer_store(words, low + T.shift_left(high, T.int32(16)), [vk, vp])
+
+    def _element(self, pair: Any, half: int, data: Any, row: Any) -> Any:
+        """One activation of a pair, or 0 after the last; the guard is stated where it can fail."""
+        k = 2 * pair + half
+        value = T.Cast("int32", data[row, k])
+        inside = 2 * (self.pairs - 1) + half < self.depth
+        return value if inside else tirx.if_then_else(k < self.depth, value, T.int32(0))
+
+    @property
+    def pairs(self) -> int:
+        """Words of a pixel."""
+        return whole_groups(self.depth) // 2
 
     def register(self) -> str:
         """Register the packing as a tensor intrinsic and return its name."""
         operands = {
             "data": Operand((PIXELS, self.depth), "int8", self.depth),
-            "words": Operand((self.depth // 2, PIXELS), "int32", PIXELS, written=True),
+            "words": Operand((self.pairs, PIXELS), "int32", PIXELS, written=True),
         }
         return register(self.name, operands, lambda data, words: self.block(data, words, 0), [self.depth])
 
@@ -90,7 +108,7 @@ class PackPairs:
 class PackedOperands:
     """Where a tile finds its operands.
 
-    words: int32[depth / 2, 8]; weight: int8[blocks * depth, 4]; runs: uint8[runs] (`runs_of`), which say nothing but
+    words: int32[pairs, 8]; weight: int8[rows, 4] of `PackedTile`; runs: uint8[runs] (`runs_of`), which say nothing but
     how to add; factors: int32[channels, 2] and fine: [channels] of `requantize_scalar.ScalarRequantization`; output:
     int8[rows, channels]; sums: int32[8, channels]; row: first row of the output.
     """
@@ -107,13 +125,15 @@ class PackedOperands:
 
 @dataclass(frozen=True)
 class PackedTile:
-    """Outputs of eight pixels in all channels, two channels at a time.
+    """Outputs of eight pixels in the first channels, two channels at a time.
 
-    blocks: of four channels. depth: products per output, a multiple of four. runs: how many of them.
+    blocks: of four channels. depth: products per output. output_pitch: elements from one pixel's outputs to the next.
+    runs: how many of them.
     """
 
     blocks: int
     depth: int
+    output_pitch: int
     runs: int
     epilogue: Epilogue
 
@@ -121,6 +141,16 @@ class PackedTile:
     def channels(self) -> int:
         """Columns of outputs."""
         return self.blocks * STORED_LANES
+
+    @property
+    def pairs(self) -> int:
+        """Words of a pixel."""
+        return whole_groups(self.depth) // 2
+
+    @property
+    def rows(self) -> int:
+        """Rows of weights; a last group goes on into the next block, where it meets zeros among the activations."""
+        return (self.blocks - 1) * self.depth + whole_groups(self.depth)
 
     @property
     def name(self) -> str:
@@ -146,8 +176,8 @@ class PackedTile:
         """Emit what the tile computes as a TensorIR block's contents, in its plain meaning."""
         o, row = operands, operands.row
         T.reads(
-            o.words[0 : self.depth // 2, 0:PIXELS],
-            o.weight[0 : self.blocks * self.depth, 0:STORED_LANES],
+            o.words[0 : self.pairs, 0:PIXELS],
+            o.weight[0 : self.rows, 0:STORED_LANES],
             o.runs[0 : self.runs],
             o.factors[0 : self.channels, 0:2],
             o.fine[0 : self.channels],
@@ -157,7 +187,7 @@ class PackedTile:
             vi, vj = T.axis.remap("SS", [i, j])
             T.buffer_store(o.sums, o.factors[vj, 0], [vi, vj])
         with (
-            T.grid(self.blocks, PIXELS, STORED_LANES, self.depth // 2) as (b, i, j, k),
+            T.grid(self.blocks, PIXELS, STORED_LANES, self.pairs) as (b, i, j, k),
             T.sblock("accumulate"),
         ):
             vb, vi, vj, vk = T.axis.remap("SSSR", [b, i, j, k])
@@ -177,13 +207,13 @@ class PackedTile:
     def register(self) -> str:
         """Register the tile as a tensor intrinsic and return its name."""
         operands = {
-            "words": Operand((self.depth // 2, PIXELS), "int32", PIXELS),
-            "weight": Operand((self.blocks * self.depth, STORED_LANES), "int8", STORED_LANES),
+            "words": Operand((self.pairs, PIXELS), "int32", PIXELS),
+            "weight": Operand((self.rows, STORED_LANES), "int8", STORED_LANES),
             "runs": Operand((self.runs,), "uint8"),
             "factors": Operand((self.channels, 2), "int32", 2),
             "fine": Operand((self.channels,), self.epilogue.fine_type),
-            "output": Operand((PIXELS, self.channels), "int8", self.channels, written=True),
+            "output": Operand((PIXELS, self.channels), "int8", self.output_pitch, written=True),
             "sums": Operand((PIXELS, self.channels), "int32", written=True, passed=False),
         }
-        arguments = [self.blocks, self.depth, self.channels, self.epilogue.point]
+        arguments = [self.blocks, self.depth, self.output_pitch, self.epilogue.point]
         return register(self.name, operands, lambda *buffers: self.block(PackedOperands(*buffers)), arguments)

@@ -43,15 +43,23 @@ def packed_tile(tile: PackedTile) -> tuple[list[str], list[str]]:
 def pack_pairs() -> list[str]:
     """Instructions of packing; a0 data, a1 words, a2 depth."""
     asm = Assembly(arguments=3)
-    end, word, pixels, *values = (asm.take() for _ in range(3 + GROUP))
-    pixel, again = asm.label(), asm.label()
-    asm.emit(f"li {pixels}, {PIXELS}", f"{pixel}:", f"add {end}, a0, a2", f"mv {word}, a1", f"{again}:")
+    end, word, pixels, left, *values = (asm.take() for _ in range(4 + GROUP))
+    pixel, again, tail, store, done = (asm.label() for _ in range(5))
+    asm.emit(f"li {pixels}, {PIXELS}", f"andi {left}, a2, {GROUP - 1}", f"sub a2, a2, {left}")
+    asm.emit(f"{pixel}:", f"add {end}, a0, a2", f"mv {word}, a1", f"beqz a2, {tail}f", f"{again}:")
     asm.emit(*(f"lb {value}, {k}(a0)" for k, value in enumerate(values)))
     for pair in range(GROUP // 2):
         low, high = values[2 * pair : 2 * pair + 2]
         asm.emit(f"slli {high}, {high}, 16", f"add {low}, {low}, {high}")
         asm.emit(f"sw {low}, {pair * PIXELS * WORD}({word})")
     asm.emit(f"addi a0, a0, {GROUP}", f"addi {word}, {word}, {WORDS_BYTES}", f"bne a0, {end}, {again}b")
+    # What is left of the reduction ends with zeros.
+    asm.emit(f"{tail}:", f"beqz {left}, {done}f", *(f"li {value}, 0" for value in values[1:]))
+    for k, value in enumerate(values[: GROUP - 1]):
+        asm.emit(*([f"li {end}, {k}", f"beq {left}, {end}, {store}f"] if k else []), f"lb {value}, {k}(a0)")
+    asm.emit(f"{store}:", f"slli {values[1]}, {values[1]}, 16", f"add {values[0]}, {values[0]}, {values[1]}")
+    asm.emit(f"sw {values[0]}, 0({word})", f"sw {values[2]}, {PIXELS * WORD}({word})")
+    asm.emit(f"add a0, a0, {left}", f"{done}:")
     asm.emit(f"addi a1, a1, {WORD}", f"addi {pixels}, {pixels}, -1", f"bnez {pixels}, {pixel}b")
     return asm.lines()
 
@@ -71,6 +79,7 @@ class _Emitter:
         asm.emit("slli a6, a6, 1")
         for number, name in enumerate(SLOTS[:8]):
             asm.emit(f"sw a{number}, {_slot(name)}")
+        asm.emit(f"addi a7, a7, {GROUP - 1}", f"andi a7, a7, -{GROUP}")
         asm.emit(f"slli a7, a7, {(WORDS_BYTES // GROUP).bit_length() - 1}", "add a7, a7, a0")
         asm.emit(f"sw a7, {_slot('end')}", f"lla a2, {start}f", f"sw a2, {_slot('again')}")
         asm.emit(f"sw ra, {_slot('caller')}")
@@ -110,14 +119,14 @@ class _Emitter:
         self._groups(second, together=False)
         asm.emit(f"{done}:", f"lw {first}, {_slot('end')}", f"bne {self.words}, {first}, {run}b")
         # From the first half of four channels to the second, or on to the next four.
-        last = asm.label()
+        last, moved = asm.label(), self.values[0]
+        asm.emit(f"lw {second}, {_slot('depth')}", f"addi {moved}, {second}, {GROUP - 1}")
+        asm.emit(f"andi {moved}, {moved}, -{GROUP}", f"slli {moved}, {moved}, 2")
+        asm.emit(f"sub {self.weight}, {self.weight}, {moved}", f"lw {first}, {_slot('halves')}")
         asm.emit(
-            f"lw {first}, {_slot('halves')}", f"andi {first}, {first}, 1", f"addi {second}, zero, -{LANES}"
+            f"slli {second}, {second}, 2", f"addi {second}, {second}, -{LANES}", f"andi {first}, {first}, 1"
         )
-        asm.emit(f"bnez {first}, {last}f", f"lw {second}, {_slot('depth')}")
-        asm.emit(
-            f"slli {second}, {second}, 2", f"neg {second}, {second}", f"addi {second}, {second}, {LANES}"
-        )
+        asm.emit(f"bnez {first}, {last}f", f"li {second}, {LANES}")
         asm.emit(
             f"{last}:", f"add {self.weight}, {self.weight}, {second}", f"sw {self.weight}, {_slot('weight')}"
         )

@@ -41,9 +41,9 @@ def pixels(generator: np.random.Generator, rows: int, depth: int, channels: int,
 
 
 def random_pixels(generator: np.random.Generator) -> LayerCase:
-    """Any number of pixels left over, depths and channels that are multiples of four, small and large weights."""
+    """Any number of pixels, products and channels left over, small and large weights."""
     rows = int(generator.integers(32, 48))
-    depth, channels = 4 * int(generator.integers(1, 12)), 4 * int(generator.integers(1, 4))
+    depth, channels = int(generator.integers(1, 42)), int(generator.integers(4, 14))
     return pixels(generator, rows, depth, channels, int(generator.choice([0, 30, 64, 127])))
 
 
