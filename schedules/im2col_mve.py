@@ -17,7 +17,7 @@ from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
 from .copy_mve import fill_stage, register_fill
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
-from .intrinsics.mve.strip import TILE, VECTOR, Strip
+from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
@@ -39,9 +39,9 @@ MAX_SCRATCH = 5000
 def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     """Plan conv2d by im2col; nothing for images of less than four outputs and for too much scratch."""
     first = _windows(problem, band_of(problem, 1))
-    framed = problem.objective != "speed"
+    frame = FRAMES[problem.objective]
     strips = [
-        Strip(1, first.depth, 0, first.pitch, True, epilogue.how, loop=loop, framed=framed)
+        Strip(1, first.depth, 0, first.pitch, True, epilogue.how, loop=loop, frame=frame)
         for loop in (False, True)
     ]
     plans = [_plan(problem, epilogue, first, strip) for strip in strips]

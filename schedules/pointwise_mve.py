@@ -12,7 +12,7 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .intrinsics.mve.strip import TILE, VECTOR, Strip
+from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
@@ -61,8 +61,8 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         return []
     if pixels < TILE or channels < 2:
         return []
-    framed = problem.objective != "speed"
-    looped = Strip(1, depth, 0, pitch, False, epilogue.how, loop=True, framed=framed)
+    frame = FRAMES[problem.objective]
+    looped = Strip(1, depth, 0, pitch, False, epilogue.how, loop=True, frame=frame)
     side_by_side = depth == pitch == VECTOR // 2
     unrolled = replace(looped, loop=False)
     vectors = (depth >= VECTOR or side_by_side) and unrolled.form != looped.form

@@ -16,7 +16,7 @@ from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
 from .intrinsics.mve.assembly import BYTE_RANGE
 from .intrinsics.mve.column_strip import MAX_COLUMNS
 from .intrinsics.mve.copy import COPY, FILL
-from .intrinsics.mve.strip import TILE, VECTOR, Strip
+from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
@@ -48,8 +48,8 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     strips = []
     if depth % VECTOR == 0 and kernel_w <= MAX_COLUMNS:
         strips.append(Strip(kernel_h, segment, band.pitch, pitch, False, epilogue.how, columns=kernel_w))
-    framed = problem.objective != "speed"
-    own = Strip(kernel_h, segment, band.pitch, pitch, True, epilogue.how, framed=framed)
+    frame = FRAMES[problem.objective]
+    own = Strip(kernel_h, segment, band.pitch, pitch, True, epilogue.how, frame=frame)
     if own.form == "flat" and own.depth <= (MAX_DEPTH if segment % 4 == 0 else 2 * BYTE_RANGE):
         strips.append(own)
     if band.nbytes > MAX_SCRATCH or not strips:

@@ -44,7 +44,7 @@ class Parts:
     prepare: what runs once after the constants are loaded.
     tile: what runs for every tile; r3 is its place in the output.
     opening, closing: the first and the last part of a tile when they are not in `tile`; the closing of one tile may run
-        beside the opening of the next. The accumulators then start with the biases, which lie where the stack begins.
+        beside the opening of the next. Where the biases have no home, they lie where the stack begins.
     loops: instructions of a tile beyond its lines, for the iterations of a loop in it.
     """
 
@@ -102,7 +102,7 @@ def _enter(strip: Strip, parts: Parts) -> list[str]:
     code = [*save(stack), "mov r7, r0", f"ldrd r9, r4, [sp, #{arguments}]"]
     # Step 1. Constants of two channels.
     code += load_pairs(strip.requantization, "r2", homes)
-    if parts.opening:
+    if "bias" not in (*homes.registers, *homes.slots):
         code += ["vldrd.u64 q1, [q0]", "vstrw.32 q1, [sp]", f"vstrw.32 q1, [sp, #{VECTOR}]"]
     # Step 2. Places of the outputs.
     code += places_of_outputs(homes.registers.get("places", "q1"), strip.shares_frame)
@@ -158,7 +158,11 @@ def _general(strip: Strip) -> Parts:
     scaling = scale(how, ("q2", "q3"), homes, biased=True)
     closing = [*scaling[-2:], *narrow(how, "q2", "q3", homes.temporary, "r11")]
     closing.append(f"vstrb.16 q2, [r3, {homes.registers['places']}]")
-    tile += [*scaling[:-2], f"ldm sp, {ACCUMULATOR_LIST}"]
+    tile += scaling[:-2]
+    start = f"ldm sp, {ACCUMULATOR_LIST}"
+    if strip.frame == "small":
+        return Parts(homes, prepare, [start, *opening, *tile, *closing])
+    tile.append(start)
     if how.needs_temporary:
         # The fourth register holds data while the next tile begins.
         tile += closing

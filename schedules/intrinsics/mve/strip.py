@@ -20,6 +20,8 @@ VECTOR = 16
 # Beyond this depth the unrolled reduction exceeds a kilobyte of code.
 MAX_UNROLLED = 256
 TILE = 4
+# The frame of a strip by what a layer is to be chosen for: of its own, shared, or shared and every tile by itself.
+FRAMES = {"speed": "own", "balanced": "framed", "size": "small"}
 # Bytes of the eight accumulators on the stack.
 ACCUMULATOR_BYTES = 32
 # `table` is int32[words of the requantisation][2 channels], then a byte for each shift, twice. `channels` is the
@@ -44,7 +46,7 @@ class Strip:
     columns: taps of a segment whose vectors neighbouring pixels share, 0 for none; then row_bytes / columns is a
         multiple of 16, and so is the pitch.
     loop: a loop over the reduction although unrolling it would not be long.
-    framed: what comes before the tiles is shared with strips of other shapes, where it can be.
+    frame: one of FRAMES; what comes before the tiles may be shared with strips of other shapes.
     overrun: whether up to 15 bytes after a segment may be read (scratch); otherwise row_bytes is at least 16, or 8 with
         pixels side by side.
     """
@@ -57,7 +59,7 @@ class Strip:
     requantization: Requantization
     columns: int = 0
     loop: bool = False
-    framed: bool = False
+    frame: str = "own"
 
     @property
     def name(self) -> str:
@@ -66,8 +68,8 @@ class Strip:
         columns = f"_of{self.columns}" if self.columns else ""
         rows = f"_row{self.row_pitch}" if self.rows > 1 else ""
         overrun = "_over" if self.overrun and self.row_bytes % VECTOR else ""
-        framed = "_framed" if self.shares_frame else ""
-        shape += f"_every{self.pitch}{rows}{columns}{overrun}{framed}"
+        frame = f"_{self.frame}" if self.shares_frame else ""
+        shape += f"_every{self.pitch}{rows}{columns}{overrun}{frame}"
         return f"tinyml_mve_{self.form}_strip_{shape}_{self.requantization.name}"
 
     @property
@@ -82,7 +84,7 @@ class Strip:
     @property
     def shares_frame(self) -> bool:
         """Whether what comes before the tiles is a function that other strips share."""
-        return self.framed and self.form == "flat" and not self.side_by_side
+        return self.frame != "own" and self.form == "flat" and not self.side_by_side
 
     @property
     def interleaved(self) -> int:

@@ -1,0 +1,53 @@
+"""Arm MVE micro-kernels at the ends of everything: all candidates of their rules, extreme values, one run."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from tests.schedules.layers_dsp import dense, with_rounding
+from tests.schedules.layers_rvv import convolution, depthwise
+from tests.support.candidates import assert_every_candidate_exact
+from tests.support.extremes import extremes
+from tests.support.layers import LayerCase
+from tests.support.rules import ask_only
+
+# Parts of the names of the functions that must have run, with each way to requantise.
+FUNCTIONS = {"flat_strip_16", "flat_strip_23", "deep_strip", "column_strip", "dense_", "planes_", "depthwise"}
+
+
+def ways_to_requantise(case: LayerCase) -> list[LayerCase]:
+    """The layer with a ReLU, without, with limits, and rounded so that the factors are fitted."""
+    attrs = [
+        {"zero_point": -128, "clamp_min": -128, "clamp_max": 127},
+        {"zero_point": 5, "clamp_min": -128, "clamp_max": 127},
+        {"zero_point": 5, "clamp_min": -100, "clamp_max": 99},
+    ]
+    found = [replace(case, attrs={**case.attrs, **one}) for one in attrs]
+    return [*found, with_rounding(found[1], "away")]
+
+
+@pytest.mark.parametrize(("objective", "frame"), [("balanced", "framed"), ("size", "small")])
+def test_sums_and_factors_at_their_ends_are_exact(
+    objective: str, frame: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_only(monkeypatch, "mve")
+    generator = np.random.default_rng(1)
+    strips = [convolution(generator, (1, 7, depth), 2, (1, 1)) for depth in (16, 23)]
+    others = [convolution(generator, (3, 5, 16), 2, (3, 3)), depthwise(generator, (5, 6, 2), (3, 3))]
+    others.append(dense(generator, 1, 20, 9, "double"))
+    cases: list[LayerCase] = []
+    first = 8 * (objective == "size")
+    for number in range(4):
+        # Every extreme by some way and objective.
+        cases += [extremes(ways_to_requantise(layer)[number])[first + number] for layer in strips]
+        cases += [extremes(ways_to_requantise(layer)[number])[first + 4 + number] for layer in strips]
+        layer = others[number % len(others)]
+        cases.append(extremes(ways_to_requantise(layer)[number])[first + number])
+    module = assert_every_candidate_exact(cases, f"tinyml/cortex-m55 -opt={objective}")
+    names = " ".join(module.compiled.model.micro_kernels)
+    assert {part for part in FUNCTIONS if part not in names} == set()
+    for form in ("relu", "sign", "fit", "sign_min100n_max99"):
+        assert f"flat_strip_16_every16_{frame}_{form}" in names
