@@ -45,8 +45,12 @@ def test_every_form_and_rounding_is_exact(compiler: str) -> None:
     generator = np.random.default_rng(5)
     cases = [case for rounding in ROUNDINGS for case in vectors(generator, rounding)]
     module = assert_layers_exact(cases, f"{TARGET} -compiler={compiler}")
-    forms = ["dsp scaled dense", "dsp scaled dense", "dsp scaled dense", "dsp dense", "dsp strips"]
-    assert schedules_of(module) == forms * len(ROUNDINGS)
+    forms = ["dsp scaled dense", "dsp scaled dense", "dsp scaled dense", "dsp dense"]
+    rules = schedules_of(module)
+    for first in range(0, len(rules), 5):
+        assert rules[first : first + 4] == forms
+        # Several vectors are a convolution; where their weights lie, the selection decides.
+        assert rules[first + 4].endswith("strips")
 
 
 def test_a_convolution_of_one_pixel_is_a_dense_layer() -> None:

@@ -135,6 +135,18 @@ def _rest_value(image: Any, windows: Windows, first: Any, window: Any, index: An
     return image[row, column + windows.run // 4 * 4 + index % length]
 
 
+def _scaled_rest(image: Any, windows: Windows, first: Any, window: Any, i: Any, j: Any) -> Any:
+    """A value of the last group of a window of one run; values beyond the window count as zero."""
+    row = first[0] + window[0] * windows.steps[0]
+    column = first[1] + window[1] * windows.steps[1] + windows.whole * 4
+
+    def value(index: Any) -> Any:
+        return T.if_then_else(index < windows.rest, T.Cast("int32", image[row, column + index]), 0)
+
+    even, odd = value(j * 2), value(j * 2 + 1)
+    return T.Cast("int16", T.if_then_else(i == 0, odd, even * 256 - odd + 127))
+
+
 @script.macro
 def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) -> None:
     """Windows as int16[ceil(pixels / 2), groups, 2, 4], two of them side by side.
@@ -152,7 +164,17 @@ def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) 
                 packed[(vr * windows.columns + vc) // 2, vk, (vr * windows.columns + vc) % 2, vi * 2 + vj] = (
                     _group_value(image, windows, (row, column), (vr, vc), vk, vi, vj)
                 )
-    if windows.rest > 0:
+    if windows.rest > 0 and windows.scaled:
+        for r, c, i, j in T.grid(windows.rows, windows.columns, 2, 2):
+            with T.sblock("pack_rest"):
+                vr, vc, vi, vj = T.axis.remap("SSSS", [r, c, i, j])
+                packed[
+                    (vr * windows.columns + vc) // 2,
+                    windows.whole,
+                    (vr * windows.columns + vc) % 2,
+                    vi * 2 + vj,
+                ] = _scaled_rest(image, windows, (row, column), (vr, vc), vi, vj)
+    if windows.rest > 0 and not windows.scaled:
         for r, c, k in T.grid(windows.rows, windows.columns, windows.rest):
             with T.sblock("pack_rest"):
                 vr, vc, vk = T.axis.remap("SSS", [r, c, k])
