@@ -131,7 +131,8 @@ def overwritable(network: Network, nodes: Sequence[Node], operations: Iterable[O
     """Inputs of a region that are read by rows only, under their own name, and by nothing after it."""
     made = {node.tensor for node in nodes}
     read = [tensor for node in nodes for tensor in node.inputs if tensor is not None and tensor not in made]
-    by_rows = [one.tensor for operation in operations for one in operation.reads]
+    members = [member for operation in operations for member in operation.members or (operation,)]
+    by_rows = [one.tensor for member in members for one in member.reads]
     end = network.position[nodes[-1].name]
     return [
         tensor

@@ -14,6 +14,7 @@ from ..memory.problem import round_up
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, strip_columns
 from .network import Network
+from .plan import Segment
 from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import operation_of, pixel_bytes
 from .rows import stream_rows
@@ -23,7 +24,7 @@ from .workspace import buffer_spans, overwrite_distance, rows_done, staging_byte
 class Part(NamedTuple):
     """A region from operator `begin` up to `end`, or a single operator: peak while it runs, and work.
 
-    strip: columns; 0 for an operator that runs whole.
+    strip: columns; 0 for an operator that runs whole. segments: of a region with bands.
     """
 
     peak: int
@@ -32,6 +33,7 @@ class Part(NamedTuple):
     begin: int
     end: int
     strip: int
+    segments: tuple[Segment, ...] = ()
 
 
 class Parts:
@@ -66,13 +68,13 @@ class Parts:
             calls = 0 if node.operator.is_view else 1
             own = self.aligned(self.settings.scratch.get(node.name, 0))
             yield Part(self.live[end - 1] + made + own, self.network.macs[end - 1], calls, end - 1, end, 0)
-        begin = self._first_begin(end)
+        begin = self.first_begin(end)
         if begin < end:
             regions = _Regions(self, begin, end)
-            for strip in _strips(regions.operations[-1].width):
+            for strip in strips_of(regions.operations[-1].width):
                 yield from regions.parts(strip)
 
-    def _first_begin(self, end: int) -> int:
+    def first_begin(self, end: int) -> int:
         """Where the longest region that ends at `end` begins: its inner tensors are read in it and only there."""
         begin, least = end, 0
         while begin > least:
@@ -88,7 +90,7 @@ class Parts:
         return begin
 
 
-def _strips(width: int) -> list[int]:
+def strips_of(width: int) -> list[int]:
     """The widest strip of every number of strips."""
     return list(dict.fromkeys(-(-width // count) for count in range(1, width + 1)))
 

@@ -17,6 +17,7 @@ from functools import partial
 from typing import NamedTuple
 
 from ..errors import PlanError
+from .band_parts import BandParts
 from .footprint import Block, PlanFigures, Settings, footprint
 from .network import Network
 from .parts import Part, Parts
@@ -53,6 +54,8 @@ def pareto_front(
     evaluate = _Evaluation(network, settings)
     search = _Search(network, settings, max_factor)
     front = evaluate.front(search.paths())
+    if front and search.add_bands(front):
+        front = evaluate.front(search.paths())
     if evaluate.missed:
         front = evaluate.front(search.paths(front))
     if not front:
@@ -88,12 +91,19 @@ class _Search:
     """Best paths to the end of the order."""
 
     def __init__(self, network: Network, settings: Settings, max_factor: float) -> None:
-        parts = Parts(network, settings)
-        self.parts = [list(parts.ending(end)) for end in range(1, len(network.nodes) + 1)]
+        self.all_parts = Parts(network, settings)
+        self.parts = [list(self.all_parts.ending(end)) for end in range(1, len(network.nodes) + 1)]
         self.plain = [0]
         for macs in network.macs:
             self.plain.append(self.plain[-1] + macs)
         self.allowed = (max_factor - 1) * self.plain[-1]
+
+    def add_bands(self, front: Sequence[PlanFigures]) -> bool:
+        """Add regions with bands that may improve a front; whether there are any."""
+        bands = BandParts(self.all_parts, front)
+        found = [list(bands.ending(end)) for end in range(1, len(self.parts) + 1)]
+        self.parts = [[*parts, *more] for parts, more in zip(self.parts, found, strict=True)]
+        return any(found)
 
     def paths(self, known: Sequence[PlanFigures] = ()) -> list[Path]:
         """Those that no other one beats; with a front that is known, also runners-up that may improve it."""
@@ -151,6 +161,8 @@ def _plan_of(network: Network, path: Path) -> PatchPlan:
     while step is not None and step.part is not None:
         if step.part.strip:
             names = tuple(node.name for node in network.nodes[step.part.begin : step.part.end])
-            regions.append(Region(names, step.part.strip, dict.fromkeys(names, 1)))
+            banded = {name for segment in step.part.segments for name in segment.operators}
+            rows = {name: 1 for name in names if name not in banded}
+            regions.append(Region(names, step.part.strip, rows, step.part.segments))
         step = step.before
     return PatchPlan(tuple(node.name for node in network.nodes), tuple(reversed(regions)))

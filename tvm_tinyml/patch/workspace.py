@@ -236,6 +236,15 @@ def _sweep_workspace(
     return Workspace(swept.operations, segment.calls, swept.bands, stream, buffers)
 
 
+def sweep_bytes(segment: Operation, specs: Mapping[str, TensorSpec]) -> int:
+    """Bytes of a band over whole columns that are in use at once, before they are placed."""
+    buffers = _sweep_workspace(segment, None, specs, {}).buffers
+    return max(
+        sum(one.nbytes for one in buffers if one.first <= time <= one.last or one.first < 0)
+        for time in range(len(segment.members))
+    )
+
+
 def _buffers(
     every: Sequence[Operation],
     columns: Mapping[str, Columns],

@@ -1,0 +1,342 @@
+"""Regions with bands that a plan can be made of: dynamic programming over the units of a region, from its end.
+
+Between two units lies one tensor, whose line buffer depends on the rows that both make at a time. A chain of units is
+extended towards the front of the network by every run of operators that only it reads: as a segment of bands of so many
+rows, begun such that bands end where the windows of the next unit do, or cut into units of single rows. Chains that
+another one beats in work and memory are dropped. Memory is estimated first; what may improve a known front of plans
+is then planned as it will run.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations, pairwise
+from typing import NamedTuple
+
+from ..errors import PlanError
+from .bands import segment_operation, sweep
+from .footprint import PlanFigures, overwritable, region_macs, region_workspace
+from .geometry import COLUMNS, ROWS, Columns, Operation, full_columns, strip_columns
+from .parts import Part, Parts, strips_of
+from .plan import Region, Segment
+from .pulling import pulling, pulls_of
+from .region import pixel_bytes
+from .rows import stream_rows
+from .workspace import overwrite_distance, rows_done, sweep_bytes
+
+BAND_ROWS = (1, 2, 3, 4, 6, 8)
+"""Rows of a band that are tried."""
+
+LONGEST = 6
+"""Operators of a segment, or of a run that is cut into units of single rows."""
+
+CHAINS = 10
+"""Chains kept per strip, begin and end of a region."""
+
+PLANNED = 8
+"""Regions that are planned per begin and end."""
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """Operators `begin` to `end` - 1 of the order as units, of which only the last makes more than a row per call.
+
+    lines: rows of the line buffers between the units, by tensor. work: bytes of a band that are in use at once.
+    macs: multiply-accumulates for one column of every tensor made. banded: whether there is a segment.
+    """
+
+    begin: int
+    end: int
+    units: tuple[Operation, ...]
+    lines: Mapping[str, int]
+    work: int
+    macs: Mapping[str, int]
+    banded: bool
+
+    @property
+    def demand(self) -> int:
+        """Rows of what it reads that must be there before its first call."""
+        first = self.units[0]
+        return max(read.rows.begin(0) + read.rows.span(first.made(0)) for read in first.reads)
+
+
+class Chain(NamedTuple):
+    """Units from `run` to the end of a region: bytes of line buffers, most bytes of a unit while it runs, work."""
+
+    kept: int
+    work: int
+    macs: int
+    banded: bool
+    run: Run | None
+    after: Chain | None
+
+
+class Candidate(NamedTuple):
+    """A chain from a cut to the end of a region, with its work, memory and strip."""
+
+    macs: int
+    memory: int
+    chain: Chain
+    strip: int
+
+
+class _Strip(NamedTuple):
+    """Columns that one strip of a region makes, and how many strips there are."""
+
+    columns: Mapping[str, Columns]
+    strips: int
+    whole: bool
+
+
+@dataclass
+class BandParts:
+    """Regions with bands that may improve a front that is known."""
+
+    parts: Parts
+    front: Sequence[PlanFigures]
+    _rows: dict[tuple[Run, str, int, int], int] = field(default_factory=dict)
+    _cuts: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
+    _bands: dict[tuple[int, int, int, int], Run | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.network, self.settings = self.parts.network, self.parts.settings
+        self.works = [found.macs for found in self.front]
+        self.plain = [0]
+        for macs in self.network.macs:
+            self.plain.append(self.plain[-1] + macs)
+        self.swaps = [self._can_swap(index) for index in range(len(self.network.nodes))]
+
+    def _can_swap(self, index: int) -> bool:
+        try:
+            _ = self.network.nodes[index].transposed
+        except PlanError:
+            return False
+        return self.network.streams[index][1]
+
+    def _ceiling(self, macs: int, begin: int, end: int) -> int:
+        """Arena of the known plan with no more work than one whose operators `begin` to `end` - 1 do `macs`."""
+        work = macs + self.plain[-1] - (self.plain[end] - self.plain[begin])
+        beside = bisect_right(self.works, work) - 1
+        return self.front[beside].arena_bytes if beside >= 0 else 1 << 62
+
+    def ending(self, end: int) -> Iterator[Part]:
+        """Parts whose last operator is the one before cut `end`."""
+        first = self.parts.first_begin(end)
+        if first + 1 >= end:
+            return
+        found: dict[int, list[Candidate]] = {}
+        operations = [one for one in self.parts.operations[first:end] if one is not None]
+        narrow = all(by_strips for _, by_strips in self.network.streams[first:end])
+        for strip in strips_of(operations[-1].width) if narrow else [operations[-1].width]:
+            try:
+                shape = self._strip(operations, strip)
+            except PlanError:
+                continue
+            for begin, chain in self._chains(first, end, shape):
+                estimate = self._estimate(begin, end, chain, shape)
+                if estimate < self._ceiling(chain.macs, begin, end):
+                    found.setdefault(begin, []).append(Candidate(chain.macs, estimate, chain, strip))
+        for begin, candidates in found.items():
+            for candidate in _best(candidates, PLANNED):
+                part = self._planned(begin, end, candidate.chain, candidate.strip)
+                if part is not None and part.peak < self._ceiling(part.macs, begin, end):
+                    yield part
+
+    def _strip(self, operations: Sequence[Operation], strip: int) -> _Strip:
+        fetched = pulls_of(operations, self.settings.pulled)
+        every = [*(pulling(name, self.network.specs[name]) for name in fetched), *operations]
+        width = operations[-1].width
+        if strip >= width:
+            return _Strip(full_columns(every), 1, True)
+        return _Strip(strip_columns(every, strip), -(-width // strip), False)
+
+    def _chains(self, first: int, end: int, shape: _Strip) -> Iterator[tuple[int, Chain]]:
+        """Chains with bands that end at a cut, each with its begin."""
+        chains: dict[int, list[Chain]] = {end: [Chain(0, 0, 0, False, None, None)]}
+        for begin in range(end - 1, first - 1, -1):
+            found: list[Chain] = []
+            for stop in range(begin + 1, min(end, begin + LONGEST) + 1):
+                for chain in chains.get(stop, ()):
+                    found += self._extended(begin, stop, end, chain, shape)
+            candidates = [Candidate(one.macs, one.kept + one.work, one, 0) for one in found]
+            chains[begin] = [one.chain for one in _best(candidates, CHAINS)]
+            for chain in chains[begin]:
+                if chain.banded:
+                    yield begin, chain
+
+    def _extended(self, begin: int, stop: int, end: int, chain: Chain, shape: _Strip) -> Iterator[Chain]:
+        """A chain with operators `begin` to `stop` - 1 in front of it."""
+        after = chain.run
+        inner = self.network.spans.get(self.network.nodes[stop - 1].tensor, (0, 0))
+        if after is not None and inner[1] >= after.end:
+            return
+        demand = after.demand if after is not None else 0
+        for run in self._runs_of(begin, stop, demand):
+            last = run.units[-1]
+            macs = chain.macs + self._macs(run, shape)
+            kept = chain.kept + sum(rows * self._pitch(tensor, shape) for tensor, rows in run.lines.items())
+            if after is not None:
+                kept += self._capacity(after, last.output, last.rows, last.lead) * self._pitch(
+                    last.output, shape
+                )
+            work = max(chain.work, run.work)
+            if kept + work < self._ceiling(macs, begin, end):
+                yield Chain(kept, work, macs, chain.banded or run.banded, run, chain)
+
+    def _runs_of(self, begin: int, stop: int, demand: int) -> list[Run]:
+        """Ways to make units of operators `begin` to `stop` - 1; demand: rows the next unit needs first, 0 for none."""
+        spans, nodes = self.network.spans, self.network.nodes
+        members = [one for one in self.parts.operations[begin:stop] if one is not None]
+        if len(members) < stop - begin or any(
+            spans.get(nodes[index].tensor, (0, stop))[1] >= stop for index in range(begin, stop - 1)
+        ):
+            return []
+        if (begin, stop) not in self._cuts:
+            self._cuts[begin, stop] = list(self._cut(begin, stop, members))
+        found = list(self._cuts[begin, stop])
+        if len(members) > 1 and all(self.swaps[begin:stop]):
+            for rows in BAND_ROWS:
+                height = members[-1].height
+                lead = (demand - 1) % rows + 1 if demand else height % rows or rows
+                run = self._band(begin, stop, members, rows, lead) if rows <= height else None
+                if run is not None:
+                    found.append(run)
+        return found
+
+    def _band(self, begin: int, stop: int, members: Sequence[Operation], rows: int, lead: int) -> Run | None:
+        """Operators as one segment; None when their windows drift apart."""
+        key = begin, stop, rows, lead
+        if key not in self._bands:
+            try:
+                self._bands[key] = self._run(begin, stop, [segment_operation(members, rows, lead)])
+            except PlanError:
+                self._bands[key] = None
+        return self._bands[key]
+
+    def _run(self, begin: int, stop: int, units: Sequence[Operation]) -> Run:
+        buffers = stream_rows(units).buffers if len(units) > 1 else {}
+        macs = {}
+        for unit in units:
+            bands = sweep(unit, None).bands if unit.members else {}
+            for one in unit.members or (unit,):
+                every = self.network.macs[self.network.position[one.name]]
+                rows = unit.calls * (bands[one.output].width if unit.members else one.rows)
+                macs[one.output] = every // (one.height * one.width) * rows
+        return Run(
+            begin,
+            stop,
+            tuple(units),
+            {tensor: buffer.rows for tensor, buffer in buffers.items()},
+            max(sweep_bytes(unit, self.network.specs) if unit.members else 0 for unit in units),
+            macs,
+            any(unit.members for unit in units),
+        )
+
+    def _cut(self, begin: int, stop: int, members: Sequence[Operation]) -> Iterator[Run]:
+        """One operator alone, or operators that no cut separates, in all ways as units of single rows."""
+        count = len(members)
+        below = self.network.nodes[begin - 1].tensor if begin else ""
+        if any(_separates(members, cut, below) for cut in range(1, count)):
+            return
+        for cuts in (cuts for number in range(count) for cuts in combinations(range(1, count), number)):
+            edges = list(pairwise((0, *cuts, count)))
+            if any(
+                end - first > 1 and not all(self.swaps[begin + first : begin + end]) for first, end in edges
+            ):
+                continue
+            try:
+                units = [_unit(members[first:end]) for first, end in edges]
+            except PlanError:
+                continue
+            if len(units) > 1 or count == 1:
+                yield self._run(begin, stop, units)
+
+    def _capacity(self, run: Run, tensor: str, rows: int, lead: int) -> int:
+        """Rows of the line buffer of a tensor that a run reads and that is made `rows` at a time, `lead` at first."""
+        key = run, tensor, rows, lead
+        if key not in self._rows:
+            spec = self.network.specs[tensor]
+            height, width = spec.shape[ROWS], spec.shape[COLUMNS]
+            # Whoever makes several rows is a segment and makes none outside of the image.
+            members = (Operation(tensor, tensor, height, width, 1, ()),) if lead else ()
+            maker = Operation(tensor, tensor, height, width, rows, (), members, lead)
+            self._rows[key] = stream_rows((maker, *run.units)).buffers[tensor].rows
+        return self._rows[key]
+
+    def _pitch(self, tensor: str, shape: _Strip) -> int:
+        """Bytes of a row of a tensor's line buffer."""
+        return shape.columns[tensor].width * pixel_bytes(self.network.specs[tensor])
+
+    def _macs(self, run: Run, shape: _Strip) -> int:
+        """Multiply-accumulates of a run in all strips; columns outside of the image count with strips only."""
+        return shape.strips * sum(macs * shape.columns[tensor].width for tensor, macs in run.macs.items())
+
+    def _estimate(self, begin: int, end: int, chain: Chain, shape: _Strip) -> int:
+        """Peak of a region, about, if all of its input that can be overwritten is."""
+        run, size = chain.run, self.parts.size
+        assert run is not None
+        output = size[self.network.nodes[end - 1].tensor]
+        fetched = pulls_of(run.units, self.settings.pulled)
+        lines = sum(self._capacity(run, tensor, 1, 0) * self._pitch(tensor, shape) for tensor in fetched)
+        below = self.network.nodes[begin - 1].tensor if begin else next(iter(self.network.inputs))
+        shared = min(output, size.get(self.network.roots[below], 0))
+        if not shape.whole or not self.settings.overwrite:
+            shared = 0
+        return self.parts.live[begin] + output + lines + chain.kept + chain.work - shared
+
+    def _planned(self, begin: int, end: int, chain: Chain, strip: int) -> Part | None:
+        """The region of a chain with the memory that it takes when it runs; None when it cannot."""
+        network, settings = self.network, self.settings
+        names = tuple(node.name for node in network.nodes[begin:end])
+        segments = []
+        link: Chain | None = chain
+        while link is not None and link.run is not None:
+            for unit in link.run.units:
+                if unit.members:
+                    inside = tuple(member.name for member in unit.members)
+                    segments.append(Segment(inside, unit.rows, unit.lead))
+            link = link.after
+        banded = {name for segment in segments for name in segment.operators}
+        rows = {name: 1 for name in names if name not in banded}
+        region = Region(names, strip, rows, tuple(segments))
+        try:
+            workspace = region_workspace(
+                network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
+            )
+        except PlanError:
+            return None
+        nodes, output = network.nodes[begin:end], self.parts.size[network.nodes[end - 1].tensor]
+        shared = 0
+        if settings.overwrite and workspace.strips == 1:
+            done = rows_done(workspace.operations, workspace.stream)
+            for tensor in overwritable(network, nodes, workspace.operations):
+                source = self.parts.size[tensor]
+                distance = overwrite_distance(workspace.operations, done, tensor, network.specs)
+                shared = max(shared, output + source - max(output, source + self.parts.aligned(distance)))
+        block = workspace.place(settings.alignment).arena_bytes
+        peak = self.parts.live[begin] + output + block - shared
+        macs = region_macs(network, region, workspace)
+        return Part(peak, macs, workspace.calls, begin, end, strip, tuple(segments))
+
+
+def _unit(members: Sequence[Operation]) -> Operation:
+    return members[0] if len(members) == 1 else segment_operation(members, 1, 1)
+
+
+def _separates(members: Sequence[Operation], cut: int, below: str) -> bool:
+    """Whether only the tensor made in front of a cut is read behind it; below: what the first of them may read."""
+    made = {one.output for one in members[cut:]}
+    read = {read.tensor for one in members[cut:] for read in one.reads} - made
+    return read & ({one.output for one in members[:cut]} | {below}) <= {members[cut - 1].output}
+
+
+def _best(candidates: list[Candidate], most: int) -> list[Candidate]:
+    """Those with less memory than every one of no more work, thinned out to `most`."""
+    front: list[Candidate] = []
+    for one in sorted(candidates, key=lambda one: one[:2]):
+        if not front or one[1] < front[-1][1]:
+            front.append(one)
+    step = -(-len(front) // most)
+    return front if step <= 1 else [*front[:-1:step], front[-1]]
