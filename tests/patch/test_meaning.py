@@ -129,7 +129,12 @@ class NumpyRegion:
 
 
 def assert_region_means_the_same(module: Any, net: Network, region: Region) -> None:
-    """The region's output on random inputs equals that of the plain module."""
+    """The region's output on random inputs equals that of the plain module.
+
+    What segments make is tested as it runs, in test_streaming.
+    """
+    if region.segments:
+        return
     shape = shape_region(net.chosen(region), region)
     inputs = random_inputs(module, 3)
     tensors = dict(zip(net.inputs, inputs, strict=True)) | evaluate(module, inputs).tensors

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,6 +83,25 @@ def test_the_front_falls_in_memory_as_it_rises_in_work() -> None:
     assert front[0].factor == 1.0
     for one in front:
         verify(one.program, one.memory)
+
+
+def test_bands_lower_the_arena_of_bottlenecks() -> None:
+    net = network(bottlenecks(3, size=24))
+    front = pareto_front(net, Settings(pulled=frozenset(net.inputs)))
+    banded = [one for one in front if any(region.segments for region in one.plan.regions)]
+    assert banded
+    for one in banded:
+        verify(one.program, one.memory)
+        alone = [
+            replace(region, segments=(), rows=dict.fromkeys(region.operators, 1))
+            for region in one.plan.regions
+        ]
+        assert (
+            footprint(
+                net, replace(one.plan, regions=tuple(alone)), Settings(pulled=frozenset(net.inputs))
+            ).arena_bytes
+            > one.arena_bytes
+        )
 
 
 def test_an_operator_that_needs_all_rows_is_left_out_of_regions() -> None:
