@@ -22,7 +22,7 @@ from .geometry import COLUMNS, ROWS, Columns, Operation, full_columns, strip_col
 from .parts import Part, Parts, strips_of
 from .plan import Region, Segment
 from .pulling import pulling, pulls_of
-from .region import pixel_bytes
+from .region import accumulated, pixel_bytes
 from .rows import stream_rows
 from .workspace import overwrite_distance, rows_done, sweep_bytes
 
@@ -109,11 +109,12 @@ class BandParts:
         self.swaps = [self._can_swap(index) for index in range(len(self.network.nodes))]
 
     def _can_swap(self, index: int) -> bool:
+        node = self.network.nodes[index]
         try:
-            _ = self.network.nodes[index].transposed
+            _ = node.transposed
         except PlanError:
             return False
-        return self.network.streams[index][1]
+        return self.network.streams[index][1] and accumulated(node) is None
 
     def _ceiling(self, macs: int, begin: int, end: int) -> int:
         """Arena of the known plan with no more work than one whose operators `begin` to `end` - 1 do `macs`."""
