@@ -70,12 +70,12 @@ def test_extreme_sums_and_shifts_are_exact() -> None:
     for weight in (-127, 127, 63, -64):
         for data, shift in ((-128, -1), (127, -21)):
             cases.append(extreme(convolution(generator, (1, 32, 12), 4, (1, 1)), data, weight, shift))
-    # Four products at the very edge of sixteen bits: weights of 255 in sum, all of one sign or of two.
-    edges = np.array(
-        [[127, 126, 1, 1], [-127, -126, -1, -1], [127, -126, 1, -1], [0, -127, -128, 0]], np.int8
-    )
+    # Four products at the very edge of sixteen bits and one beyond: weights of 255 and 256 in sum, of one sign or two.
+    held = [[127, 126, 1, 1], [-127, -126, -1, -1], [127, -126, 1, -1], [0, -127, -128, 0]]
+    beyond = [[-64, -64, -64, -64], [64, 64, 64, 64], [127, 127, 1, 1], [-127, -127, -1, -1]]
+    edges = np.array(held + beyond, np.int8)
     for data in (-128, 127):
-        case = convolution(generator, (1, 32, 4), 4, (1, 1))
+        case = convolution(generator, (1, 32, 4), 8, (1, 1))
         arrays = (np.full_like(case.arrays[0], data), edges.reshape(case.arrays[1].shape), *case.arrays[2:])
         cases.append(replace(case, arrays=arrays))
     assert_packed(cases, TARGET)
