@@ -219,8 +219,9 @@ def _lowered(
 def _search(source: Any, module: Any, config: TargetConfig, count: Count | None) -> Lowered:
     """The model by the plan with the least work that keeps the budget, the scratch of its kernels included.
 
-    What kernels need is known when a plan is lowered. The first plan leaves them as much as they may take; when there
-    is none, or it was not enough, plans are searched again with what the kernels of the last one asked for.
+    What kernels need is known when a plan is lowered. The first plan leaves them as much as they may take. Then plans
+    are searched again with what its kernels asked for: where that was more than there is, until a plan fits, and once
+    where it was less, for a plan with clearly less work or fewer calls.
     """
     limit = config.arena_limit
     if limit is None:
@@ -228,27 +229,36 @@ def _search(source: Any, module: Any, config: TargetConfig, count: Count | None)
         return _lowered(module, config, front.within(front.plans[0].arena_bytes).plan, count=count)
     scratch: dict[str, int] = {}
     reserve = scratch_limit(config, streams=True)
-    smallest: Lowered | None = None
+    kept: tuple[PlanFigures, Lowered] | None = None
     for _ in range(SEARCHES):
-        front = patch_front(source, config, scratch=scratch)
         try:
-            found = _within(front, limit, reserve)
+            found = _within(patch_front(source, config, scratch=scratch), limit, reserve)
         except PlanError as error:
+            if kept is not None:
+                break
             raise PlanError(
                 f"what the model needs exceeds the RAM of {config.ram_bytes:,} bytes, of which {STACK_BYTES:,} are for "
                 f"the stack, and {error}"
             ) from None
+        fits = kept is not None and kept[1][2].arena_bytes <= limit
+        if kept is not None and fits and not _pays(found, kept[0]):
+            break
         lowered = _lowered(module, config, found.plan, count=count)
-        if lowered[2].arena_bytes <= limit:
-            return lowered
-        if smallest is None or lowered[2].arena_bytes < smallest[2].arena_bytes:
-            smallest = lowered
+        if kept is None or lowered[2].arena_bytes <= (limit if fits else kept[1][2].arena_bytes):
+            kept = found, lowered
+        if fits:
+            break
         reserve = 0
         needed = scratch_of(lowered[0])
         scratch = {name: max(scratch.get(name, 0), needed.get(name, 0)) for name in scratch | needed}
-    # The budget check says how close it came.
-    assert smallest is not None
-    return smallest
+    # Where nothing fits, the budget check says how close it came.
+    assert kept is not None
+    return kept[1]
+
+
+def _pays(new: PlanFigures, old: PlanFigures) -> bool:
+    """Whether a plan is so much better than one that is lowered already that it is worth lowering as well."""
+    return new.macs < 0.98 * old.macs or (new.macs <= old.macs and new.calls < 0.9 * old.calls)
 
 
 def _within(front: PatchFront, limit: int, reserve: int) -> PlanFigures:
