@@ -14,6 +14,7 @@ from . import (
     add_mve,
     add_rvv,
     add_thumb1,
+    byte_table,
     conv2d_dsp,
     conv2d_mve,
     conv2d_pixels_rvv,
@@ -41,17 +42,19 @@ from . import (
     plain,
     pointwise,
     pointwise_packed,
+    pool,
     pool_dsp,
     pool_mve,
     pool_rvv,
     product_dsp,
     quantize,
     quantize_rvv,
+    softmax,
     softmax_rvv,
     table_dsp,
 )
 from .dead_channels import with_ordinary_constants
-from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule
+from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule, stored_constant
 from .selection import Choice, code_bytes, rounds, select
 
 RULES: tuple[Rule, ...] = (
@@ -87,6 +90,7 @@ RULES: tuple[Rule, ...] = (
     add.schedule_add,
     quantize.schedule_quantize,
     pointwise_packed.schedule_pointwise_packed,
+    byte_table.schedule_byte_table,
     pointwise.schedule_pointwise,
     im2col.schedule_im2col,
     convolution.schedule_convolution,
@@ -96,6 +100,8 @@ RULES: tuple[Rule, ...] = (
     dense_scalar.schedule_dense_tiles,
     dense.schedule_dense,
     pixels.schedule_pixels,
+    pool.schedule_pool,
+    softmax.schedule_softmax,
 )
 
 
@@ -127,4 +133,5 @@ __all__ = [
     "code_bytes",
     "rounds",
     "select",
+    "stored_constant",
 ]

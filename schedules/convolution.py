@@ -56,4 +56,4 @@ def _build(problem: Problem) -> Kernel:
     # Step 4. Unrolled tiles keep the accumulators out of memory.
     for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    return Kernel(sch.mod["main"], problem.constants)
+    return Kernel(sch.mod["main"], problem.stored)

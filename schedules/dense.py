@@ -39,4 +39,4 @@ def _build(problem: Problem) -> Kernel:
     initial = sch.decompose_reduction(accumulate, depth)
     for loop in (tile_unit, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    return Kernel(sch.mod["main"], problem.constants)
+    return Kernel(sch.mod["main"], problem.stored)

@@ -46,4 +46,4 @@ def _build(problem: Problem) -> Kernel:
     initial = sch.decompose_reduction(accumulate, kernel_h)
     for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
         sch.unroll(loop)
-    return Kernel(sch.mod["main"], problem.constants)
+    return Kernel(sch.mod["main"], problem.stored)

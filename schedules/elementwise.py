@@ -29,13 +29,18 @@ def byte_table(problem: Problem, source: str) -> Array:
     return operator(problem.operator).reference([inputs, *problem.constants.values()], problem.attrs)
 
 
-def elementwise_function(tensors: Sequence[Any], element: Callable[..., Any], name: str) -> Any:
-    """TensorIR of `element` applied to the elements of flat tensors of one length."""
+def elementwise_function(
+    tensors: Sequence[Any], element: Callable[..., Any], name: str, constants: Sequence[Any] = ()
+) -> Any:
+    """TensorIR of `element` applied to the elements of flat tensors of one length.
+
+    constants: tensors that `element` reads besides; parameters after `tensors`.
+    """
     (extent,) = tensors[0].shape
     output = te.compute(
         (int(extent),), lambda index: element(*(tensor[index] for tensor in tensors)), name=name
     )
-    sch = s_tir.Schedule(te.create_prim_func([*tensors, output]))
+    sch = s_tir.Schedule(te.create_prim_func([*tensors, *constants, output]))
     (loop,) = sch.get_loops(sch.get_sblock(name))
     _, inner = sch.split(loop, [None, largest_divisor(int(extent), UNROLL)])
     sch.unroll(inner)

@@ -30,7 +30,8 @@ class Problem:
     output_shape: static shape of the result.
     features: what the core can do ("dsp", "mve", "rv32", "rvv", "thumb1", ...).
     objective: what to choose for: "balanced", "size" (less unrolling, fewer tile shapes) or "speed".
-    compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output.
+    compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output. Constant
+        inputs are as `stored` holds them.
     """
 
     operator: str
@@ -53,9 +54,19 @@ class Problem:
         return "rv32" in self.features and "rvv" not in self.features
 
     @property
+    def stored(self) -> Mapping[str, Array]:
+        """The constants as `compute` reads them: exponents of factors, of which a channel has one, as int8."""
+        return {role: stored_constant(role, value) for role, value in self.constants.items()}
+
+    @property
     def outputs(self) -> int:
         """Number of output elements."""
         return int(np.prod(self.output_shape))
+
+
+def stored_constant(role: str, value: Array) -> Array:
+    """A constant input as functions made by `Problem.compute` read it."""
+    return value.astype(np.int8) if role == "shift" else value
 
 
 @dataclass(frozen=True)

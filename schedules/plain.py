@@ -26,7 +26,7 @@ def schedule_plain(problem: Problem) -> Candidate:
 def _build(problem: Problem) -> Kernel:
     sch = s_tir.Schedule(problem.compute())
     schedule_blocks(sch)
-    return Kernel(sch.mod["main"], problem.constants)
+    return Kernel(sch.mod["main"], problem.stored)
 
 
 def schedule_blocks(sch: Any) -> None:

@@ -25,7 +25,7 @@ from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
 from .dialect.relax_api import Array, Attrs, TensorSpec, attributes, constant_value, spec_of
 from .patch import Node, PatchPlan, Region, Stage, shape_region
-from .schedules import Candidate, Choice, Kernel, Problem, candidates, code_bytes
+from .schedules import Candidate, Choice, Kernel, Problem, candidates, code_bytes, stored_constant
 from .target import TargetConfig
 
 SIGNATURE_ATTR = "tinyml.signature"
@@ -203,14 +203,20 @@ class Lowering:
         values: Mapping[str, Array | None],
         shape: tuple[int, ...],
     ) -> Problem:
+        constants = {role: value for role, value in values.items() if value is not None}
+
         def compute() -> Any:
-            tensors = [te.placeholder(spec.shape, spec.dtype, name=role) for role, spec in specs.items()]
+            stored = {role: str(stored_constant(role, value).dtype) for role, value in constants.items()}
+            tensors = [
+                te.placeholder(spec.shape, stored.get(role, spec.dtype), name=role)
+                for role, spec in specs.items()
+            ]
             return te.create_prim_func([*tensors, operator.compute(tensors, attrs)])
 
         return Problem(
             operator=operator.name,
             shapes={role: spec.shape for role, spec in specs.items()},
-            constants={role: value for role, value in values.items() if value is not None},
+            constants=constants,
             attrs=attrs,
             output_shape=shape,
             features=self.config.core.features,

@@ -1,51 +1,112 @@
-"""Micro-kernels at the ends of everything: all candidates of a core's rules, extreme values, one run per core."""
+"""Micro-kernels at the ends of everything: all candidates of a core's rules, extreme values, one run per core.
+
+Every function of the product that makes micro-kernels belongs to one of the cores here, and each must have made some of
+those that ran: a new one fails the test until a layer below meets it.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import pytest
 
 from tests.schedules.layers_dsp import dense
-from tests.schedules.layers_rvv import convolution, depthwise
-from tests.support.candidates import assert_every_candidate_exact
+from tests.schedules.layers_rvv import convolution, depthwise, int8_values
+from tests.schedules.test_add_rvv import attributes
+from tests.schedules.test_elementwise_mve import pooling
+from tests.schedules.test_quantize_rvv import numbers
+from tests.support.candidates import assert_every_candidate_exact, sample_of_rules, with_micro_kernels
 from tests.support.extremes import extremes
+from tests.support.layers import LayerCase
+from tests.support.makers import makers, recorded_makers
+from tests.support.rules import ask_only
 
 
-@pytest.mark.parametrize(
-    ("target", "rules"),
-    [
-        (
-            "tinyml/cortex-m3",
-            {
-                "scalar convolution",
-                "scalar dense",
-                "scalar dense tiles",
-                "scalar depthwise",
-                "scalar depthwise rows",
-                "scalar depthwise strips",
-                "scalar im2col",
-                "scalar pointwise",
-            },
-        ),
-        (
-            "tinyml/cortex-m0",
-            {
-                "depthwise pixel pairs",
-                "pixel pairs",
-                "scalar convolution",
-                "scalar dense",
-                "scalar depthwise",
-            },
-        ),
-    ],
+@dataclass(frozen=True)
+class Core:
+    """A core, the rules that are asked on it, and where the makers of their micro-kernels are.
+
+    rules: part of the names of the rules' modules. makers: beginnings of the names of the makers.
+    largest: bytes of the activations of a layer; all layers lie in the board's memory at once.
+    sample: candidates of each rule that run.
+    """
+
+    name: str
+    rules: str
+    makers: tuple[str, ...]
+    largest: int = 16384
+    sample: int = 5
+
+
+CORES = (
+    Core("cortex-m0", "", ("thumb1", "scalar_memory"), largest=150),
+    Core("cortex-m3", "", ("scalar",)),
+    Core("rv32imc", "", ("scalar",)),
+    Core("cortex-m4", "dsp", ("dsp/",)),
+    Core("cortex-m55", "mve", ("mve/",)),
+    Core("rv32imcv", "rvv", ("rvv/",)),
 )
-def test_sums_and_factors_at_their_ends_are_exact(target: str, rules: set[str]) -> None:
-    generator = np.random.default_rng(1)
-    layers = (
+
+
+def layers(generator: np.random.Generator) -> list[LayerCase]:
+    """Every operator and geometry that has micro-kernels of its own."""
+    a, b = int8_values(generator, (2, 3, 50))
+    scaled = convolution(generator, (3, 4, 960), 6, (1, 1))
+    scaled.arrays[1][...] //= 4
+    return [
         convolution(generator, (3, 5, 8), 5, (1, 1)),
         convolution(generator, (4, 5, 3), 5, (3, 3)),
         depthwise(generator, (6, 7, 3), (3, 3)),
         dense(generator, 1, 20, 7, "double"),
-    )
-    module = assert_every_candidate_exact([case for layer in layers for case in extremes(layer)], target)
-    assert {layer.schedule for layer in module.compiled.model.layers} == rules
+        scaled,
+        convolution(generator, (7, 9, 16), 6, (3, 3)),
+        convolution(generator, (2, 4, 288), 6, (1, 1)),
+        convolution(generator, (20, 5, 1), 12, (10, 4), strides=(2, 2)),
+        convolution(generator, (12, 30, 16), 12, (3, 3)),
+        convolution(generator, (5, 6, 7), 40, (3, 3)),
+        depthwise(generator, (12, 12, 9), (3, 3), strides=(2, 2)),
+        depthwise(generator, (30, 27, 8), (3, 3)),
+        depthwise(generator, (5, 40, 6), (3, 3)),
+        depthwise(generator, (7, 7, 5), (3, 3), multiplier=3),
+        depthwise(generator, (15, 1, 9), (15, 1), same=False),
+        depthwise(generator, (9, 5, 65), (3, 3)),
+        dense(generator, 1, 130, 6, "away"),
+        dense(generator, 3, 37, 5, "single"),
+        LayerCase("add", (a, b), attributes(generator), 2),
+        LayerCase("sub", (a, b), attributes(generator), 2),
+        LayerCase("quantize", (numbers(generator, 1.0, 97),), {"dtype": "int8", "scale": 1.0}),
+        LayerCase("lookup", (a, int8_values(generator, (256,))), {"function": "any"}),
+        pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2)),
+        pooling("max_pool2d", int8_values(generator, (1, 6, 7, 37)), (2, 3), (2, 2), clamp_min=-5),
+    ]
+
+
+def all_extremes(cases: list[LayerCase]) -> list[LayerCase]:
+    """All cases at one extreme after the other, so that an even sample of them has layers and extremes of all kinds."""
+    return [one for at_one in zip_longest(*map(extremes, cases)) for one in at_one if one is not None]
+
+
+@pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
+def test_every_kind_of_micro_kernel_is_exact_at_the_extremes(
+    core: Core, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask_only(monkeypatch, core.rules)
+    # Sums that are lines have no micro-kernel of RVV.
+    monkeypatch.setattr("tvm_tinyml.schedules.add_rvv.fit_sum", lambda _name, _attrs: None)
+    fitting = [one for one in layers(np.random.default_rng(1)) if one.arrays[0].nbytes <= core.largest]
+    cases = all_extremes(fitting)
+    with recorded_makers() as made:
+        module = assert_every_candidate_exact(
+            cases,
+            f"tinyml -mcpu={core.name}",
+            lambda offers: sample_of_rules(with_micro_kernels(offers), core.sample),
+        )
+    ran = {maker for name in module.compiled.model.micro_kernels for maker in made[name]}
+    assert {maker for maker in makers().values() if maker.startswith(core.makers)} - ran == set()
+
+
+def test_every_maker_belongs_to_a_core() -> None:
+    known = tuple(name for core in CORES for name in core.makers)
+    assert [maker for maker in makers().values() if not maker.startswith(known)] == []

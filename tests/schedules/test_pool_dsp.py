@@ -9,6 +9,7 @@ from tests.schedules.layers_dsp import TARGET, describe_only
 from tests.schedules.layers_rvv import int8_values
 from tests.schedules.test_elementwise_mve import pooling
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
+from tests.support.rules import ask_only
 from tvm_tinyml.schedules.intrinsics.dsp import PoolWindow, divides
 
 
@@ -48,14 +49,16 @@ def random_window(generator: np.random.Generator, name: str) -> LayerCase:
     return pooling(name, data, (int(pool[0]), int(pool[1])), strides, **limits)
 
 
-def test_windows_of_any_geometry_are_exact() -> None:
+def test_windows_of_any_geometry_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_only(monkeypatch, "dsp")
     generator = np.random.default_rng(8)
     cases = [random_window(generator, name) for name in ("avg_pool2d", "max_pool2d") for _ in range(12)]
     module = assert_layers_exact(cases, TARGET)
     assert {layer.schedule for layer in module.compiled.model.layers} == {"dsp average pool", "dsp max pool"}
 
 
-def test_windows_are_exact() -> None:
+def test_windows_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_only(monkeypatch, "dsp")
     module = assert_layers_exact(windows(np.random.default_rng(5)), TARGET)
     assert {layer.schedule for layer in module.compiled.model.layers} == {"dsp average pool", "dsp max pool"}
 
@@ -86,6 +89,7 @@ def test_means_are_exact() -> None:
 
 def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch) -> None:
     describe_only(monkeypatch)
+    ask_only(monkeypatch, "dsp")
     generator = np.random.default_rng(6)
     assert_layers_exact([*windows(generator), *means(generator)], TARGET)
 

@@ -46,8 +46,8 @@ def module_of(cases: Sequence[LayerCase]) -> Any:
             for index, case in enumerate(cases):
                 inputs = [left.pop(0) for _ in range(case.activations)]
                 constants = [constant(array) for array in case.arrays[case.activations :]]
-                identity = {"name": f"{case.name}_{index}", "tensor": f"tensor_{index}", "scale": 1.0}
-                attrs = {"zero_point": 0} | dict(case.attrs) | identity
+                identity = {"name": f"{case.name}_{index}", "tensor": f"tensor_{index}"}
+                attrs = {"zero_point": 0, "scale": 1.0} | dict(case.attrs) | identity
                 outputs.append(builder.emit_output(make_call(case.name, [*inputs, *constants], attrs)))
         builder.emit_func_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
     return builder.get()

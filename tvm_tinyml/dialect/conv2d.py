@@ -92,8 +92,8 @@ def _requantize_stage(accumulator: Any, tensors: Sequence[Any], attrs: Attrs) ->
 
     def output(n: Any, h: Any, w: Any, c: Any) -> Any:
         total = accumulator[n, h, w, c] + bias[c]
-        scaled = requantize_expr(total, multiplier[c], shift[c], attrs["rounding"]) + attrs["zero_point"]
-        return saturate_expr(scaled, attrs["clamp_min"], attrs["clamp_max"])
+        scaled = requantize_expr(total, multiplier[c], shift[c].astype("int32"), attrs["rounding"])
+        return saturate_expr(scaled + attrs["zero_point"], attrs["clamp_min"], attrs["clamp_max"])
 
     return te.compute(accumulator.shape, output, name="requantize")
 

@@ -69,8 +69,8 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
     def output(*indices: Any) -> Any:
         o = indices[-1]
         total = accumulator(*indices) + bias[o]
-        scaled = requantize_expr(total, multiplier[o], shift[o], attrs["rounding"]) + attrs["zero_point"]
-        return saturate_expr(scaled, attrs["clamp_min"], attrs["clamp_max"])
+        scaled = requantize_expr(total, multiplier[o], shift[o].astype("int32"), attrs["rounding"])
+        return saturate_expr(scaled + attrs["zero_point"], attrs["clamp_min"], attrs["clamp_max"])
 
     return te.compute(shape, output, name="requantize")
 

@@ -8,7 +8,7 @@ below `diff_min` give the smallest output. Method: gemmlowp's fixed-point functi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -64,14 +64,17 @@ def _infer(inputs: Sequence[TensorSpec], _attrs: Attrs) -> TensorSpec:
     return TensorSpec(data.shape, "int8")
 
 
+def exponentials(differences: Array, attrs: Attrs) -> Array:
+    """Exponentials in Q0.31 of integers up to 0, the differences to a row's maximum."""
+    wide = np.asarray(differences, np.int64)
+    scaled = requantize(wide, attrs["multiplier"], attrs["shift"], "double")
+    result: Array = np.where(wide >= attrs["diff_min"], exp_negative(scaled), 0)
+    return result
+
+
 def _reference(arrays: Sequence[Array], attrs: Attrs) -> Array:
     data = arrays[0].astype(np.int64)
-    difference = data - data.max(axis=-1, keepdims=True)
-    exponential = np.where(
-        difference >= attrs["diff_min"],
-        exp_negative(requantize(difference, attrs["multiplier"], attrs["shift"], "double")),
-        0,
-    )
+    exponential = exponentials(data - data.max(axis=-1, keepdims=True), attrs)
     total = rounding_shift_right(exponential, SUM_INTEGER_BITS).sum(axis=-1, keepdims=True)
     product = doubling_high_multiply(exponential, reciprocal(total))
     scaled = rounding_shift_right(product, OUTPUT_EXPONENT - count_leading_zeros(total))
@@ -81,7 +84,18 @@ def _reference(arrays: Sequence[Array], attrs: Attrs) -> Array:
 
 def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
     """Softmax over the last axis."""
-    (data,) = tensors
+
+    def exponential_of(difference: Any) -> Any:
+        scaled = requantize_expr(difference, attrs["multiplier"], attrs["shift"], "double")
+        return tirx.if_then_else(
+            difference >= attrs["diff_min"], exp_negative_expr(scaled), tirx.const(0, "int32")
+        )
+
+    return softmax_of_exponentials(tensors[0], exponential_of)
+
+
+def softmax_of_exponentials(data: Any, exponential_of: Callable[[Any], Any]) -> Any:
+    """Softmax over the last axis of a TE tensor; `exponential_of` makes what `exponentials` says of a difference."""
     *leading, depth = (int(extent) for extent in data.shape)
     # A single row keeps an axis, at which schedules can compute the row's stages.
     rows = leading or [1]
@@ -91,14 +105,13 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
     def row_of(indices: tuple[Any, ...]) -> tuple[Any, ...]:
         return indices[:-1] or (0,)
 
-    def exponential_of(*indices: Any) -> Any:
-        difference = data(*indices).astype("int32") - maximum(*row_of(indices)).astype("int32")
-        scaled = requantize_expr(difference, attrs["multiplier"], attrs["shift"], "double")
-        return tirx.if_then_else(
-            difference >= attrs["diff_min"], exp_negative_expr(scaled), tirx.const(0, "int32")
-        )
-
-    exponential = te.compute(data.shape, exponential_of, name="exponential")
+    exponential = te.compute(
+        data.shape,
+        lambda *indices: exponential_of(
+            data(*indices).astype("int32") - maximum(*row_of(indices)).astype("int32")
+        ),
+        name="exponential",
+    )
     j = te.reduce_axis((0, depth), "j")
     total = te.compute(
         rows,
@@ -108,12 +121,14 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
         name="accumulate",
     )
     inverse = te.compute(rows, lambda *row: reciprocal_expr(total(*row)), name="reciprocal")
+    exponent = te.compute(
+        rows, lambda *row: OUTPUT_EXPONENT - count_leading_zeros_expr(total(*row)), name="exponent"
+    )
 
     def output(*indices: Any) -> Any:
         row = row_of(indices)
         product = doubling_high_multiply_expr(exponential(*indices), inverse(*row))
-        exponent = OUTPUT_EXPONENT - count_leading_zeros_expr(total(*row))
-        return saturate_expr(rounding_shift_right_expr(product, exponent) - 128, -128, 127)
+        return saturate_expr(rounding_shift_right_expr(product, exponent(*row)) - 128, -128, 127)
 
     return te.compute(data.shape, output, name="requantize")
 

@@ -100,8 +100,8 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
 
     def output(n: Any, h: Any, w: Any, o: Any) -> Any:
         total = accumulator[n, h, w, o] + bias[o]
-        scaled = requantize_expr(total, multiplier[o], shift[o], attrs["rounding"]) + attrs["zero_point"]
-        return saturate_expr(scaled, attrs["clamp_min"], attrs["clamp_max"])
+        scaled = requantize_expr(total, multiplier[o], shift[o].astype("int32"), attrs["rounding"])
+        return saturate_expr(scaled + attrs["zero_point"], attrs["clamp_min"], attrs["clamp_max"])
 
     return te.compute(accumulator.shape, output, name="requantize")
 
