@@ -22,6 +22,7 @@ from tests.support.extremes import extremes
 from tests.support.layers import LayerCase
 from tests.support.makers import makers, recorded_makers
 from tests.support.rules import ask_only
+from tvm_tinyml.schedules.add import fit_sum
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ CORES = (
 def layers(generator: np.random.Generator) -> list[LayerCase]:
     """Every operator and geometry that has micro-kernels of its own."""
     a, b = int8_values(generator, (2, 3, 50))
+    product = {
+        "multiplier": 1300000000,
+        "shift": -7,
+        "rounding": "double",
+        "clamp_min": -128,
+        "clamp_max": 127,
+    }
+    product |= {"zero_point": 3, "a_zero_point": -5, "b_zero_point": 7}
     scaled = convolution(generator, (3, 4, 960), 6, (1, 1))
     scaled.arrays[1][...] //= 4
     return [
@@ -76,6 +85,9 @@ def layers(generator: np.random.Generator) -> list[LayerCase]:
         dense(generator, 3, 37, 5, "single"),
         LayerCase("add", (a, b), attributes(generator), 2),
         LayerCase("sub", (a, b), attributes(generator), 2),
+        LayerCase("mul", (a, b), product, 2),
+        LayerCase("maximum", (a, b), {}, 2),
+        LayerCase("softmax", (a,), {"multiplier": 1300000000, "shift": 22, "diff_min": -496}),
         LayerCase("quantize", (numbers(generator, 1.0, 97),), {"dtype": "int8", "scale": 1.0}),
         LayerCase("lookup", (a, int8_values(generator, (256,))), {"function": "any"}),
         pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2)),
@@ -93,8 +105,11 @@ def test_every_kind_of_micro_kernel_is_exact_at_the_extremes(
     core: Core, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask_only(monkeypatch, core.rules)
-    # Sums that are lines have no micro-kernel of RVV.
-    monkeypatch.setattr("tvm_tinyml.schedules.add_rvv.fit_sum", lambda _name, _attrs: None)
+    # RVV has a micro-kernel for sums that are lines and one for others.
+    monkeypatch.setattr(
+        "tvm_tinyml.schedules.add_rvv.fit_sum",
+        lambda name, attrs: fit_sum(name, attrs) if name == "add" else None,
+    )
     fitting = [one for one in layers(np.random.default_rng(1)) if one.arrays[0].nbytes <= core.largest]
     cases = all_extremes(fitting)
     with recorded_makers() as made:
