@@ -44,7 +44,7 @@ class Core:
 CORES = (
     Core("cortex-m0", "", ("thumb1", "scalar_memory"), largest=150),
     Core("cortex-m3", "", ("scalar",)),
-    Core("rv32imc", "", ("scalar",)),
+    Core("rv32imc", "", ("packed", "scalar")),
     Core("cortex-m4", "dsp", ("dsp/",)),
     Core("cortex-m55", "mve", ("mve/",)),
     Core("rv32imcv", "rvv", ("rvv/",)),
