@@ -1,13 +1,14 @@
 """Micro-kernels at the ends of everything: all candidates of a core's rules, extreme values, one run per core.
 
-Every function of the product that makes micro-kernels belongs to one of the cores here, and each must have made some of
-those that ran: a new one fails the test until a layer below meets it.
+Every function of the product that makes micro-kernels belongs to one of the cores here, and must have made some of
+those that ran, or to another test: a new one fails until a layer below meets it or that test is named.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,34 +22,34 @@ from tests.support.candidates import assert_every_candidate_exact, sample_of_rul
 from tests.support.extremes import extremes
 from tests.support.layers import LayerCase
 from tests.support.makers import makers, recorded_makers
-from tests.support.rules import ask_only
-from tvm_tinyml.schedules.add import fit_sum
 
 
 @dataclass(frozen=True)
 class Core:
-    """A core, the rules that are asked on it, and where the makers of their micro-kernels are.
+    """A core, and where the makers of its micro-kernels are.
 
-    rules: part of the names of the rules' modules. makers: beginnings of the names of the makers.
+    makers: beginnings of the names of the makers.
     largest: bytes of the activations of a layer; all layers lie in the board's memory at once.
     sample: candidates of each rule that run.
     """
 
     name: str
-    rules: str
     makers: tuple[str, ...]
     largest: int = 16384
     sample: int = 5
 
 
 CORES = (
-    Core("cortex-m0", "", ("thumb1", "scalar_memory"), largest=150),
-    Core("cortex-m3", "", ("scalar",)),
-    Core("rv32imc", "", ("packed", "scalar")),
-    Core("cortex-m4", "dsp", ("dsp/",)),
-    Core("cortex-m55", "mve", ("mve/",)),
-    Core("rv32imcv", "rvv", ("rvv/",)),
+    Core("cortex-m0", ("thumb1", "scalar_memory"), largest=150),
+    Core("cortex-m3", ("scalar",)),
 )
+# Makers whose micro-kernels have tests of their own with extreme values, and those.
+ELSEWHERE = {
+    "dsp/": "test_extremes_dsp.py",
+    "mve/": "test_extremes_mve.py",
+    "packed": "test_packed_rv32.py",
+    "rvv/": "test_extremes_rvv.py",
+}
 
 
 def layers(generator: np.random.Generator) -> list[LayerCase]:
@@ -101,15 +102,7 @@ def all_extremes(cases: list[LayerCase]) -> list[LayerCase]:
 
 
 @pytest.mark.parametrize("core", CORES, ids=lambda core: core.name)
-def test_every_kind_of_micro_kernel_is_exact_at_the_extremes(
-    core: Core, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    ask_only(monkeypatch, core.rules)
-    # RVV has a micro-kernel for sums that are lines and one for others.
-    monkeypatch.setattr(
-        "tvm_tinyml.schedules.add_rvv.fit_sum",
-        lambda name, attrs: fit_sum(name, attrs) if name == "add" else None,
-    )
+def test_every_kind_of_micro_kernel_is_exact_at_the_extremes(core: Core) -> None:
     fitting = [one for one in layers(np.random.default_rng(1)) if one.arrays[0].nbytes <= core.largest]
     cases = all_extremes(fitting)
     with recorded_makers() as made:
@@ -122,6 +115,7 @@ def test_every_kind_of_micro_kernel_is_exact_at_the_extremes(
     assert {maker for maker in makers().values() if maker.startswith(core.makers)} - ran == set()
 
 
-def test_every_maker_belongs_to_a_core() -> None:
-    known = tuple(name for core in CORES for name in core.makers)
+def test_every_maker_belongs_to_a_test() -> None:
+    known = (*(name for core in CORES for name in core.makers), *ELSEWHERE)
     assert [maker for maker in makers().values() if not maker.startswith(known)] == []
+    assert all("extreme" in (Path(__file__).parent / file).read_text() for file in ELSEWHERE.values())
