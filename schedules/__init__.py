@@ -110,6 +110,9 @@ def candidates(problem: Problem) -> list[Candidate]:
     if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
         # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
         return [plain.schedule_plain(problem)]
+    if not problem.activations:
+        # A pass folds it; where that is left out, how fast it is does not matter.
+        return [plain.schedule_plain(problem)]
     problem = with_ordinary_constants(problem)
     offers = [candidate for rule in RULES for candidate in _offers(rule(problem))]
     return sorted(offers, key=lambda offer: offer.instructions) or [plain.schedule_plain(problem)]

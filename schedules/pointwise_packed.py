@@ -48,7 +48,7 @@ def schedule_pointwise_packed(problem: Problem) -> list[Candidate]:
     product = Product(rows, channels, depth, form.epilogue(problem.attrs), gather=None)
     packed = product.weights(weight)
     packed["weight_0"] = np.pad(packed["weight_0"], ((0, whole_groups(depth) - depth), (0, 0)))
-    read = _as_read(packed["weight_0"], depth)
+    read = _as_read(packed["weight_0"], channels // STORED_LANES, depth)
     runs = runs_of(read)
     if not fits(read) or len(runs) > weight.size * max(LARGEST_SHARE, rows * SHARE_PER_ROW):
         return []
@@ -62,9 +62,8 @@ def schedule_pointwise_packed(problem: Problem) -> list[Candidate]:
     return [_candidate(_Layer(one, constants, left)) for left, ones in products.items() for one in ones]
 
 
-def _as_read(weight: Array, depth: int) -> Array:
+def _as_read(weight: Array, blocks: int, depth: int) -> Array:
     """Weights int8[channels, elements] as tiles read them: beyond the last of a block they meet zeros only."""
-    blocks = len(weight) // depth
     rows = np.arange(blocks)[:, None] * depth + np.arange(whole_groups(depth))
     read: Array = weight[rows].transpose(0, 2, 1).reshape(blocks * STORED_LANES, -1)
     return read
