@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from .dense_mve import plan_dense
+from .im2col_direct_mve import plan_im2col_direct
 from .im2col_mve import plan_im2col
 from .kernel import Candidate, Problem
 from .pointwise_mve import plan_pointwise
 from .requantize_mve import epilogue_of
 from .rows_mve import plan_rows
 
-_WAYS = (plan_pointwise, plan_rows, plan_im2col, plan_dense)
+_WAYS = (plan_pointwise, plan_rows, plan_im2col, plan_im2col_direct, plan_dense)
 
 
 def schedule_conv2d_mve(problem: Problem) -> list[Candidate]:

@@ -57,7 +57,7 @@ def _plan(problem: Problem, epilogue: Epilogue, first: Windows, strip: Strip) ->
     choices: list[tuple[bool, float, int]] = []
     for rows in range(1, height + 1):
         band = band_of(problem, rows)
-        size = band.nbytes + _copied(first, rows * width)
+        size = band.nbytes + copied_bytes(first, rows * width)
         if rows * width < TILE or size > MAX_SCRATCH:
             continue
         copies = rows * im2col_instructions(_windows(problem, band), width)
@@ -72,7 +72,7 @@ def _plan(problem: Problem, epilogue: Epilogue, first: Windows, strip: Strip) ->
     shape = (rows, height, width, channels)
     stride = problem.attrs["strides"][0]
     return plan(
-        scratch=band.nbytes + _copied(windows, rows * width),
+        scratch=band.nbytes + copied_bytes(windows, rows * width),
         rule="mve im2col",
         instructions=cost,
         function=lambda: _build(strip, band, windows, shape, stride, epilogue.rounding),
@@ -84,7 +84,7 @@ def _plan(problem: Problem, epilogue: Epilogue, first: Windows, strip: Strip) ->
     )
 
 
-def _copied(windows: Windows, pixels: int) -> int:
+def copied_bytes(windows: Windows, pixels: int) -> int:
     """Bytes of the copied windows, with what the last segment writes too much."""
     return pixels * windows.pitch + VECTOR
 
@@ -128,7 +128,42 @@ def window_stage(
             ]
 
 
-def _extent(windows: Windows, width: int, pitch: int) -> tuple[int, int]:
+@script.macro
+def matrix_strips(
+    matrix: Any,
+    weight: Any,
+    table: Any,
+    sums: Any,
+    output: Any,
+    strip: Any,
+    shape: Any,
+    band: Any,
+    finish: Any,
+) -> None:
+    """Strips of all pairs of channels over the windows of a band; shape: output rows of one, and the output."""
+    for n in range((shape[3] + 1) // 2):
+        with T.sblock("strip"):
+            vn, vb = T.axis.remap("SS", [n, band])
+            strip_stages(
+                matrix,
+                weight,
+                table,
+                sums,
+                output,
+                strip,
+                shape[0] * shape[2],
+                (
+                    0,
+                    0,
+                    T.min(vn * 2, shape[3] - 2),
+                    vn,
+                    T.min(vb * shape[0], shape[1] - shape[0]) * shape[2],
+                ),
+                finish,
+            )
+
+
+def extent(windows: Windows, width: int, pitch: int) -> tuple[int, int]:
     """Rows and columns of the band that the windows of one output row touch."""
     rows = (windows.rows - 1) * (windows.row_distance // pitch) + 1
     columns = (windows.columns - 1) * windows.column_distance + windows.segment
@@ -136,8 +171,8 @@ def _extent(windows: Windows, width: int, pitch: int) -> tuple[int, int]:
 
 
 @cache
-def _register_windows(windows: Windows, width: int, pitch: int) -> str:
-    rows, span = _extent(windows, width, pitch)
+def register_windows(windows: Windows, width: int, pitch: int) -> str:
+    rows, span = extent(windows, width, pitch)
     size = (width - 1) * windows.pitch + windows.depth
 
     def make(computes: bool) -> Any:
@@ -180,8 +215,8 @@ def _build(
     weight_shape = packed_shape(strip, channels)
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
-    copied = _copied(windows, pixels)
-    window_rows, span = _extent(windows, width, band.pitch)
+    copied = copied_bytes(windows, pixels)
+    window_rows, span = extent(windows, width, band.pitch)
 
     @script.prim_func(s_tir=True)
     def main(
@@ -214,30 +249,11 @@ def _build(
                         span,
                         (vr * (width * windows.pitch), vr * stride),
                     )
-            for n in range(table_shape[0]):
-                with T.sblock("strip"):
-                    vn, vb = T.axis.remap("SS", [n, b])
-                    strip_stages(
-                        matrix,
-                        weight,
-                        table,
-                        sums,
-                        output,
-                        strip,
-                        pixels,
-                        (
-                            0,
-                            0,
-                            T.min(vn * 2, channels - 2),
-                            vn,
-                            T.min(vb * rows, height - rows) * width,
-                        ),
-                        finish,
-                    )
+            matrix_strips(matrix, weight, table, sums, output, strip, shape, b, finish)
 
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("end"), register_fill(VECTOR, 0))
-    sch.tensorize(sch.get_sblock("window"), _register_windows(windows, width, band.pitch))
+    sch.tensorize(sch.get_sblock("window"), register_windows(windows, width, band.pitch))
     sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, rounding))
     tensorize_band(sch, band)
     return sch.mod["main"]

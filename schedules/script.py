@@ -101,13 +101,17 @@ class _Parser(Parser):  # type: ignore[misc]
 
 
 class _Macro(TIRMacro):  # type: ignore[misc]
-    """TVM's macro, but for how it finds the parser that uses it."""
+    """TVM's macro, but for how it finds the parser that uses it, and that blocks are numbered within a function."""
+
+    _user: Any = None
 
     def _find_parser_def(self) -> Any:
         frame = sys._getframe()
         while frame is not None:
             parser = frame.f_globals.get(ScriptMacro.parser_object_name)
             if parser is not None:
+                if parser is not self._user:
+                    self._user, self.call_count = parser, 0
                 return parser
             frame = frame.f_back  # type: ignore[assignment]
         raise RuntimeError(f"macro {self.func.__name__} is used outside of a TensorIR function")

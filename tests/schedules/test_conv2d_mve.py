@@ -30,6 +30,8 @@ def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
         ((5, 24, 12), 8, (2, 4), (1, 1), "mve flat rows"),
         ((20, 5, 1), 12, (10, 4), (2, 2), "mve im2col"),
         ((3, 3, 40), 6, (3, 3), (1, 1), "mve im2col"),
+        ((7, 9, 32), 5, (1, 1), (2, 2), "mve direct im2col"),
+        ((9, 8, 16), 6, (3, 2), (3, 2), "mve direct im2col"),
     ]
     return [
         (convolution(generator, image, channels, kernel, strides=strides), way)

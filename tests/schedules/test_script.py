@@ -68,6 +68,27 @@ def test_functions_are_those_of_the_parser_of_tvm(size: int, twice: bool) -> Non
     assert_structural_equal(ours(size, twice), theirs(size, twice), map_free_vars=True)
 
 
+def test_blocks_of_macros_are_numbered_within_a_function() -> None:
+    @script.macro
+    def block(source: Any, result: Any, size: Any) -> None:
+        for index in range(size):
+            with T.sblock("copy"):
+                at = T.axis.spatial(size, index)
+                result[at] = source[at]
+
+    def names() -> list[str]:
+        @script.prim_func(s_tir=True)
+        def main(source_handle: T.handle, result_handle: T.handle) -> None:
+            source = T.match_buffer(source_handle, (4,), "int32")
+            result = T.match_buffer(result_handle, (4,), "int32")
+            block(source, result, 4)
+            block(source, result, 4)
+
+        return [line.split('"')[1] for line in main.script().splitlines() if 'sblock("copy' in line]
+
+    assert names() == names() == ["copy", "copy_1"]
+
+
 def test_the_same_text_with_other_values_is_another_function() -> None:
     with pytest.raises(ValueError, match="StructuralEqual"):
         assert_structural_equal(ours(8, True), ours(16, True), map_free_vars=True)
