@@ -1,6 +1,7 @@
 """The `relay.build` facade: Relay is gone from TVM, its way of being called is kept.
 
-`relay.frontend.from_tflite(model)` gives a Relax module in the dialect, `relay.build(mod, target=...)` compiles it.
+`relay.frontend.from_tflite(model)`, and its siblings for ONNX and PyTorch, give a Relax module in the dialect,
+`relay.build(mod, target=...)` compiles it.
 `from tvm import relay` and `from tvm_tinyml import relay` are the same module where TVM has none of its own.
 """
 
@@ -30,7 +31,7 @@ def build(
 ) -> AOTModule:
     """Compile an imported module.
 
-    mod: module of `frontend.from_tflite`.
+    mod: module of `frontend.from_tflite`, `from_onnx` or `from_pytorch`.
     target: "tinyml -mcpu=cortex-m55 ...", "tinyml/cortex-m55", a dict, a tvm.target.Target or a TargetConfig.
     params: constants by name, as the importer returned them; embedded constants need none.
     executor, runtime: accepted for scripts written for microTVM; only "aot" and "crt" exist here.

@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 from .assembly import ACCUMULATOR_LIST
 
-# Kinds: rounding twice with a ReLU (negative results are clamped, so ties round up); rounding twice with the
-# correction of negative ties; the fitted form with an addend (schedules/requantize.py).
-KINDS = ("relu", "sign", "fit")
-
 
 @dataclass(frozen=True)
 class Requantization:
-    """How accumulators become int8: one of KINDS, and the limits of the result."""
+    """How accumulators become int8, and the limits of the result.
+
+    kind: "relu", rounding twice with a ReLU (negative results are clamped, so ties round up); "sign", rounding twice
+        with the correction of negative ties; "fit", the fitted form with an addend (schedules/requantize.py).
+    """
 
     kind: str
     clamp_min: int

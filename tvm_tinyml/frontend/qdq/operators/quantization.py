@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...tflite.graph import ITEM_BYTES
 from ..builder import UNSIGNED_OFFSET, Builder, Converter, parameters, reject, same, stored_dtype
 from ..network import Call
 
@@ -42,11 +41,6 @@ def _dequantize(builder: Builder, call: Call) -> None:
     if not same(builder.meaning[value].quantization, stated):
         reject(f"it reads {value} by another scale or zero point than it was made with")
     builder.meaning[output] = builder.meaning[value]
-
-
-def edges_supported(dtype: str) -> bool:
-    """Whether a model may have inputs and outputs of an element type."""
-    return dtype in ITEM_BYTES and dtype in ("float32", "int8", "uint8")
 
 
 CONVERTERS: dict[str, Converter] = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize}
