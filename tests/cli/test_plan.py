@@ -7,7 +7,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.cli.invocation import DIGITS, M4, refuse, succeed
+from tests.cli.invocation import DIGITS, HOST, M4, refuse, succeed
+from tvm_tinyml.cli.front_run import evenly_spread
 
 
 def test_map_and_explanation_are_printed() -> None:
@@ -86,7 +87,8 @@ def test_front_is_a_table_with_words() -> None:
 def test_front_as_data_falls_in_memory_and_rises_in_work() -> None:
     held = succeed("plan", DIGITS, "--target", M4, "--pareto", "--json").document
     rows = succeed("plan", DIGITS, "--target", M4, "--pareto", "--input", "rows", "--json").document
-    assert set(held) == {"model", "target", "input", "plain_macs", "points"}
+    assert set(held) == {"model", "target", "input", "plain_macs", "plain_instructions", "points"}
+    assert held["plain_instructions"] is held["points"][0]["instructions"] is None
     assert (held["input"], rows["input"]) == ("held", "rows")
     for points in (held["points"], rows["points"]):
         arenas = [point["arena_bytes"] for point in points]
@@ -135,3 +137,31 @@ def test_pictures_and_data_are_of_one_plan_or_of_all(tmp_path: Path) -> None:
     assert "without --json" in refuse(*front, "--point", "0", "--json")
     assert "of --pareto" in refuse("plan", DIGITS, "--target", M4, "--point", "0")
     assert "there is no plan 999" in refuse(*front, "--point", "999")
+
+
+def test_plans_are_run_and_their_instructions_listed_beside_the_plain_builds(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    plot = tmp_path / "front.svg"
+    document = succeed(
+        "plan", DIGITS, "--target", M4, "--pareto", "--measure", "1", "--svg", plot, "--json"
+    ).document
+    plain, points = document["plain_instructions"], document["points"]
+    assert plain == succeed("run", DIGITS, "--target", M4, "--json").document["instructions"]
+    assert {point["instructions"] for point in points[:-1]} == {None}
+    assert points[-1]["instructions_factor"] == points[-1]["instructions"] / plain > 1
+    assert "instructions" in plot.read_text()
+
+
+def test_plans_to_run_are_evenly_spread_and_need_an_emulated_board() -> None:
+    assert [evenly_spread(9, count) for count in (1, 2, 3, 5, 9, 20)] == [
+        [8],
+        [0, 8],
+        [0, 4, 8],
+        [0, 2, 4, 6, 8],
+        list(range(9)),
+        list(range(9)),
+    ]
+    assert evenly_spread(1, 3) == [0]
+    front = ("plan", DIGITS, "--target", HOST, "--measure", "1")
+    assert "--measure runs plans of --pareto" in refuse(*front)
+    assert "counted on emulated boards only" in refuse(*front, "--pareto")

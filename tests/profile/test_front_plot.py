@@ -28,3 +28,10 @@ def test_every_plan_is_a_point_and_the_ends_are_named() -> None:
 def test_a_budget_is_a_line_more() -> None:
     pytest.importorskip("matplotlib")
     assert len(front_plot(POINTS, title="digits", budget=40_000)) > len(front_plot(POINTS, title="digits"))
+
+
+def test_what_was_measured_is_a_point_more_and_within_the_axes() -> None:
+    pytest.importorskip("matplotlib")
+    drawing = front_plot(POINTS, title="digits", measured=[(28_896, 2.5)])
+    assert markers(drawing) == len(POINTS) + 1
+    assert "instructions" in drawing

@@ -12,8 +12,10 @@ from tvm_tinyml.output import write_text
 
 from .common import WIDEST_MAP, print_json, print_table, terminal_width
 from .front_page import front_page
+from .front_run import Executed
 
 _COLUMNS = ("plan", "arena (bytes)", "work", "regions", "narrowest strip", "calls", "peak set by")
+_MEASURED = ("instructions", "over plain")
 
 
 def find_front(imported: Any, config: Any) -> Any:
@@ -44,15 +46,23 @@ def show_map(title: str, front: Any, number: int, svg: Path | None, force: bool)
     click.echo(f"Plan {number}: {found.factor:.3f} times the work. {limits(front.network, found)}")
 
 
-def show_front(header: Mapping[str, Any], front: Any, config: Any, as_json: bool) -> None:
-    """Print a front as a table or as data."""
-    points = [_point(front, number) for number in range(len(front.plans))]
+def show_front(
+    header: Mapping[str, Any], front: Any, config: Any, as_json: bool, executed: Executed | None
+) -> None:
+    """Print a front as a table or as data; executed: what was measured of it, if anything."""
+    points = [_point(front, number, executed) for number in range(len(front.plans))]
     if as_json:
-        print_json({**header, "plain_macs": front.plans[0].plain_macs, "points": points})
+        plain = None if executed is None else executed.plain
+        totals = {"plain_macs": front.plans[0].plain_macs, "plain_instructions": plain}
+        print_json({**header, **totals, "points": points})
         return
     title = f"{header['model']} for {header['target']}, input {header['input']}: {len(points)} plans"
-    print_table(title, _COLUMNS, [_row(index, point) for index, point in enumerate(points)])
+    print_table(
+        title, _columns(executed), [_row(index, point, executed) for index, point in enumerate(points)]
+    )
     click.echo("Work is multiply-accumulates over those of the plain model. Scratch of kernels comes on top.")
+    if executed is not None:
+        click.echo(f"The plain build executes {executed.plain:,} instructions.")
     click.echo(f"Plan 0: {points[0]['explanation']}")
     if config.arena_limit is not None:
         click.echo(_within(front, config.arena_limit))
@@ -60,15 +70,16 @@ def show_front(header: Mapping[str, Any], front: Any, config: Any, as_json: bool
         click.echo(f"Plan {len(points) - 1}: {points[-1]['explanation']}")
 
 
-def draw_front(title: str, front: Any, config: Any) -> str:
+def draw_front(title: str, front: Any, config: Any, executed: Executed | None) -> str:
     """The front as SVG text; RunError without matplotlib."""
     from tvm_tinyml.profile.front_plot import front_plot
 
     points = [(found.arena_bytes, found.factor) for found in front.plans]
-    return front_plot(points, title=title, budget=config.arena_limit)
+    measured = [] if executed is None else [(points[k][0], executed.ratio(k) or 0.0) for k in executed.plans]
+    return front_plot(points, title=title, budget=config.arena_limit, measured=measured)
 
 
-def describe_front(title: str, front: Any, config: Any, point: int | None) -> str:
+def describe_front(title: str, front: Any, config: Any, point: int | None, executed: Executed | None) -> str:
     """The front as an HTML page, with the memory over time of the first plan and of one other.
 
     point: number of the other one; None: the one that keeps the target's budget, or the last.
@@ -83,8 +94,8 @@ def describe_front(title: str, front: Any, config: Any, point: int | None) -> st
         heading = f"Plan {number}: {found.arena_bytes:,} bytes at {found.factor:.3f} times the work"
         picture = draw_svg(found.program, found.memory, title=heading)
         maps[heading] = (limits(front.network, found), picture)
-    rows = [_row(number, _point(front, number)) for number in range(len(front.plans))]
-    return front_page(title, draw_front(title, front, config), _COLUMNS, rows, maps)
+    rows = [_row(number, _point(front, number, executed), executed) for number in range(len(front.plans))]
+    return front_page(title, draw_front(title, front, config, executed), _columns(executed), rows, maps)
 
 
 def _kept(front: Any, config: Any) -> int:
@@ -109,8 +120,13 @@ def _within(front: Any, arena_limit: int) -> str:
     )
 
 
-def _row(index: int, point: Mapping[str, Any]) -> Sequence[Any]:
-    regions = point["regions"]
+def _columns(executed: Executed | None) -> Sequence[str]:
+    return _COLUMNS if executed is None else (*_COLUMNS, *_MEASURED)
+
+
+def _row(index: int, point: Mapping[str, Any], executed: Executed | None) -> Sequence[Any]:
+    regions, ratio = point["regions"], point["instructions_factor"]
+    measured = (point["instructions"], None if ratio is None else f"{ratio:.3f}")
     return (
         index,
         point["arena_bytes"],
@@ -119,11 +135,12 @@ def _row(index: int, point: Mapping[str, Any]) -> Sequence[Any]:
         min((region["strip"] for region in regions), default=None),
         point["calls"],
         point["peak_operator"],
+        *(() if executed is None else measured),
     )
 
 
-def _point(front: Any, number: int) -> dict[str, Any]:
-    """One plan as plain data."""
+def _point(front: Any, number: int, executed: Executed | None) -> dict[str, Any]:
+    """One plan as plain data; instructions are null when it was not run."""
     from tvm_tinyml.patch.words import limits, next_step, peak_step
 
     found, following = front.plans[number], front.plans[number + 1 : number + 2]
@@ -133,6 +150,8 @@ def _point(front: Any, number: int) -> dict[str, Any]:
         "factor": found.factor,
         "macs": found.macs,
         "calls": found.calls,
+        "instructions": None if executed is None else executed.plans.get(number),
+        "instructions_factor": None if executed is None else executed.ratio(number),
         "peak_operator": peak_step(found),
         "explanation": limits(front.network, found),
         "next": next_step(found, following[0]) if following else None,

@@ -24,6 +24,7 @@ from .common import (
     trust_option,
 )
 from .front import describe_front, draw_front, find_front, show_front, show_map
+from .front_run import run_front
 
 
 @click.command("plan")
@@ -49,6 +50,12 @@ from .front import describe_front, draw_front, find_front, show_front, show_map
 @click.option(
     "--point", type=click.IntRange(min=0), help="With --pareto: draw the map of the plan of this number."
 )
+@click.option(
+    "--measure",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --pareto: run N plans, evenly spread, on the emulated board, and list their instructions.",
+)
 @force_option
 @trust_option
 @json_option
@@ -60,6 +67,7 @@ def plan_command(
     pareto: bool,
     input_mode: str | None,
     point: int | None,
+    measure: int | None,
     force: bool,
     trust: bool,
     as_json: bool,
@@ -72,6 +80,8 @@ def plan_command(
         raise click.UsageError("--html shows the plans of --pareto; give both")
     if point is not None and (as_json or not pareto):
         raise click.UsageError("--point draws the map of one plan of --pareto, without --json")
+    if measure is not None and (point is not None or not pareto):
+        raise click.UsageError("--measure runs plans of --pareto, without --point")
     config = parse_target(target)
     if input_mode is not None:
         config = replace(config, input=cast(InputMode, input_mode))
@@ -87,15 +97,17 @@ def plan_command(
     if pareto:
         with progress(f"Searching plans of {model.name} for {config}"):
             front = find_front(imported, config)
+        executed = None if measure is None else run_front(imported, config, front, measure)
         if point is not None:
             show_map(f"{name} for {config}", front, point, svg, force)
         else:
             header = {"model": name, "target": str(config), "input": config.input}
-            show_front(header, front, config, as_json)
+            show_front(header, front, config, as_json, executed)
             if svg is not None:
-                write_text(svg, draw_front(f"{name} for {config}", front, config), force=force)
+                write_text(svg, draw_front(f"{name} for {config}", front, config, executed), force=force)
         if html is not None:
-            write_text(html, describe_front(f"{name} for {config}", front, config, point), force=force)
+            page = describe_front(f"{name} for {config}", front, config, point, executed)
+            write_text(html, page, force=force)
         return
     with progress(f"Planning {model.name} for {config}"):
         from tvm_tinyml.memory import draw_svg, draw_text
