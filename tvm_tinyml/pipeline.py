@@ -19,6 +19,7 @@ from .memory.program import Program
 from .patch import PatchPlan
 from .patch.choice import PatchFront
 from .patch.footprint import PlanFigures, Settings
+from .patch.network import Network
 from .patch.on_demand import check_fetched, pullable
 from .patch.search import MAX_FACTOR
 from .patch.verifier import verify_region
@@ -298,14 +299,20 @@ def patch_front(
     for one in passes_for_plans(config):
         module = one(module)
     network = network_of(Graph.read(module["main"]))
-    settings = Settings(
+    return PatchFront.search(network, plan_settings(network, config, scratch=scratch), max_factor=max_factor)
+
+
+def plan_settings(
+    network: Network, config: TargetConfig, *, scratch: Mapping[str, int] | None = None
+) -> Settings:
+    """What patch plans for a target are made for; scratch as in `patch_front`."""
+    return Settings(
         alignment=config.alignment,
         io_in_arena=config.io == "arena",
         pulled=pullable(network) if config.input != "held" else frozenset(),
         whole_rows=config.input == "rows",
         scratch=scratch or {},
     )
-    return PatchFront.search(network, settings, max_factor=max_factor)
 
 
 def _check_budgets(compiled: Compiled, config: TargetConfig) -> None:

@@ -1,7 +1,10 @@
-"""What PyTorch users need beside the importer: a quantizer for PyTorch's export flow (extra `torch`)."""
+"""What PyTorch users need beside the importer (extra `torch`): a quantizer for PyTorch's export flow, and training for
+networks whose receptive field moves."""
 
 from __future__ import annotations
 
+from .distillation import distill
 from .quantizer import TinyMLQuantizer
+from .redistribution import Redistribution, redistribute
 
-__all__ = ["TinyMLQuantizer"]
+__all__ = ["Redistribution", "TinyMLQuantizer", "distill", "redistribute"]

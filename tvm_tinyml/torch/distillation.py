@@ -1,0 +1,74 @@
+"""Training a changed network to answer as the original does.
+
+Knowledge distillation (Hinton, Vinyals and Dean, arXiv:1503.02531): scores of both, softened by a temperature, are
+compared by their Kullback-Leibler divergence, times the square of the temperature. Labels help where there are any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import ModelError
+
+Batch: TypeAlias = "Tensor | tuple[Tensor, Tensor]"
+
+
+def distill(
+    student: nn.Module,
+    teacher: nn.Module,
+    batches: Iterable[Batch],
+    *,
+    epochs: int,
+    learning_rate: float = 1e-3,
+    temperature: float = 4.0,
+    label_weight: float = 0.1,
+) -> None:
+    """Train `student` in place, with Adam and a rate that falls to zero on a cosine; it is in evaluation after that.
+
+    batches: images [N, C, H, W], or pairs of images and classes [N]; gone through once per epoch, so a list or a
+        DataLoader, no generator.
+    label_weight: of the cross entropy of the classes, where there are any; the divergence has the rest.
+
+    Raises ModelError when there are no batches to go through, or the scores are not of the shape [N, classes].
+    """
+    teacher.eval()
+    optimizer = torch.optim.Adam(student.parameters(), lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, epochs))
+    student.train()
+    for _ in range(epochs):
+        steps = 0
+        for batch in batches:
+            images, labels = (batch, None) if isinstance(batch, Tensor) else batch
+            with torch.no_grad():
+                wanted = teacher(images)
+            if wanted.ndim != 2:
+                raise ModelError(
+                    f"distill: scores have the shape {tuple(wanted.shape)}; train networks of other kinds with a loop "
+                    "of your own"
+                )
+            optimizer.zero_grad()
+            _loss(student(images), wanted, labels, temperature, label_weight).backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+            steps += 1
+        if not steps:
+            raise ModelError(
+                "distill: no batches to train with; pass a list or a DataLoader, not a generator"
+            )
+        schedule.step()
+    student.eval()
+
+
+def _loss(scores: Tensor, wanted: Tensor, labels: Tensor | None, temperature: float, weight: float) -> Tensor:
+    soft = functional.kl_div(
+        functional.log_softmax(scores / temperature, 1),
+        functional.log_softmax(wanted / temperature, 1),
+        log_target=True,
+        reduction="batchmean",
+    )
+    soft = soft * temperature**2
+    return soft if labels is None else (1 - weight) * soft + weight * functional.cross_entropy(scores, labels)

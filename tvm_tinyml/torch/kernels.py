@@ -1,0 +1,161 @@
+"""Convolutions of a PyTorch module with kernels of another size.
+
+Growing adds zeros and changes nothing. A smaller kernel cannot compute the same; its weights are those that come
+closest, in the sense of least squares, to what the layer of the original makes of calibration images.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from scipy.linalg import lstsq
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ..errors import UnsupportedError
+
+Taps = tuple[int, int, int, int]
+"""Taps more, or less where negative, at the top, left, bottom and right of a kernel."""
+
+ROWS = 20_000
+"""Most equations per group of channels."""
+
+
+def convolutions(module: nn.Module, example_input: Tensor) -> list[str]:
+    """Names of the convolutions in the order in which they run.
+
+    Raises UnsupportedError for one that runs twice: both times would have to change.
+    """
+    names: list[str] = []
+    handles = [
+        layer.register_forward_hook(lambda *_, name=name: names.append(name))
+        for name, layer in module.named_modules()
+        if isinstance(layer, nn.Conv2d)
+    ]
+    with torch.no_grad():
+        module(example_input)
+    for handle in handles:
+        handle.remove()
+    twice = {name for name in names if names.count(name) > 1}
+    if twice:
+        raise UnsupportedError(
+            f"redistribute: {', '.join(sorted(twice))} run more than once per inference; give each "
+            "place a layer of its own"
+        )
+    return names
+
+
+def resized(module: nn.Module, changes: Mapping[str, Taps]) -> nn.Module:
+    """A copy of a module whose convolutions `changes` names have other kernels: zeros are added, taps cut off.
+
+    Layers that lose taps have a bias, for `fit`. Raises UnsupportedError for layers that pad in another way than with
+    zeros, or are no plain Conv2d.
+    """
+    found = copy.deepcopy(module)
+    for name, taps in changes.items():
+        parent, _, own = name.rpartition(".")
+        setattr(found.get_submodule(parent), own, _resized(name, found.get_submodule(name), taps))
+    return found
+
+
+def _resized(name: str, layer: nn.Module, taps: Taps) -> nn.Conv2d:
+    if type(layer) is not nn.Conv2d or layer.padding_mode != "zeros":
+        raise UnsupportedError(
+            f"redistribute: {name} is a {type(layer).__name__} that is not padded with zeros; use torch.nn.Conv2d"
+        )
+    top, left, bottom, right = taps
+    (height, width), (down, along) = layer.kernel_size, layer.dilation
+    rows, columns = _padding(layer)
+    made = nn.Conv2d(
+        layer.in_channels,
+        layer.out_channels,
+        (height + top + bottom, width + left + right),
+        stride=layer.stride,  # type: ignore[arg-type]
+        padding=(rows + top * down, columns + left * along),
+        dilation=layer.dilation,  # type: ignore[arg-type]
+        groups=layer.groups,
+        bias=layer.bias is not None or min(taps) < 0,
+        device=layer.weight.device,
+        dtype=layer.weight.dtype,
+    )
+    with torch.no_grad():
+        made.weight.copy_(functional.pad(layer.weight, (left, right, top, bottom)))
+        if made.bias is not None:
+            made.bias.zero_() if layer.bias is None else made.bias.copy_(layer.bias)
+    return made.train(layer.training)
+
+
+def _padding(layer: nn.Conv2d) -> tuple[int, int]:
+    if isinstance(layer.padding, str):
+        rows, columns = (
+            0 if layer.padding == "valid" else (kernel - 1) * dilation // 2
+            for kernel, dilation in zip(layer.kernel_size, layer.dilation, strict=True)
+        )
+        return rows, columns
+    rows, columns = layer.padding
+    return rows, columns
+
+
+def fit(module: nn.Module, original: nn.Module, name: str, images: Tensor) -> tuple[float, float]:
+    """Set weights and bias of a convolution so that it comes closest to the one of `original` of the same name.
+
+    Its input is what `module` makes of `images` ([N, C, H, W]), the target what `original` makes of them; layers are
+    fitted in the order in which they run, so that a later one makes up for an earlier one.
+
+    Returns the error before and after, in squares over those of the target around its means.
+    """
+    layer = module.get_submodule(name)
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None
+    seen, _ = _through(module, name, images)
+    _, wanted = _through(original, name, images)
+    before = _error(layer(seen), wanted)
+    targets = _by_group(wanted.flatten(2), layer.groups)
+    unfolded = functional.unfold(
+        seen,
+        layer.kernel_size,
+        layer.dilation,
+        _padding(layer),
+        layer.stride,
+    )
+    samples = _by_group(unfolded, layer.groups)
+    chosen = np.linspace(0, targets.shape[1] - 1, min(ROWS, targets.shape[1])).astype(int)
+    weights, biases = [], []
+    for equations, results in zip(samples, targets, strict=True):
+        ones = np.ones((len(chosen), 1))
+        solved = lstsq(np.hstack([equations[chosen], ones]), results[chosen], lapack_driver="gelsy")[0]
+        weights.append(solved[:-1].T)
+        biases.append(solved[-1])
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(np.concatenate(weights)).reshape(layer.weight.shape))
+        layer.bias.copy_(torch.from_numpy(np.concatenate(biases)))
+        return before, _error(layer(seen), wanted)
+
+
+def _through(module: nn.Module, name: str, images: Tensor) -> tuple[Tensor, Tensor]:
+    """What goes into a layer and comes out of it."""
+    seen: list[tuple[Tensor, Tensor]] = []
+    handle = module.get_submodule(name).register_forward_hook(
+        lambda _layer, inputs, output: seen.append((inputs[0], output))
+    )
+    with torch.no_grad():
+        module(images)
+    handle.remove()
+    return seen[0]
+
+
+def _by_group(values: Tensor, groups: int) -> npt.NDArray[np.float64]:
+    """[N, channels, positions] as [groups, N * positions, channels per group]."""
+    count, channels, positions = values.shape
+    split = values.detach().double().reshape(count, groups, channels // groups, positions)
+    return split.permute(1, 0, 3, 2).reshape(groups, count * positions, channels // groups).cpu().numpy()
+
+
+def _error(found: Tensor, wanted: Tensor) -> float:
+    """Squares of the difference over those of the target around the means of its channels."""
+    spread = (wanted - wanted.mean((0, 2, 3), keepdim=True)).square().sum()
+    return float((found - wanted).square().sum() / spread.clamp_min(1e-30))

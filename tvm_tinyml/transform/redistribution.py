@@ -1,0 +1,211 @@
+"""Which kernels of a patched stage to shrink, and which behind it to grow, so that patches repeat less work.
+
+MCUNetV2 (Lin et al., NeurIPS 2021) moves the receptive field out of the stage whose patches overlap: the halo gets
+smaller, and later kernels, on small maps, see as much of the image as before. Here kernels are chosen greedily by the
+figures of the patch plan itself: the cut that saves the most repeated work first, and for each the growth that costs
+the fewest multiply-accumulates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from ..errors import PlanError
+from ..patch import PatchPlan
+from ..patch.choice import PatchFront
+from ..patch.footprint import PlanFigures, Settings, footprint
+from ..patch.network import Network
+from ..patch.receptive import halo, receptive_field, repeating
+from .dataflow import Graph
+from .kernels import Resize, convolutions, growing, joined, resize, shrinking
+from .patch_network import network_of
+
+_Changes: TypeAlias = Mapping[str, Resize]
+REDUCTION = 0.6
+"""Part of the repeated work that is to go."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A network under a patch plan.
+
+    receptive_field: rows and columns of the input behind a value of the last map. halo: rows and columns of input
+    that neighbouring patches share. factor: work over that of the plain network. macs: that work.
+    """
+
+    receptive_field: tuple[int, int]
+    halo: tuple[int, int]
+    factor: float
+    macs: int
+    arena_bytes: int
+
+    @classmethod
+    def of(cls, network: Network, found: PlanFigures) -> Figures:
+        """Figures of a plan for a network."""
+        return cls(
+            receptive_field(network), halo(network, found.plan), found.factor, found.macs, found.arena_bytes
+        )
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """Kernels to change, one entry per layer, and what the same patch plan costs before and after."""
+
+    changes: tuple[Resize, ...]
+    plan: PatchPlan
+    before: Figures
+    after: Figures
+
+
+def propose(
+    function: Any,
+    search: Callable[[Network], PatchFront],
+    ram_budget: int,
+    *,
+    reduction: float = REDUCTION,
+) -> Proposal:
+    """Kernels whose change lowers the work that patches repeat, without a smaller receptive field or more memory.
+
+    function: of Relax, cleaned up as patch plans need it. search: plans for its network.
+    ram_budget: bytes of the arena, scratch of kernels not counted; the plan with the least work within it is taken.
+    reduction: part of the repeated work after which no more is cut.
+
+    Raises PlanError when no plan keeps the budget, or no change lowers what the plan costs.
+    """
+    network = network_of(Graph.read(function))
+    front = search(network)
+    found = front.plans[front.first_within(ram_budget)]
+    if found.macs <= found.plain_macs:
+        raise PlanError(
+            f"redistribution: the plan for {ram_budget:,} bytes repeats no work, so that smaller kernels save none; "
+            f"set a smaller budget (the smallest plan needs {front.plans[-1].arena_bytes:,} bytes)"
+        )
+    sizes = _Sizes(function, found, front.settings)
+    if next(sizes.cuts({}), None) is None:
+        raise PlanError(
+            "redistribution: no convolution of the patched stage has a kernel that is longer than its stride and can "
+            "be cut; there is no receptive field to move"
+        )
+    return sizes.proposal(reduction)
+
+
+def resized(function: Any, changes: Iterable[Resize]) -> tuple[Graph, list[Resize]]:
+    """The graph of a function with kernels of other sizes, and the changes that change what it computes.
+
+    Raises PlanError for layers that are not there, or whose output would have another size.
+    """
+    graph = Graph.read(function)
+    layers = {call.attrs["name"]: call for call in convolutions(graph)}
+    inexact = []
+    for change in changes:
+        if change.layer not in layers:
+            raise PlanError(
+                f"redistribution: {change.layer!r} is no convolution with constant weights of this module; "
+                "propose changes for the module as the other passes leave it"
+            )
+        try:
+            if not resize(layers[change.layer], change):
+                inexact.append(change)
+        except ValueError as error:
+            raise PlanError(f"redistribution: {error}; its output would have another size") from None
+    return graph, inexact
+
+
+class _Sizes:
+    """Sizes of the kernels under one patch plan."""
+
+    def __init__(self, function: Any, found: PlanFigures, settings: Settings) -> None:
+        network = network_of(Graph.read(function))
+        self.function = function
+        self.plan = found.plan
+        self.settings = settings
+        self.limit = found.arena_bytes
+        self.field = receptive_field(network)
+        self.stage = {name for one in repeating(network, found.plan) for name in one.operators}
+
+    def proposal(self, reduction: float) -> Proposal:
+        """Cuts until enough of the repeated work is gone."""
+        before, first = self.figures({})
+        changes: _Changes = {}
+        best = before
+        while best.factor - 1 > (1 - reduction) * (before.factor - 1):
+            candidates = [
+                (found, grown)
+                for cut in self.cuts(changes)
+                if (grown := self.grown(cut)) is not None and _better(found := self.figures(grown)[0], best)
+            ]
+            if not candidates:
+                break
+            best, changes = min(candidates, key=lambda one: _repeated(one[0]))
+        if best is before:
+            raise PlanError(
+                "redistribution: no change of a kernel lowers the repeated work or the memory at the receptive field "
+                f"of {self.field[0]} x {self.field[1]}; the model is as good as this can make it"
+            )
+        after, last = self.figures(changes)
+        return Proposal(
+            tuple(changes.values()), self.plan, Figures.of(first, before), Figures.of(last, after)
+        )
+
+    def cuts(self, changes: _Changes) -> Iterator[_Changes]:
+        """One more cut of a kernel in the patched stage that was not grown."""
+        for call in convolutions(self._resized(changes)):
+            name = call.attrs["name"]
+            if name in self.stage and not (name in changes and changes[name].grows):
+                change = shrinking(call)
+                if change is not None:
+                    yield _with(changes, change)
+
+    def grown(self, changes: _Changes) -> _Changes | None:
+        """With kernels grown that were not cut until the receptive field is what it was; None where they cannot."""
+        while True:
+            graph = self._resized(changes)
+            have = receptive_field(network_of(graph))
+            rows, columns = (one < wanted for one, wanted in zip(have, self.field, strict=True))
+            if not rows and not columns:
+                return changes
+            candidates = [
+                (price, more)
+                for call in convolutions(graph)
+                if (name := call.attrs["name"]) not in changes or changes[name].grows
+                if (change := growing(call, rows=rows, columns=columns)) is not None
+                if (price := self._price(more := _with(changes, change), changes, have)) is not None
+            ]
+            if not candidates:
+                return None
+            changes = min(candidates, key=lambda one: one[0])[1]
+
+    def figures(self, changes: _Changes) -> tuple[PlanFigures, Network]:
+        """What the plan costs with these kernels."""
+        network = network_of(self._resized(changes))
+        return footprint(network, self.plan, self.settings), network
+
+    def _price(self, more: _Changes, less: _Changes, have: tuple[int, int]) -> float | None:
+        """Multiply-accumulates per row and column of receptive field; None where the memory would grow."""
+        found, network = self.figures(more)
+        gained = sum(receptive_field(network)) - sum(have)
+        if gained <= 0 or found.arena_bytes > self.limit:
+            return None
+        return (found.macs - self.figures(less)[0].macs) / gained
+
+    def _resized(self, changes: _Changes) -> Graph:
+        return resized(self.function, changes.values())[0]
+
+
+def _better(found: PlanFigures, best: PlanFigures) -> bool:
+    """Whether a plan repeats less work, also in proportion, in no more memory."""
+    return (
+        _repeated(found) < _repeated(best)
+        and found.factor < best.factor
+        and found.arena_bytes <= best.arena_bytes
+    )
+
+
+def _repeated(found: PlanFigures) -> int:
+    return found.macs - found.plain_macs
+
+
+def _with(changes: _Changes, change: Resize) -> _Changes:
+    return {one.layer: one for one in joined([*changes.values(), change])}
