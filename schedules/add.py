@@ -1,4 +1,4 @@
-"""Scalar schedule of add and sub: two multiplications, one shift, proven on all pairs of operands.
+"""Scalar schedule of add and sub, broadcasts included: two multiplications, one shift, proven on all pairs of operands.
 
 TFLite scales each operand to a common grid, adds and scales the sum, with three roundings. The result depends on 65,536
 pairs only, so one line
@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import te, tirx
+from tvm import tirx
 
 from tvm_tinyml.dialect import operator
-from tvm_tinyml.dialect.fixed_point import saturate_expr
 
-from .elementwise import elementwise_function
+from .broadcast import Pairs, pairs_of
+from .elementwise import clamped_expr
 from .kernel import Array, Candidate, Kernel, Problem
 
 # Factors within this distance of the real ones are tried.
@@ -42,35 +42,31 @@ class LinearSum:
 
 
 def line_of(problem: Problem) -> LinearSum | None:
-    """The line of an add or sub of two activations of one shape; None otherwise."""
-    if problem.operator not in ("add", "sub") or problem.constants:
-        return None
-    if len({*problem.shapes.values(), problem.output_shape}) > 1:
-        return None
-    return fit_sum(problem.operator, problem.attrs)
+    """The line of an add or sub; None for other operators and without one."""
+    return fit_sum(problem.operator, problem.attrs) if problem.operator in ("add", "sub") else None
 
 
 def schedule_add(problem: Problem) -> Candidate | None:
-    """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
+    """Schedule add and sub when a line fits; None otherwise."""
     line = line_of(problem)
     if line is None:
         return None
+    pairs = pairs_of(problem)
     return Candidate(
         rule=f"linear {problem.operator}",
         instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-        build=lambda: _build(problem, line),
+        build=lambda: _build(problem, pairs, line),
     )
 
 
-def _build(problem: Problem, line: LinearSum) -> Kernel:
-    a, b = (te.placeholder((problem.outputs,), "int8", name=role) for role in ("a", "b"))
+def _build(problem: Problem, pairs: Pairs, line: LinearSum) -> Kernel:
     low, high = problem.attrs["clamp_min"], problem.attrs["clamp_max"]
 
     def element(x: Any, y: Any) -> Any:
         total = x.astype("int32") * line.factor_a + y.astype("int32") * line.factor_b + line.addend
-        return saturate_expr(tirx.shift_right(total, tirx.const(line.shift, "int32")), low, high)
+        return clamped_expr(tirx.shift_right(total, tirx.const(line.shift, "int32")), low, high)
 
-    return Kernel(elementwise_function([a, b], element, "add"), constants={})
+    return Kernel(pairs.function(element, "add"), pairs.constants(problem))
 
 
 def fit_sum(name: str, attrs: Mapping[str, Any]) -> LinearSum | None:
@@ -103,13 +99,20 @@ def _distance(steps: tuple[int, ...]) -> int:
 
 
 def _addend(exact: Array, factors: tuple[int, int], shift: int, attrs: Mapping[str, Any]) -> int | None:
-    """An addend for which the line is exact on all pairs: the proof is the intersection of all their bounds."""
+    """An addend for which the line is exact on all pairs."""
     sums = ALL_VALUES[:, None] * factors[0] + ALL_VALUES * factors[1]
-    outputs = exact.astype(np.int64)
-    lowest = ((outputs << shift) - sums)[outputs > attrs["clamp_min"]].max(initial=-(2**40))
-    below = (((outputs + 1) << shift) - sums)[outputs < attrs["clamp_max"]].min(initial=2**40)
+    addend = addend_between(sums, exact.astype(np.int64), shift, attrs["clamp_min"], attrs["clamp_max"])
+    return addend if addend is not None and np.abs(sums).max() < 2**31 else None
+
+
+def addend_between(sums: Array, outputs: Array, shift: int, low: int, high: int) -> int | None:
+    """An addend with `outputs == clip((sums + addend) >> shift, low, high)`, with sums within int32; None without one.
+
+    The proof is the intersection of the bounds of all sums: what must reach an output, what must not reach the next.
+    """
+    lowest = ((outputs << shift) - sums)[outputs > low].max(initial=-(2**40))
+    below = (((outputs + 1) << shift) - sums)[outputs < high].min(initial=2**40)
     if lowest >= below:
         return None
     addend = int(lowest if below == 2**40 else (lowest + below) // 2 if lowest > -(2**40) else below - 1)
-    fits = max(np.abs(sums).max(), np.abs(sums + addend).max()) < 2**31
-    return addend if fits else None
+    return addend if np.abs(sums + addend).max() < 2**31 else None

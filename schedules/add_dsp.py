@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
-from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from tvm_tinyml.dialect import operator
 
-from . import script
 from .intrinsics import dsp
-from .kernel import Candidate, Kernel, Problem
+from .kernel import Candidate, Problem
+from .pairs_dsp import pair_candidate, rows_of
 
 # Factors within this distance of the real ones, in steps of 2^8, are tried.
 SEARCH = 12
@@ -25,52 +24,19 @@ VALUES = np.arange(-128, 128, dtype=np.int64)
 UNBOUNDED = 2**40
 
 
-# Factors of a and b in Q16, addend and right shift.
-Line: TypeAlias = tuple[int, int, int, int]
-
-
 def schedule_add_dsp(problem: Problem) -> Candidate | None:
-    """Schedule add and sub of two activations of one shape when a line fits; None otherwise."""
-    if problem.operator not in ("add", "sub") or "dsp" not in problem.features or problem.constants:
+    """Schedule add and sub when a line fits; None otherwise, and where an operand repeats other than by rows."""
+    if problem.operator not in ("add", "sub") or "dsp" not in problem.features:
         return None
-    if len({*problem.shapes.values(), problem.output_shape}) > 1:
+    pairs = rows_of(problem)
+    if pairs is None:
         return None
-    line = _fit(problem.operator, problem.attrs)
-    if line is None:
-        return None
-    total = dsp.sum_vectors(problem.outputs, line)
-    return Candidate(
-        rule=f"dsp {problem.operator}",
-        instructions=dsp.SUM_CALL_INSTRUCTIONS + dsp.SUM_INSTRUCTIONS * problem.outputs,
-        build=lambda: _build(problem.outputs, line, total),
-        micro_kernels=lambda: (total.micro_kernel,),
-    )
+    total = _fit(problem.operator, problem.attrs, pairs.elements)
+    return None if total is None else pair_candidate(problem, pairs, f"dsp {problem.operator}", total)
 
 
-def _build(count: int, line: Line, total: dsp.Intrinsic) -> Kernel:
-    sch = dsp.schedule(_function(count, line))
-    sch.tensorize(sch.get_sblock("sum"), total.register())
-    return Kernel(sch.mod["main"], constants={}, micro_kernels=(total.micro_kernel,))
-
-
-def _function(count: int, line: Line) -> Any:
-    @script.prim_func(s_tir=True)
-    def main(x: T.handle, y: T.handle, o: T.handle) -> None:
-        a = T.match_buffer(x, (count,), "int8")
-        b = T.match_buffer(y, (count,), "int8")
-        output = T.match_buffer(o, (count,), "int8")
-        # Only blocks below the root can be tensorized.
-        with T.sblock("layer"):
-            T.reads(a[0:count], b[0:count])
-            T.writes(output[0:count])
-            with T.sblock("sum"):
-                dsp.sum_stage(a, b, output, count, line)
-
-    return main
-
-
-def _fit(name: str, attrs: Mapping[str, Any]) -> Line | None:
-    """A line equal to the operator on all pairs of operands, or None."""
+def _fit(name: str, attrs: Mapping[str, Any], elements: int) -> dsp.SumVector | None:
+    """A line equal to the operator on all pairs of operands, or None; elements: of a vector."""
     if (attrs["clamp_min"], attrs["clamp_max"]) != (-128, 127):
         return None
     exact = operator(name).reference([VALUES.astype(np.int8)[:, None], VALUES.astype(np.int8)], attrs)
@@ -96,5 +62,5 @@ def _fit(name: str, attrs: Mapping[str, Any]) -> Line | None:
         if -UNBOUNDED < lowest < below < UNBOUNDED:
             addend = (lowest + below) // 2
             if np.abs(sums).max() + abs(addend) < 2**31 and max(abs(factor_a), abs(factor_b)) < 2**31:
-                return factor_a, factor_b, addend, shift
+                return dsp.SumVector(elements, factor_a, factor_b, addend, shift)
     return None

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from tvm import s_tir, te
+from tvm import s_tir, te, tirx
 
 from tvm_tinyml.dialect import operator
+from tvm_tinyml.dialect.fixed_point import saturate_expr
 
 from .kernel import Array, Problem
 from .tensor_ir import largest_divisor
@@ -27,6 +28,13 @@ def byte_table(problem: Problem, source: str) -> Array:
     """Outputs of a function of one byte of type `source`, by the unsigned value of that byte."""
     inputs = np.arange(256, dtype=np.uint8).view(source)
     return operator(problem.operator).reference([inputs, *problem.constants.values()], problem.attrs)
+
+
+def clamped_expr(x: Any, low: int, high: int) -> Any:
+    """int32 `x` clamped to [low, high], as int8; by the instruction that saturates where the core has it."""
+    if (low, high) != (-128, 127):
+        return saturate_expr(x, low, high)
+    return tirx.call_pure_extern("int32", "tinyml_saturate_int8", x).astype("int8")
 
 
 def elementwise_function(

@@ -1,49 +1,29 @@
-"""Arm DSP schedule of products of two tensors of one shape, either of which may be constant."""
+"""Arm DSP schedule of products, maxima and minima of two tensors, either of which may be constant or repeat by rows."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from tvm.script.ir_builder import IRBuilder
-from tvm.script.ir_builder import tirx as T  # noqa: N812
-
 from .intrinsics import dsp
-from .kernel import Candidate, Kernel, Problem
-from .tensor_ir import drop_unit_loops
+from .kernel import Candidate, Problem
+from .pairs_dsp import pair_candidate, rows_of
 
 
 def schedule_product_dsp(problem: Problem) -> Candidate | None:
-    """Schedule mul of one shape on cores with DSP; None for the rest, broadcasts, and factors above 1/2."""
+    """Schedule mul on cores with DSP; None for the rest, and for factors above 1/2."""
     if "dsp" not in problem.features or problem.operator != "mul" or problem.attrs["rounding"] == "away":
         return None
-    epilogue = dsp.factor_epilogue(problem.attrs)
-    if epilogue is None or len({*problem.shapes.values(), problem.output_shape}) > 1:
+    pairs, epilogue = rows_of(problem), dsp.factor_epilogue(problem.attrs)
+    if pairs is None or epilogue is None:
         return None
     zero_points = problem.attrs["a_zero_point"], problem.attrs["b_zero_point"]
-    product = dsp.ProductVector(problem.outputs, zero_points, epilogue)
-    return Candidate(
-        rule="dsp mul",
-        instructions=product.instructions,
-        build=lambda: _build(problem, product),
-        micro_kernels=lambda: (product.micro_kernel(),),
-    )
+    return pair_candidate(problem, pairs, "dsp mul", dsp.ProductVector(pairs.elements, zero_points, epilogue))
 
 
-def _build(problem: Problem, product: dsp.ProductVector) -> Kernel:
-    sch = dsp.schedule(drop_unit_loops(_function(product)))
-    sch.tensorize(sch.get_sblock("product_vector"), product.register())
-    constants = {name: value.reshape(-1) for name, value in problem.constants.items()}
-    return Kernel(sch.mod["main"], constants, (product.micro_kernel(),))
-
-
-def _function(product: dsp.ProductVector) -> Any:
-    with IRBuilder() as builder, T.prim_func(s_tir=True):
-        T.func_name("main")
-        a, b, output = (T.arg(name, T.buffer((product.elements,), "int8")) for name in ("a", "b", "output"))
-        with T.sblock("root"), T.sblock("layer"):
-            # Only blocks below the root can be tensorized.
-            T.reads(a[0 : product.elements], b[0 : product.elements])
-            T.writes(output[0 : product.elements])
-            with T.sblock("product_vector"):
-                product.describe(a, b, output)
-    return builder.get()
+def schedule_extreme_dsp(problem: Problem) -> Candidate | None:
+    """Schedule maximum and minimum of int8 on cores with DSP; None for the rest; with MVE gcc makes vectors."""
+    if problem.operator not in ("maximum", "minimum") or {"dsp", "mve"} & problem.features != {"dsp"}:
+        return None
+    pairs = rows_of(problem)
+    if pairs is None or {str(parameter.ty.dtype) for parameter in problem.compute().params} != {"int8"}:
+        return None
+    extreme = dsp.ExtremeVector(pairs.elements, problem.operator == "maximum")
+    return pair_candidate(problem, pairs, f"dsp {problem.operator}", extreme)

@@ -41,6 +41,18 @@ static inline int32_t tinyml_shift_right_rounding(int32_t x, int32_t bits)
     return (x >> bits) + ((x & mask) > threshold);
 }
 
+/* x limited to the range of int8. */
+static inline int32_t tinyml_saturate_int8(int32_t x)
+{
+#if defined(__GNUC__) && defined(__ARM_FEATURE_SAT)
+    __asm__("ssat %0, #8, %1" : "=r"(x) : "r"(x) : "cc");
+    return x;
+#else
+    const int32_t upper = x < 127 ? x : 127;
+    return upper > -128 ? upper : -128;
+#endif
+}
+
 /* round(a * b / 2^31), ties towards positive infinity; INT32_MIN * INT32_MIN saturates. */
 static inline int32_t tinyml_multiply_high(int32_t a, int32_t b)
 {

@@ -147,26 +147,31 @@ class LinearSumLoop:
         )
         return thumb1.naked(self.name, parameters, [*lines, "cmp r3, lr", "bne 1b", "pop {r4-r7, pc}"])
 
-    def block(self, output: Any, a: Any, b: Any) -> None:
-        """Contents of a block that adds two vectors."""
-        T.reads(a[0 : self.count], b[0 : self.count])
-        T.writes(output[0 : self.count])
+    def block(self, output: tuple[Any, Any], a: tuple[Any, Any], b: tuple[Any, Any]) -> None:
+        """Contents of a block that adds two rows of matrices; output, a, b: the matrix and its row."""
+        (sums, row), (left, first), (right, second) = output, a, b
+        T.reads(left[first, 0 : self.count], right[second, 0 : self.count])
+        T.writes(sums[row, 0 : self.count])
         with T.serial(0, self.count) as i, T.sblock("sum"):
             vi = T.axis.spatial(self.count, i)
-            products = T.Cast("int32", a[vi]) * self.factor_a + T.Cast("int32", b[vi]) * self.factor_b
+            operands = (T.Cast("int32", left[first, vi]), T.Cast("int32", right[second, vi]))
+            products = operands[0] * self.factor_a + operands[1] * self.factor_b
             x = T.shift_right(products + self.addend, T.int32(self.shift))
             clamped = T.max(T.min(x, T.int32(self.clamp_max)), T.int32(self.clamp_min))
-            T.buffer_store(output, T.Cast("int8", clamped), [vi])
+            T.buffer_store(sums, T.Cast("int8", clamped), [row, vi])
 
     def register(self) -> str:
         """Register the micro-kernel as a tensor intrinsic and return its name."""
         operands = {
-            "output": Operand((self.count,), "int8", written=True),
-            "a": Operand((self.count,), "int8"),
-            "b": Operand((self.count,), "int8"),
+            "output": Operand((1, self.count), "int8", written=True),
+            "a": Operand((1, self.count), "int8"),
+            "b": Operand((1, self.count), "int8"),
         }
         return register(
-            self.name, operands, self.block, [self.count, self.factor_a, self.factor_b, self.addend]
+            self.name,
+            operands,
+            lambda output, a, b: self.block((output, 0), (a, 0), (b, 0)),
+            [self.count, self.factor_a, self.factor_b, self.addend],
         )
 
 

@@ -28,6 +28,9 @@ static int32_t evaluate(const char *function, const int32_t *a)
     if (strcmp(function, "shift_right_rounding") == 0) {
         return tinyml_shift_right_rounding(a[0], a[1]);
     }
+    if (strcmp(function, "saturate_int8") == 0) {
+        return tinyml_saturate_int8(a[0]);
+    }
     if (strcmp(function, "multiply_high") == 0) {
         return tinyml_multiply_high(a[0], a[1]);
     }

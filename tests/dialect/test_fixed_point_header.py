@@ -116,6 +116,11 @@ def test_high_word_of_a_product(driver: Path) -> None:
     np.testing.assert_array_equal(run(driver, "multiply_keep_high", x, multiplier), (x * multiplier) >> 32)
 
 
+def test_saturation(driver: Path) -> None:
+    x = np.concatenate([words(3), np.arange(-300, 300)])
+    np.testing.assert_array_equal(run(driver, "saturate_int8", x), np.clip(x, -128, 127))
+
+
 def test_shifts(driver: Path) -> None:
     x = words(1)
     right = shifts(len(x), 0, 31)

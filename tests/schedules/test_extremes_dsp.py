@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from tests.schedules.layers_dsp import ROUNDINGS, dense, with_rounding
-from tests.schedules.layers_rvv import convolution, depthwise
+from tests.schedules.layers_rvv import convolution, depthwise, int8_values
+from tests.schedules.test_add_dsp import unclamped
+from tests.schedules.test_elementwise_dsp import factors
 from tests.support.candidates import assert_every_candidate_exact
 from tests.support.extremes import extremes
 from tests.support.layers import LayerCase
@@ -19,7 +21,7 @@ FUNCTIONS = {
     f"{product}_{form}"
     for product in ("dsp_strip", "dsp_scaled_strip", "dsp_plain_strip", "scaled_dense_4")
     for form in ("divided", "double", "single", "away")
-} | {"plane_", "plain_dense_"}
+} | {"plane_", "plain_dense_", "dsp_sum_", "dsp_maximum", "dsp_minimum", "dsp_product_divided"}
 
 
 def shifted(case: LayerCase, generator: np.random.Generator) -> list[LayerCase]:
@@ -37,6 +39,23 @@ def shifted(case: LayerCase, generator: np.random.Generator) -> list[LayerCase]:
     return found
 
 
+def pairs_at_their_ends(generator: np.random.Generator) -> list[LayerCase]:
+    """Vectors of two operands, and rows of which one repeats, with lengths that leave a rest and without."""
+    shapes = {"flat": ((3, 21), (3, 21)), "rows": ((2, 16), (16,))}
+    cases: list[LayerCase] = []
+    for name, kind in (
+        ("add", "flat"),
+        ("sub", "rows"),
+        ("mul", "rows"),
+        ("maximum", "flat"),
+        ("minimum", "rows"),
+    ):
+        attrs = {"mul": factors(-7)}.get(name, unclamped(generator) if name in ("add", "sub") else {})
+        a, b = (int8_values(generator, shape) for shape in shapes[kind])
+        cases += extremes(LayerCase(name, (a, b), attrs, 2))[::2]
+    return cases
+
+
 def test_sums_and_factors_at_their_ends_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
     ask_only(monkeypatch, "dsp")
     generator = np.random.default_rng(1)
@@ -52,6 +71,7 @@ def test_sums_and_factors_at_their_ends_are_exact(monkeypatch: pytest.MonkeyPatc
     for layer in layers:
         cases += shifted(layer, generator)
         cases += [with_rounding(shifted(layer, generator)[0], rounding) for rounding in ROUNDINGS[1:]]
+    cases += pairs_at_their_ends(generator)
     module = assert_every_candidate_exact(cases, "tinyml/cortex-m4")
     names = " ".join(module.compiled.model.micro_kernels)
     assert {function for function in FUNCTIONS if function not in names} == set()

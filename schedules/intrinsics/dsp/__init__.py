@@ -20,7 +20,7 @@ from .dense import (
 )
 from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
 from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
-from .elementwise import SUM_CALL_INSTRUCTIONS, SUM_INSTRUCTIONS, sum_stage, sum_vectors
+from .elementwise import ExtremeVector, Offsets, SumVector
 from .epilogue import Epilogue, epilogue_of, factor_epilogue
 from .matrix import matrix_strip, strip_instructions, strip_stages
 from .planes import (
@@ -60,16 +60,17 @@ __all__ = [
     "MAX_SUM",
     "MIN_BAND_BYTES",
     "ROWS",
-    "SUM_CALL_INSTRUCTIONS",
-    "SUM_INSTRUCTIONS",
     "TABLE_CALL_INSTRUCTIONS",
     "TABLE_INSTRUCTIONS",
     "ByteTable",
     "Epilogue",
+    "ExtremeVector",
     "Intrinsic",
+    "Offsets",
     "Planes",
     "PoolWindow",
     "ProductVector",
+    "SumVector",
     "Window",
     "Windows",
     "blank_band",
@@ -107,8 +108,6 @@ __all__ = [
     "split_stage",
     "strip_instructions",
     "strip_stages",
-    "sum_stage",
-    "sum_vectors",
     "vector_groups",
     "vector_instructions",
     "vector_stage",

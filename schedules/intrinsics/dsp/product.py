@@ -8,11 +8,10 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
-from ..tensor_intrinsic import Operand, register
+from ..tensor_intrinsic import register
 from .assembly import naked_function
+from .elementwise import CALL_INSTRUCTIONS, Offsets, describe_pairs, pair_operands
 from .epilogue import AWAY, Accumulator, Epilogue
-
-PRODUCT_CALL_INSTRUCTIONS = 40
 
 
 @dataclass(frozen=True)
@@ -35,21 +34,19 @@ class ProductVector:
     @property
     def instructions(self) -> float:
         """Instructions of one call, with those of the caller."""
-        return PRODUCT_CALL_INSTRUCTIONS + self.elements * (4 + self.epilogue.instructions)
+        return CALL_INSTRUCTIONS + self.elements * (4 + self.epilogue.instructions)
 
-    def describe(self, a: Any, b: Any, output: Any) -> None:
+    def describe(self, a: Any, b: Any, output: Any, offsets: Offsets = (0, 0, 0)) -> None:
         """Emit the products as a block's contents."""
-        count, (word, multiplier) = self.elements, self.factors
-        T.reads(a[0:count], b[0:count])
-        T.writes(output[0:count])
-        with T.serial(0, count) as i, T.sblock("product"):
-            vi = T.axis.spatial(count, i)
+        word, multiplier = self.factors
+
+        def combine(x: Any, y: Any) -> Any:
             left, right = (
-                T.Cast("int32", operand[vi]) - point
-                for operand, point in zip((a, b), self.zero_points, strict=True)
+                T.Cast("int32", value) - point for value, point in zip((x, y), self.zero_points, strict=True)
             )
-            value = self.epilogue.value(left * right, T.int32(word), T.int32(multiplier))
-            T.buffer_store(output, value, [vi])
+            return self.epilogue.value(left * right, T.int32(word), T.int32(multiplier))
+
+        describe_pairs(self.elements, (a, b, output), offsets, combine)
 
     def micro_kernel(self) -> MicroKernel:
         """The C function; r0, r1 and r2 walk over operands and output, r3 counts; r4, r5: pairs of zero points."""
@@ -95,12 +92,10 @@ class ProductVector:
 
     def register(self) -> str:
         """Register the TensorIntrin of `describe` and return its name."""
-        operands = {name: Operand((self.elements,), "int8") for name in ("a", "b")}
-        operands["output"] = Operand((self.elements,), "int8", written=True)
         word, multiplier = self.factors
         pairs = [_pair(point) for point in self.zero_points]
         arguments = [self.elements, *pairs, multiplier, word, self.epilogue.origin]
-        return register(self.micro_kernel().name, operands, self.describe, arguments)
+        return register(self.micro_kernel().name, pair_operands(self.elements), self.describe, arguments)
 
 
 def _pair(value: int) -> int:
