@@ -18,18 +18,16 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .intrinsics.rv32_assembly import Epilogue, OutOfRegistersError
 from .intrinsics.scalar_depthwise import StripOperands
 from .intrinsics.scalar_depthwise_row import DepthwiseRow
+from .intrinsics.thumb2_depthwise_row import most_outputs
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .requantize import accumulator_range
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
 
-# Outputs of a row whose sums fit the registers beside up to seven weights.
+# Outputs of a row whose sums fit the registers of RV32 beside up to seven weights.
 LONGEST = 12
-# Measured on RV32.
-INSTRUCTIONS_PER_PRODUCT = 2.0
-INSTRUCTIONS_PER_LOAD = 2.0
-INSTRUCTIONS_PER_OUTPUT = 10.0
-INSTRUCTIONS_PER_ROW = 55.0
+# Of the loops around a call, and of what passes its arguments; measured on Cortex-M3 and RV32.
+INSTRUCTIONS_PER_CALL = 14.0
 
 
 def schedule_depthwise_row(problem: Problem) -> Candidate | None:
@@ -118,6 +116,11 @@ class _Layer:
         first = max(-origin, 0)
         return first, min(kernel_h, height - origin) - first
 
+    @property
+    def longest(self) -> int:
+        """Outputs of a row whose sums fit the registers beside the weights."""
+        return LONGEST if self.problem.is_scalar_rv32 else most_outputs(self.problem.shapes["weight"][2])
+
     def tiles(self) -> Iterator[_Tile]:
         """Equal parts of a row of outputs, and what is left."""
         attrs, width = self.problem.attrs, self.problem.shapes["data"][2]
@@ -126,7 +129,7 @@ class _Layer:
             attrs["strides"][1],
             self.problem.output_shape[2],
         )
-        parts = -(-outputs // LONGEST)
+        parts = -(-outputs // self.longest)
         size = -(-outputs // parts)
         for first in range(0, outputs, size):
             origin = first * stride - attrs["padding"][1]
@@ -154,14 +157,13 @@ class _Layer:
     def instructions(self) -> float:
         """Estimate for the layer."""
         images, *_, channels = self.problem.output_shape
-        total = 0.0
-        for tile in self.tiles():
-            products = sum(len(tile.row.products(column)) for column in tile.row.columns)
-            window_row = INSTRUCTIONS_PER_PRODUCT * products
-            window_row += INSTRUCTIONS_PER_LOAD * len(tile.row.columns) + tile.row.kernel_w + 4
-            fixed = INSTRUCTIONS_PER_OUTPUT * tile.row.outputs + INSTRUCTIONS_PER_ROW
-            total += sum(band.count * (band.rows * window_row + fixed) for band in self.bands())
-        return images * channels * total
+        rv32 = self.problem.is_scalar_rv32
+        calls = sum(
+            band.count * (INSTRUCTIONS_PER_CALL + tile.row.executed(band.rows, rv32=rv32))
+            for tile in self.tiles()
+            for band in self.bands()
+        )
+        return images * channels * float(calls)
 
     def function(self) -> Any:
         """TensorIR of the layer."""

@@ -27,7 +27,13 @@ class OutOfReachError(Exception):
 
 def depthwise_strip(strip: DepthwiseStrip) -> list[str]:
     """Instructions of a strip; a0 data, a1 weight, a2 factors, a3 fine, a4 output, a5 rows of output, a6 point."""
-    return _Emitter(strip).lines()
+    return counted_strip(strip)[0]
+
+
+def counted_strip(strip: DepthwiseStrip) -> tuple[list[str], int]:
+    """Instructions of a strip, and the rounds of the loop over its columns; 0: there is no such loop."""
+    emitter = _Emitter(strip)
+    return emitter.lines(), emitter.rounds
 
 
 class _Emitter:

@@ -14,6 +14,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
 from . import rv32_depthwise
+from .listing import executed
 from .rv32_assembly import Epilogue
 from .scalar import assembly_body, factors_c, requantized_c, requantized_expr
 from .tensor_intrinsic import Operand, register
@@ -120,6 +121,11 @@ class DepthwiseStrip:
             f"#else\n{signature}{self._portable()}#endif\n"
         )
         return MicroKernel(self.name, source)
+
+    def executed_rv32(self, rows: int) -> int:
+        """Instructions of a call with `rows` rows of output on RV32."""
+        lines, columns = rv32_depthwise.counted_strip(self)
+        return executed(lines, *([columns] if columns else []), rows)
 
     def _portable(self) -> str:
         taps = [(ky, kx) for ky in range(self.kernel_h) for kx in range(self.kernel_w)]

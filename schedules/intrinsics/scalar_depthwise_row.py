@@ -1,7 +1,7 @@
 """The depthwise row of cores without vector instructions: some neighbouring outputs of one channel.
 
 Rows of the window outside the image are left out by the caller; columns outside of it are left out here. Assembly on
-RV32, plain C elsewhere.
+RV32 and Armv7-M, plain C elsewhere.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
-from . import rv32_depthwise_row
+from . import rv32_depthwise_row, thumb2_depthwise_row
+from .listing import executed
 from .rv32_assembly import Epilogue
-from .scalar import assembly_body, factors_c, requantized_c, requantized_expr
+from .scalar import NAKED, assembly_body, factors_c, requantized_c, requantized_expr
 from .scalar_depthwise import StripOperands
 from .tensor_intrinsic import Operand, register
 
@@ -83,9 +84,20 @@ class DepthwiseRow:
         source = (
             "#if defined(__riscv) && __riscv_xlen == 32\n"
             f"__attribute__((naked, noinline)) {signature}{assembly_body(rv32_depthwise_row.depthwise_row(self))}"
-            f"#else\n{signature}{self._portable()}#endif\n"
+            f"{self._thumb2(signature)}#else\n{signature}{self._portable()}#endif\n"
         )
         return MicroKernel(self.name, source)
+
+    def _thumb2(self, signature: str) -> str:
+        if self.outputs > thumb2_depthwise_row.most_outputs(self.kernel_w):
+            return ""
+        body = assembly_body(thumb2_depthwise_row.depthwise_row(self))
+        return f"#elif defined(__thumb2__)\n{NAKED}{signature}{body}"
+
+    def executed(self, rows: int, *, rv32: bool) -> int:
+        """Instructions of a call with `rows` rows of the window."""
+        module = rv32_depthwise_row if rv32 else thumb2_depthwise_row
+        return executed(module.depthwise_row(self), rows)
 
     def _portable(self) -> str:
         zero = f" - ({self.zero_point})" if self.zero_point else ""

@@ -10,6 +10,7 @@ import itertools
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .rv32_assembly import Epilogue
     from .scalar import MatrixTile
 
 # Products per output in one round of the reduction loop.
@@ -37,6 +38,38 @@ def _slot(name: str) -> str:
 def matrix_tile(tile: MatrixTile) -> list[str]:
     """Instructions of a tile; r0 data, r1 weight, r2 factors, r3 fine, the others on the stack."""
     return _Emitter(tile).lines()
+
+
+def requantization(multiplier: str, shift: str, addend: str, scratch: str, epilogue: Epilogue) -> list[str]:
+    """Make what requantises a channel, whose fine part is in `addend` and its point in `scratch`."""
+    code = [
+        f"and {shift}, {addend if epilogue.apart else multiplier}, #31",
+        f"lsl {scratch}, {scratch}, {shift}",
+    ]
+    code += [f"asr {addend}, {addend}, #5"] if epilogue.apart else []
+    return [*code, f"add {addend}, {addend}, {scratch}, asr #1"]
+
+
+def requantized(
+    x: str, multiplier: str, shift: str, addend: str, scratch: str, epilogue: Epilogue
+) -> list[str]:
+    """Turn the sum in x into a clamped output."""
+    if epilogue.finer:
+        code = [f"lsl {x}, {x}, #{epilogue.finer}", f"smull {scratch}, {x}, {x}, {multiplier}"]
+        code += [f"asr {scratch}, {x}, #31", f"add {x}, {x}, {scratch}, lsl #{epilogue.finer - 1}"]
+    else:
+        code = [f"smull {scratch}, {x}, {x}, {multiplier}"]
+    code += [f"add {x}, {x}, {addend}", f"asr {x}, {x}, {shift}", f"ssat {x}, #8, {x}"]
+    if epilogue.clamp_min > -128:
+        code += [f"cmp {x}, #{epilogue.clamp_min}", "it lt", f"movlt {x}, #{epilogue.clamp_min}"]
+    if epilogue.clamp_max < 127:
+        code += [f"cmp {x}, #{epilogue.clamp_max}", "it gt", f"movgt {x}, #{epilogue.clamp_max}"]
+    return code
+
+
+def load_fine(register: str, address: str, offset: int, epilogue: Epilogue) -> str:
+    """Load the fine part of an addend."""
+    return f"{'ldrsh' if epilogue.fine_type == 'int16' else 'ldrsb'} {register}, [{address}, #{offset}]"
 
 
 class _Emitter:
@@ -113,33 +146,17 @@ class _Emitter:
                 f"ldr {pointer}, {_slot('factors')}", f"ldr {multiplier}, [{pointer}, #{8 * channel + 4}]"
             )
             self.emit(f"ldr {pointer}, {_slot('fine')}", f"ldr {scratch}, {_slot('point')}")
-            load = "ldrsh" if epilogue.fine_type == "int16" else "ldrsb"
-            self.emit(f"{load} {addend}, [{pointer}, #{epilogue.fine_bytes * channel}]")
-            self.emit(f"and {shift}, {addend if epilogue.apart else multiplier}, #31")
-            self.emit(f"lsl {scratch}, {scratch}, {shift}")
-            if epilogue.apart:
-                self.emit(f"asr {addend}, {addend}, #5")
-            self.emit(f"add {addend}, {addend}, {scratch}, asr #1", f"ldr {pointer}, {_slot('output')}")
+            self.emit(load_fine(addend, pointer, epilogue.fine_bytes * channel, epilogue))
+            self.emit(*requantization(multiplier, shift, addend, scratch, epilogue))
+            self.emit(f"ldr {pointer}, {_slot('output')}")
             for row in range(self.pixels):
-                self._requantize(self.sums[row][channel], multiplier, shift, addend, scratch)
-                self.emit(f"strb {self.sums[row][channel]}, [{pointer}, #{channel}]")
+                sum_ = self.sums[row][channel]
+                self.emit(*requantized(sum_, multiplier, shift, addend, scratch, epilogue))
+                self.emit(f"strb {sum_}, [{pointer}, #{channel}]")
                 if row + 1 < self.pixels:
                     self.emit(
                         f"ldr {scratch}, {_slot('output_pitch')}", f"add {pointer}, {pointer}, {scratch}"
                     )
-
-    def _requantize(self, x: str, multiplier: str, shift: str, addend: str, scratch: str) -> None:
-        epilogue = self.tile.epilogue
-        if epilogue.finer:
-            self.emit(f"lsl {x}, {x}, #{epilogue.finer}", f"smull {scratch}, {x}, {x}, {multiplier}")
-            self.emit(f"asr {scratch}, {x}, #31", f"add {x}, {x}, {scratch}, lsl #{epilogue.finer - 1}")
-        else:
-            self.emit(f"smull {scratch}, {x}, {x}, {multiplier}")
-        self.emit(f"add {x}, {x}, {addend}", f"asr {x}, {x}, {shift}", f"ssat {x}, #8, {x}")
-        if epilogue.clamp_min > -128:
-            self.emit(f"cmp {x}, #{epilogue.clamp_min}", "it lt", f"movlt {x}, #{epilogue.clamp_min}")
-        if epilogue.clamp_max < 127:
-            self.emit(f"cmp {x}, #{epilogue.clamp_max}", "it gt", f"movgt {x}, #{epilogue.clamp_max}")
 
     def _move(self, name: str, amount: str) -> None:
         """Add a register or a constant to a slot."""

@@ -223,6 +223,8 @@ def test_descriptions_say_what_the_dialect_says(monkeypatch: pytest.MonkeyPatch)
     kinds = (random_convolution, random_depthwise, random_dense)
     cases = [kinds[index % 3](generator) for index in range(18)]
     cases += [convolution(generator, (5, 6, depth), 6, (3, 3)) for depth in (3, 4)]
+    # Rows of one output are too short for anything but strips.
+    cases.append(depthwise(generator, (9, 1, 5), (3, 1), same=False))
     module = assert_layers_exact(cases, "tinyml -mcpu=host -opt=speed")
     assert set(TILED) <= {layer.schedule for layer in module.compiled.model.layers}
 
