@@ -2,7 +2,8 @@
 
 Activations are transposed into planes, vectors of pixels. Either each tap of the window has its plane (any stride), or,
 with a stride of one, each input channel has, and taps read it at shifted places. A tile is a group of whole output rows
-or part of one row. Where windows reach over the border, a strip of rows is copied with its border first.
+or part of one row. Where windows reach over the border, rows are copied with their border first: all of a tile, or with
+a plane per channel one after the other, since each is read once.
 """
 
 from __future__ import annotations
@@ -155,12 +156,17 @@ class _Layer:
     def scratch(self) -> int:
         """Bytes of strip and planes."""
         planes, nbytes = self._planes
-        return planes * nbytes + (self.strip.scratch if self._copies else 0)
+        return planes * nbytes + (self._copied_rows * self.strip.row_bytes if self._copies else 0)
 
     @property
     def _copies(self) -> bool:
         """Whether rows are copied with their border; planes per channel need rows of that length anyway."""
         return self.geometry.padded
+
+    @property
+    def _copied_rows(self) -> int:
+        """Rows that are there at once with their border."""
+        return self.strip.rows if self.shape.per_tap else 1
 
     @property
     def _groups(self) -> tuple[int, int]:
@@ -172,7 +178,7 @@ class _Layer:
     def instructions(self) -> float:
         """Estimate of the instructions."""
         down, across = self._groups
-        total = self.strip.instructions(down) if self._copies else 0.0
+        total = self.strip.instructions(down, self._copied_rows) if self._copies else 0.0
         calls = int(np.prod(self._transposes))
         total += down * across * calls * (self._transpose.assemble().executed + INSTRUCTIONS_PER_CALL)
         for entry in self.classes:
@@ -217,16 +223,19 @@ class _Layer:
                 sums = allocate("sums", (self.per_tile, self._lanes), "int32")
                 rows = data
                 if self._copies:
-                    rows = self.strip.allocate()
-                    self.strip.emit_edges(rows)
+                    rows = self.strip.allocate(self._copied_rows)
+                    self.strip.emit_edges(rows, self._copied_rows)
                 with T.serial(0, down) as d:
                     y = T.min(d * shape.rows, height - shape.rows) if height % shape.rows else d * shape.rows
-                    if self._copies:
+                    if self._copies and shape.per_tap:
                         self.strip.emit_rows(rows, data, y, 0)
                     top = 0 if self._copies else y * geometry.strides[0]
                     with T.serial(0, across) as a:
                         x = T.min(a * shape.columns, width - shape.columns)
-                        self._emit_planes(planes, rows, top, x * geometry.strides[1])
+                        if self._copies and not shape.per_tap:
+                            self._emit_planes_by_row(planes, rows, data, y)
+                        else:
+                            self._emit_planes(planes, rows, top, x * geometry.strides[1])
                         operands = PixelOperands(planes, weight, table, sums, output)
                         self._emit_tiles(operands, order, y * width + x)
         return builder.get()
@@ -247,6 +256,14 @@ class _Layer:
                     transpose.block(planes, (plane, vr * shape.columns), rows, (vy, vx))
                 else:
                     transpose.block(planes, (0, vr * self.strip.columns), rows, (vy, vx))
+
+    def _emit_planes_by_row(self, planes: Any, row: Any, data: Any, first: Any) -> None:
+        """Transpose the rows that output row `first` and those of its tile read; each is copied to `row` before."""
+        with T.serial(0, self.strip.rows) as r:
+            self.strip.emit_row(row, 0, data, first, r, 0)
+            with T.sblock("planes"):
+                vr = T.axis.spatial(self.strip.rows, r)
+                self._transpose.block(planes, (0, vr * self.strip.columns), row, (0, 0))
 
     def _emit_tiles(self, operands: PixelOperands, order: Any, pixel: Any) -> None:
         """All channels of the pixels from `pixel` on."""

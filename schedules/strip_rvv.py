@@ -48,37 +48,47 @@ class Strip:
         return (self.outputs - 1) * geometry.strides[0] + (geometry.kernel[0] - 1) * geometry.dilation[0] + 1
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of a row."""
+        return self.columns * self.nbytes
+
+    @property
     def scratch(self) -> int:
         """Bytes of the strip."""
-        return self.rows * self.columns * self.nbytes
+        return self.rows * self.row_bytes
 
-    def allocate(self) -> Any:
-        """The strip's buffer, int8[rows, columns * nbytes]."""
-        return allocate(self.tag, (self.rows, self.columns * self.nbytes))
+    def allocate(self, rows: int | None = None) -> Any:
+        """The strip's buffer, or one for the first `rows` rows, int8[rows, columns * nbytes]."""
+        return allocate(self.tag, (self.rows if rows is None else rows, self.row_bytes))
 
-    def emit_edges(self, strip: Any) -> None:
-        """Emit what is the same for all strips of the image."""
+    def emit_edges(self, strip: Any, rows: int | None = None) -> None:
+        """Emit what is the same for all strips of the image, for a buffer of `rows` rows if not of all."""
+        rows = self.rows if rows is None else rows
         fills = self._fills
         places = {"left": 0, "right": (self.geometry.padding[1] + self.geometry.width) * self.nbytes}
         for name, column in places.items():
             if name in fills:
-                with T.serial(0, self.rows) as r, T.sblock(f"{self.tag}_{name}"):
-                    vr = T.axis.spatial(self.rows, r)
+                with T.serial(0, rows) as r, T.sblock(f"{self.tag}_{name}"):
+                    vr = T.axis.spatial(rows, r)
                     fills[name].block(strip, (vr, column))
 
     def emit_rows(self, strip: Any, data: Any, first: Any, channel: Any) -> None:
         """Emit the rows of the strip whose first output row is `first`, from the byte `channel` of each pixel on."""
-        geometry = self.geometry
         with T.serial(0, self.rows) as r:
-            y = first * geometry.strides[0] - geometry.padding[0] + r
-            with T.If(tirx.all(y >= 0, y < geometry.height)):
-                with T.Then(), T.sblock(f"{self.tag}_row"):
-                    vr, vy = T.axis.spatial(self.rows, r), T.axis.spatial(geometry.height, y)
-                    vc = T.axis.spatial(geometry.depth, channel)
-                    self._copy.block(strip, (vr, geometry.padding[1] * self.nbytes), data, (vy, vc))
-                with T.Else(), T.sblock(f"{self.tag}_no_row"):
-                    vr = T.axis.spatial(self.rows, r)
-                    self._fills["no_row"].block(strip, (vr, 0))
+            self.emit_row(strip, r, data, first, r, channel)
+
+    def emit_row(self, strip: Any, place: Any, data: Any, first: Any, r: Any, channel: Any) -> None:
+        """Emit row `r` of the strip whose first output row is `first`, as row `place` of a buffer."""
+        geometry, rows = self.geometry, int(strip.shape[0])
+        y = first * geometry.strides[0] - geometry.padding[0] + r
+        with T.If(tirx.all(y >= 0, y < geometry.height)):
+            with T.Then(), T.sblock(f"{self.tag}_row"):
+                vr, vy = T.axis.spatial(rows, place), T.axis.spatial(geometry.height, y)
+                vc = T.axis.spatial(geometry.depth, channel)
+                self._copy.block(strip, (vr, geometry.padding[1] * self.nbytes), data, (vy, vc))
+            with T.Else(), T.sblock(f"{self.tag}_no_row"):
+                vr = T.axis.spatial(rows, place)
+                self._fills["no_row"].block(strip, (vr, 0))
 
     @property
     def _movers(self) -> dict[str, Copy | Fill]:
@@ -93,10 +103,10 @@ class Strip:
         for name, mover in self._movers.items():
             sch.tensorize(sch.get_sblock(f"{self.tag}_{name}"), mover.register())
 
-    def instructions(self, strips: int) -> float:
-        """Estimate of so many strips, and of the edges once."""
+    def instructions(self, strips: int, rows: int | None = None) -> float:
+        """Estimate of so many strips, and of the edges once, of a buffer of `rows` rows if not of all."""
         edges = sum(_called(fill) for name, fill in self._fills.items() if name != "no_row")
-        return self.rows * (strips * _called(self._copy) + edges)
+        return self.rows * strips * _called(self._copy) + (self.rows if rows is None else rows) * edges
 
     @property
     def _copy(self) -> Copy:

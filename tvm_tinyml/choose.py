@@ -51,7 +51,9 @@ def lower_and_plan(
     """
     lowering = Lowering(module, config, patch, pulled)
     outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
-    free = scratch_room(outline, scratch_limit(config, streams=patch is not None), config.arena_limit)
+    free = scratch_room(
+        outline, scratch_limit(config, streams=bool(patch is not None and patch.regions)), config.arena_limit
+    )
     room = [free[call] for call in lowering.outline.call_of_layer]
     if count is not None:
         lowering.candidates = _counted(lowering, config, room, count)

@@ -8,6 +8,8 @@ from tests.patch.networks import bottlenecks, network
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.patch.choice import PatchFront
 from tvm_tinyml.patch.footprint import Settings
+from tvm_tinyml.patch.search import pareto_front
+from tvm_tinyml.patch.taller import with_fewer_calls
 
 NETWORK = network(bottlenecks(3, size=16))
 FRONT = PatchFront.search(NETWORK, Settings(pulled=frozenset(NETWORK.inputs)))
@@ -24,9 +26,18 @@ def test_what_a_budget_leaves_over_goes_into_rows() -> None:
     last = FRONT.plans[-1]
     assert FRONT.within(last.arena_bytes).arena_bytes <= last.arena_bytes
     roomy = FRONT.within(FRONT.plans[-2].arena_bytes - 1)
-    assert roomy.macs == last.macs
+    assert roomy.macs <= FRONT.max_factor * roomy.plain_macs
     assert roomy.calls <= last.calls
     assert roomy.arena_bytes < FRONT.plans[-2].arena_bytes
+
+
+def test_plans_of_a_front_have_as_many_rows_per_call_as_cost_nothing() -> None:
+    single_rows = pareto_front(NETWORK, FRONT.settings)
+    for found, taller in zip(single_rows, FRONT.plans, strict=True):
+        assert (taller.arena_bytes, taller.macs) == (found.arena_bytes, found.macs)
+        assert taller.calls <= found.calls
+        assert with_fewer_calls(NETWORK, taller, FRONT.settings, taller.arena_bytes).calls == taller.calls
+    assert sum(taller.calls for taller in FRONT.plans) < sum(found.calls for found in single_rows)
 
 
 def test_a_budget_that_cannot_be_met_names_the_smallest_arena_and_what_sets_it() -> None:

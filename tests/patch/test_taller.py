@@ -43,6 +43,17 @@ def test_with_all_the_memory_every_operator_is_called_once_per_strip() -> None:
     assert taller.calls == strips + whole < found.calls
 
 
+def test_odd_heights_get_rows_beyond_the_image_where_saved_calls_are_worth_more_than_they_cost() -> None:
+    net = network(bottlenecks(2, size=19))
+    found = pareto_front(net, Settings())[-1]
+    room = found.arena_bytes + 240
+    same = with_fewer_calls(net, found, Settings(), room)
+    assert same.macs <= found.macs
+    taller = with_fewer_calls(net, found, Settings(), room, 2 * found.macs)
+    assert found.macs < taller.macs < 1.2 * found.macs
+    assert taller.calls < same.calls
+
+
 def test_operators_grow_one_by_one_where_a_region_cannot_as_a_whole() -> None:
     net = network(bottlenecks(2, size=16))
     found = pareto_front(net, Settings())[-1]

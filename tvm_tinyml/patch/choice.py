@@ -17,16 +17,25 @@ NAMED = 8
 
 @dataclass(frozen=True)
 class PatchFront:
-    """Plans for a network between the least work, which comes first, and the smallest arena; at least one."""
+    """Plans for a network between the least work, which comes first, and the smallest arena; at least one.
+
+    max_factor: bound on the work of all plans, as a multiple of the plain network's.
+    """
 
     network: Network
     settings: Settings
     plans: tuple[PlanFigures, ...]
+    max_factor: float = MAX_FACTOR
 
     @classmethod
     def search(cls, network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR) -> PatchFront:
-        """Front of a network; see `pareto_front`."""
-        return cls(network, settings, tuple(pareto_front(network, settings, max_factor=max_factor)))
+        """Front of a network, see `pareto_front`, with as many rows per call as cost neither memory nor work."""
+        plans: list[PlanFigures] = []
+        for found in pareto_front(network, settings, max_factor=max_factor):
+            taller = with_fewer_calls(network, found, settings, found.arena_bytes)
+            if not plans or taller.arena_bytes < plans[-1].arena_bytes:
+                plans.append(taller)
+        return cls(network, settings, tuple(plans), max_factor)
 
     def first_within(self, arena_bytes: int) -> int:
         """Number of the plan with the least work whose arena has at most `arena_bytes`.
@@ -45,9 +54,10 @@ class PatchFront:
         )
 
     def within(self, arena_bytes: int) -> PlanFigures:
-        """That plan, with as many rows per call as the budget allows."""
+        """That plan, with as many rows per call as the budget allows and pay for the rows beyond the image."""
         found = self.plans[self.first_within(arena_bytes)]
-        return with_fewer_calls(self.network, found, self.settings, arena_bytes)
+        most = max(found.macs, int(self.max_factor * found.plain_macs))
+        return with_fewer_calls(self.network, found, self.settings, arena_bytes, most)
 
     def smallest(self, factor: float) -> PlanFigures:
         """The plan with the smallest arena whose work is at most `factor` times the plain model's.

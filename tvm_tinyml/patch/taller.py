@@ -1,7 +1,9 @@
 """More rows per call where there is room: memory that a plan leaves unused buys fewer and larger calls.
 
 The search plans with single rows, which need the least memory. A kernel likes more: it sets up less often and finds
-more pixels for its tiles.
+more pixels for its tiles. Where rows per call do not divide the height, the last call makes rows beyond the image; that
+is worth it as long as it costs less than the calls that are saved. A call costs what some more pixels would
+(`SETUP_PIXELS`): it reads, and on many cores expands, the weights of all channels before it multiplies.
 """
 
 from __future__ import annotations
@@ -10,20 +12,25 @@ from dataclasses import replace
 
 from ..errors import PlanError
 from .footprint import Block, PlanFigures, Settings, footprint
+from .geometry import Operation
 from .network import Network
 from .plan import PatchPlan, Region
 from .region import region_operations
 
+SETUP_PIXELS = 1
+"""What a call costs beside its pixels, in pixels; measured on Cortex-M4, less on cores that expand no weights."""
+
 
 def with_fewer_calls(
-    network: Network, found: PlanFigures, settings: Settings, arena_bytes: int
+    network: Network, found: PlanFigures, settings: Settings, arena_bytes: int, macs: int | None = None
 ) -> PlanFigures:
-    """The plan with as many rows per call as an arena of `arena_bytes` allows, and no more work.
+    """The plan with as many rows per call as an arena of `arena_bytes` allows, and work of at most `macs`.
 
-    Regions with the most calls come first, then single operators of them, those first whose calls prepare for the most
-    channels. Strips, cuts and results stay what they are.
+    macs: multiply-accumulates, those outside of the image included; None: no more than the plan has.
+    Regions with the most calls come first, then single operators of them, those first whose calls save the most.
+    Strips, cuts and results stay what they are.
     """
-    growth = _Growth(network, settings, arena_bytes, found)
+    growth = _Growth(network, settings, arena_bytes, found.macs if macs is None else macs, found)
     for region in sorted(found.plan.regions, key=lambda region: -_calls(network, region)):
         for taller in _taller(network, region):
             if growth.accepts(region, taller):
@@ -35,10 +42,13 @@ def with_fewer_calls(
 class _Growth:
     """A plan whose regions get more rows per call as long as its arena and its work allow it."""
 
-    def __init__(self, network: Network, settings: Settings, arena_bytes: int, found: PlanFigures) -> None:
+    def __init__(
+        self, network: Network, settings: Settings, arena_bytes: int, macs: int, found: PlanFigures
+    ) -> None:
         self.network = network
         self.settings = settings
         self.limit = arena_bytes
+        self.macs = macs
         self.found = found
         self.known: dict[Region, Block] = {}
 
@@ -49,9 +59,13 @@ class _Growth:
             candidate = footprint(self.network, changed, self.settings, self.known)
         except PlanError:
             return False
+        if candidate.macs > self.macs or candidate.calls > self.found.calls:
+            return False
         # Rows that a stride passes over are made with their neighbours, and what they read as well.
-        more = candidate.macs > self.found.macs or candidate.calls > self.found.calls
-        if more or candidate.arena_bytes > self.limit:
+        more_work = candidate.macs - self.found.macs
+        if more_work > _setup(self.network, old) - _setup(self.network, new):
+            return False
+        if candidate.arena_bytes > self.limit:
             return False
         self.found = candidate
         return True
@@ -73,14 +87,14 @@ class _Growth:
                 full.add(name)
 
     def _saved(self, region: Region) -> list[tuple[str, int]]:
-        """Operators of a region that can make twice their rows, with the channels that fewer calls prepare for."""
+        """Operators of a region that can make twice their rows, with what fewer calls save."""
         operations = region_operations(self.network.chosen(region), region)
         strips = -(-operations[-1].width // region.strip)
         saved = []
         for operation in operations:
-            if operation.height % (2 * operation.rows) == 0:
-                channels = self.network.specs[operation.output].shape[-1]
-                saved.append((operation.name, strips * operation.calls // 2 * channels))
+            fewer = operation.calls - replace(operation, rows=2 * operation.rows).calls
+            if 2 * operation.rows <= operation.height:
+                saved.append((operation.name, strips * fewer * _weights(self.network, operation)))
         return saved
 
 
@@ -90,15 +104,31 @@ def _calls(network: Network, region: Region) -> int:
     return strips * sum(operation.height for operation in operations)
 
 
+def _setup(network: Network, region: Region) -> int:
+    """What calls cost beside their pixels, in multiply-accumulates; those of segments are left out."""
+    operations = region_operations(network.chosen(region), region)
+    strips = -(-operations[-1].width // region.strip)
+    alone = [operation for operation in operations if not operation.members]
+    return SETUP_PIXELS * strips * sum(one.calls * _weights(network, one) for one in alone)
+
+
+def _weights(network: Network, operation: Operation) -> int:
+    """Work of an operation for one pixel, at least one unit per channel."""
+    channels = network.specs[operation.output].shape[-1]
+    macs = network.macs[network.position[operation.name]]
+    return max(channels, macs // (operation.height * operation.width))
+
+
 def _taller(network: Network, region: Region) -> list[Region]:
-    """The region with more rows per call, the most first; divisors of the height, which make no row twice.
+    """The region with more rows per call, the most first: the least that make so few calls.
 
     None of a region with segments: their bands are chosen for the work they repeat.
     """
     if region.segments:
         return []
     height = region_operations(network.chosen(region), region)[-1].height
-    return [_with_rows(network, region, count) for count in range(height, 1, -1) if height % count == 0]
+    counts = {-(-height // calls) for calls in range(1, height)}
+    return [_with_rows(network, region, count) for count in sorted(counts, reverse=True)]
 
 
 def _with_rows(network: Network, region: Region, count: int) -> Region:
