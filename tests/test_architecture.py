@@ -27,6 +27,7 @@ ALLOWED: dict[str, set[str]] = {
     "runner": {"errors", "resources", "target"},
     "profile": {"errors", "runner", "target"},
     "frontend": {"dialect", "errors"},
+    "quantization": {"errors", "frontend"},
     "transform": {"dialect", "errors", "memory", "patch"},
     "lower": {"codegen", "dialect", "patch", "schedules", "target"},
     "choose": {"codegen", "lower", "memory", "patch", "schedules", "target"},
@@ -34,7 +35,7 @@ ALLOWED: dict[str, set[str]] = {
     "module": {"choose", "codegen", "dialect", "errors", "memory", "patch", "pipeline", "runner", "target"},
     "reference": {"dialect", "errors", "transform"},
     "relay": {"errors", "frontend", "module", "patch", "target"},
-    "torch": {"errors", "frontend", "patch", "pipeline", "target", "transform"},
+    "torch": {"errors", "frontend", "patch", "pipeline", "quantization", "target", "transform"},
     "plugin": {"dialect", "frontend", "relay", "target"},
     "cli": {
         "dialect",
@@ -47,10 +48,12 @@ ALLOWED: dict[str, set[str]] = {
         "patch",
         "pipeline",
         "profile",
+        "quantization",
         "reference",
         "relay",
         "runner",
         "target",
+        "torch",
     },
     "__main__": {"cli"},
 }
@@ -68,7 +71,8 @@ RELAX_MODULES = {
 # Library -> rooms that may import it; the others may be imported everywhere.
 LIBRARY_ROOMS = {
     "tflite": {"frontend"},
-    "onnx": {"frontend"},
+    "onnx": {"frontend", "quantization"},
+    "onnxruntime": {"quantization"},
     "torch": {"frontend", "torch"},
     "torchao": {"frontend", "torch"},
     "click": {"cli"},

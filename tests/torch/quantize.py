@@ -11,6 +11,9 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from tvm_tinyml.torch import TinyMLQuantizer
 
+# Small networks gain nothing by threads, and the workers of pytest take all cores.
+torch.set_num_threads(1)
+
 
 def quantized(network: nn.Module, image: Callable[[], Tensor], *, calibration: int = 8) -> tuple[Any, Any]:
     """The reference-quantised module, and the program exported from it."""

@@ -23,6 +23,7 @@ from .common import (
     print_json,
     print_table,
     target_config,
+    trust_option,
 )
 from .compare import Extras, extra_options
 from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TERMINAL_COLUMNS, csv_text, markdown_text
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help=f"Folder for {CSV_FILE} and {MARKDOWN_FILE}."
 )
+@trust_option
 @extra_options
 @force_option
 @json_option
@@ -78,6 +80,7 @@ def bench_command(
     cycles: bool,
     peers: Path | None,
     plots: bool,
+    trust: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -93,10 +96,10 @@ def bench_command(
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):
             refuse_existing(output / name, force)
     tools = _tools(configs)
-    imported = [import_model(path) for path in models]
+    imported = [import_model(path, trust=trust) for path in models]
     rows: list[dict[str, Any]] = []
     for model in imported:
-        bench = _ModelBench(model, count, extras, measure)
+        bench = _ModelBench(model, count, extras, measure, trust)
         for config in configs:
             position = f"[{len(rows) + 1}/{len(imported) * len(configs)}]"
             click.echo(f"{position} {model.path.stem} on {config}", err=True)
@@ -177,7 +180,7 @@ def _tools(configs: Sequence[TargetConfig]) -> dict[str, str]:
 class _ModelBench:
     """One model on one target after the other; inputs and references are the same for all of them."""
 
-    def __init__(self, model: Model, count: int, extras: Extras, measure: bool) -> None:
+    def __init__(self, model: Model, count: int, extras: Extras, measure: bool, trust: bool) -> None:
         from tvm_tinyml.frontend.files import summarize_file
 
         from .tensors import random_inputs
@@ -186,7 +189,7 @@ class _ModelBench:
         self.extras = extras
         self.measure = measure
         # Of the file: passes may leave less to do, which must show as fewer instructions for the same work.
-        self.macs = summarize_file(model.path).macs
+        self.macs = summarize_file(model.path, trust=trust).macs
         self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
         self._references: dict[str, tuple[str, list[list[Array]]]] = {}
         self._built: dict[Any, AOTModule] = {}

@@ -19,6 +19,7 @@ from tvm_tinyml.errors import ModelError
 
 if TYPE_CHECKING:
     from tvm_tinyml.module import AOTModule
+    from tvm_tinyml.quantization import LayerLoss
     from tvm_tinyml.target import TargetConfig
 
 # A pipe has no width of its own: wide enough that no table is cut.
@@ -50,6 +51,12 @@ trust_option = click.option(
     is_flag=True,
     help="Load a .pt2 archive of PyTorch, which can run code that somebody put into it.",
 )
+quantize_option = click.option(
+    "--quantize",
+    "samples",
+    type=click.Path(path_type=Path),
+    help="A .npz file of sample inputs: quantise a float .onnx or .pt2 model with them first.",
+)
 point_option = click.option(
     "--point",
     type=click.IntRange(min=0),
@@ -66,11 +73,13 @@ class Model:
     """An imported model file.
 
     signature: name, inputs and outputs as the importer describes them.
+    losses: of its layers, when it was quantised here.
     """
 
     path: Path
     module: Any
     signature: Mapping[str, Any]
+    losses: Sequence[LayerLoss] = ()
 
     @property
     def tflite_file(self) -> Path | None:
@@ -100,19 +109,28 @@ def progress(message: str) -> Iterator[None]:
         yield
 
 
-def import_model(path: Path, *, trust: bool = False) -> Model:
-    """Read a model file; `trust`: one whose loading can run code, too.
+def import_model(path: Path, *, trust: bool = False, samples: Path | None = None) -> Model:
+    """Read a model file; `trust`: one whose loading can run code, too; `samples`: and quantise it with those.
 
     Raises ModelError when it cannot be read, is not of a known kind, or is broken; UnsupportedError when it uses
-    something that cannot be compiled.
+    something that cannot be compiled; RunError when samples do not fit.
     """
     require_file(path)
-    with progress(f"Reading {path.name}"):
+    losses: Sequence[LayerLoss] = ()
+    with progress(f"Reading {path.name}" if samples is None else f"Quantising {path.name}"):
         from tvm_tinyml import frontend
         from tvm_tinyml.lower import SIGNATURE_ATTR
 
-        module, _ = frontend.from_file(path, trust=trust)
-    return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]))
+        if samples is None:
+            module, _ = frontend.from_file(path, trust=trust)
+        else:
+            from tvm_tinyml.frontend.qdq import import_network
+
+            from .quantization import quantized_network
+
+            network, losses = quantized_network(path, samples, trust)
+            module = import_network(network)
+    return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]), losses)
 
 
 def build(model: Model, config: TargetConfig, measure: bool, point: int | None) -> AOTModule:

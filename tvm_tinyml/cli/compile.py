@@ -22,11 +22,13 @@ from .common import (
     print_facts,
     print_json,
     print_table,
+    quantize_option,
     shape_text,
     target_config,
     target_option,
     trust_option,
 )
+from .quantization import losses_document, print_losses
 
 ARCHIVE = ".tar"
 _CANDIDATE_COLUMNS = ("layer", "schedule", "est. instructions", "counted", "code", "scratch", "why")
@@ -39,6 +41,7 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @opt_option
 @measure_option
 @trust_option
+@quantize_option
 @point_option
 @click.option(
     "--output",
@@ -60,6 +63,7 @@ def compile_command(
     opt: str | None,
     measure: bool,
     trust: bool,
+    samples: Path | None,
     point: int | None,
     output: Path,
     explain: bool,
@@ -70,7 +74,7 @@ def compile_command(
     config = target_config(target, opt)
     is_archive = output.suffix == ARCHIVE
     refuse_existing(output, force, None if is_archive else "metadata.json")
-    imported = import_model(model, trust=trust)
+    imported = import_model(model, trust=trust, samples=samples)
     built = build(imported, config, measure, point)
     if is_archive:
         built.export_model_library_format(output, force=force)
@@ -78,8 +82,9 @@ def compile_command(
         built.export_folder(output, force=force)
     description = built.metadata
     if as_json:
-        print_json(description | {"output": str(output)})
+        print_json(description | {"output": str(output), "quantization": losses_document(imported.losses)})
         return
+    print_losses(imported.losses)
     rows = [
         (
             layer["name"],

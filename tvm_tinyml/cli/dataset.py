@@ -11,6 +11,7 @@ import numpy as np
 
 from tvm_tinyml.errors import RunError
 
+from .arrays import read_arrays
 from .tensors import Array
 
 IMAGES, LABELS = ("images", "x"), ("labels", "y")
@@ -32,13 +33,8 @@ def read_dataset(file: Path, inputs: Sequence[Mapping[str, Any]], limit: int | N
     """
     if len(inputs) != 1:
         raise RunError(f"a test set is for models with one input, this one has {len(inputs)}")
-    try:
-        with np.load(file, allow_pickle=False) as arrays:
-            images, labels = _find(arrays, IMAGES), _find(arrays, LABELS)
-    except FileNotFoundError:
-        raise RunError(f"{file}: no such file; pass a .npz file") from None
-    except (OSError, ValueError, EOFError, TypeError, AttributeError) as error:
-        raise RunError(f"{file}: not a readable .npz file ({error}); write it with numpy.savez") from None
+    arrays = read_arrays(file)
+    images, labels = _find(arrays, IMAGES), _find(arrays, LABELS)
     if images is None:
         raise RunError(f"{file}: holds no array {' or '.join(map(repr, IMAGES))}")
     if labels is not None and not _are_labels(labels, len(images)):

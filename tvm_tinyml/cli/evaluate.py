@@ -24,10 +24,12 @@ from .common import (
     print_json,
     print_table,
     progress,
+    quantize_option,
     target_config,
     target_option,
     trust_option,
 )
+from .quantization import losses_document, print_losses
 
 if TYPE_CHECKING:
     from tvm_tinyml.module import AOTModule
@@ -53,6 +55,7 @@ BATCH = 32
 @click.option("--limit", type=click.IntRange(min=1), help="Take no more than the first N images.")
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @trust_option
+@quantize_option
 @json_option
 def evaluate_command(
     model: Path,
@@ -63,6 +66,7 @@ def evaluate_command(
     limit: int | None,
     board: str | None,
     trust: bool,
+    samples: Path | None,
     as_json: bool,
 ) -> None:
     """Run MODEL over a test set: accuracy, confusion matrix, agreement with the reference.
@@ -75,7 +79,7 @@ def evaluate_command(
 
     config = config_for_board(target_config(target, opt), board)
     runner_of(config)
-    imported = import_model(model, trust=trust)
+    imported = import_model(model, trust=trust, samples=samples)
     dataset = read_dataset(data, imported.signature["inputs"], limit)
     built = build(imported, config, False, point)
     scores, instructions = _scores(built, dataset.images)
@@ -89,10 +93,12 @@ def evaluate_command(
         "instructions": instructions,
         **_figures(dataset, scores, expected),
         "reference": reference,
+        "quantization": losses_document(imported.losses),
     }
     if as_json:
         print_json(document)
     else:
+        print_losses(imported.losses)
         _print(document)
     if document["equal_outputs"] != len(dataset.images):
         sys.exit(1)

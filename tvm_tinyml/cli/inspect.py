@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,18 @@ from .common import (
     print_json,
     print_table,
     progress,
+    quantize_option,
     require_file,
     shape_text,
     terminal_width,
     trust_option,
 )
+from .quantization import losses_document, print_losses, quantized_network
 
 if TYPE_CHECKING:
     from tvm_tinyml.frontend.tflite import ModelSummary, OperatorSummary
     from tvm_tinyml.memory import Program
+    from tvm_tinyml.quantization import LayerLoss
 
 # Bytes in use are a bar of this many characters at the peak, from a given width of the terminal on.
 BAR_WIDTHS = ((120, 24), (90, 12), (0, 8))
@@ -35,21 +38,28 @@ NAME_WIDTH = 36
 @click.command("inspect")
 @model_argument
 @trust_option
+@quantize_option
 @json_option
-def inspect_command(model: Path, trust: bool, as_json: bool) -> None:
+def inspect_command(model: Path, trust: bool, samples: Path | None, as_json: bool) -> None:
     """Show the operators of MODEL as they are in the file.
 
     With shapes, MACs, weights, and the bytes of activations in use while each operator runs.
     """
     require_file(model)
+    losses: Sequence[LayerLoss] = ()
     with progress(f"Reading {model.name}"):
-        from tvm_tinyml.frontend.files import summarize_file
+        from tvm_tinyml.frontend.files import summarize_file, summarize_network
 
-        summary = summarize_file(model, trust=trust)
+        if samples is None:
+            summary = summarize_file(model, trust=trust)
+        else:
+            network, losses = quantized_network(model, samples, trust)
+            summary = summarize_network(network)
     in_use = activation_bytes(summary)
     if as_json:
-        print_json(_document(summary, in_use))
+        print_json(_document(summary, in_use) | {"quantization": losses_document(losses)})
     else:
+        print_losses(losses)
         _print(summary, in_use)
 
 

@@ -19,12 +19,14 @@ from .common import (
     print_facts,
     print_json,
     progress,
+    quantize_option,
     target_option,
     terminal_width,
     trust_option,
 )
 from .front import describe_front, draw_front, find_front, show_front, show_map
 from .front_run import run_front
+from .quantization import losses_document, print_losses
 
 
 @click.command("plan")
@@ -58,6 +60,7 @@ from .front_run import run_front
 )
 @force_option
 @trust_option
+@quantize_option
 @json_option
 def plan_command(
     model: Path,
@@ -70,6 +73,7 @@ def plan_command(
     measure: int | None,
     force: bool,
     trust: bool,
+    samples: Path | None,
     as_json: bool,
 ) -> None:
     """Show where the tensors of MODEL lie in memory, and when."""
@@ -92,7 +96,7 @@ def plan_command(
         from tvm_tinyml.profile.plots import require_matplotlib
 
         require_matplotlib()
-    imported = import_model(model, trust=trust)
+    imported = import_model(model, trust=trust, samples=samples)
     name = imported.signature["name"]
     if pareto:
         with progress(f"Searching plans of {model.name} for {config}"):
@@ -119,9 +123,10 @@ def plan_command(
         title = f"{name} for {config}"
         write_text(svg, draw_svg(program, plan, title=title), force=force)
     if as_json:
-        header = {"model": name, "target": str(config)}
+        header = {"model": name, "target": str(config), "quantization": losses_document(imported.losses)}
         print_json(header | _document(compiled) | {"svg": None if svg is None else str(svg)})
         return
+    print_losses(imported.losses)
     click.echo(draw_text(program, plan, width=min(terminal_width(), WIDEST_MAP)))
     click.echo()
     print_facts(

@@ -29,11 +29,13 @@ from .common import (
     print_json,
     print_table,
     progress,
+    quantize_option,
     target_config,
     target_option,
     trust_option,
 )
 from .estimator import NO_MODEL, require_estimator
+from .quantization import losses_document, print_losses
 
 if TYPE_CHECKING:
     from tvm_tinyml.module import AOTModule
@@ -52,6 +54,7 @@ REPORT = "report.json"
 @opt_option
 @measure_option
 @trust_option
+@quantize_option
 @point_option
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @click.option(
@@ -82,6 +85,7 @@ def run_command(
     opt: str | None,
     measure: bool,
     trust: bool,
+    samples: Path | None,
     point: int | None,
     board: str | None,
     input_files: Sequence[Path],
@@ -101,7 +105,7 @@ def run_command(
     config = target_config(target, opt)
     if output is not None:
         refuse_existing(output, force, REPORT)
-    imported = import_model(model, trust=trust)
+    imported = import_model(model, trust=trust, samples=samples)
 
     from .tensors import random_inputs, read_inputs
 
@@ -119,12 +123,14 @@ def run_command(
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
         document = _document(imported, config, report, verdict, place) | estimated
         document["layers"] = _layers(built, report)
+        document["quantization"] = losses_document(imported.losses)
         document["memory"] = _measured(built.metadata["memory"], report.stack_bytes)
         document["pulled"] = {one["name"]: one["pulled"] for one in built.metadata["inputs"] if one["pulled"]}
         _save(place, report, document, force)
     if as_json:
         print_json(document)
     else:
+        print_losses(imported.losses)
         _print(document, report.outputs[0])
     if document["bit_exact"] is False:
         sys.exit(CHECK_FAILED)

@@ -35,19 +35,28 @@ def summarize_file(path: str | os.PathLike[str], *, trust: bool = False) -> Mode
     """Describe a model file; errors as those of `from_file`."""
     if kind_of(path) == TFLITE:
         return summarize(path)
-    network = _network(path, trust=trust)
+    return summarize_network(_network(path, trust=trust))
+
+
+def summarize_network(network: Network) -> ModelSummary:
+    """Describe a quantised network; UnsupportedError as `from_file`."""
     return summary_of(graph_of(network), network.name, QDQ_CONVERSIONS)
 
 
 def _network(path: str | os.PathLike[str], *, trust: bool) -> Network:
     if kind_of(path) == ONNX:
         return read_network(path)
+    require_trust(path, trust)
+    return read_archive(Path(path))
+
+
+def require_trust(path: str | os.PathLike[str], trust: bool) -> None:
+    """Raise UnsupportedError unless `trust` is given for an archive of PyTorch."""
     if not trust:
         raise UnsupportedError(
             f"{path}: an archive of PyTorch. Loading one can run code that somebody put into it: allow it for files "
             "you trust, with --trust-archive or from_file(..., trust=True)."
         )
-    return read_archive(Path(path))
 
 
 def kind_of(path: str | os.PathLike[str]) -> str:

@@ -1,10 +1,11 @@
-"""What PyTorch users need beside the importer (extra `torch`): a quantizer for PyTorch's export flow, and training for
-networks whose receptive field moves."""
+"""What PyTorch users need beside the importer (extra `torch`): a quantizer for PyTorch's export flow, quantisation
+after training, and training for networks whose receptive field moves."""
 
 from __future__ import annotations
 
 from .distillation import distill
+from .post_training import Quantized, quantize
 from .quantizer import TinyMLQuantizer
 from .redistribution import Redistribution, redistribute
 
-__all__ = ["Redistribution", "TinyMLQuantizer", "distill", "redistribute"]
+__all__ = ["Quantized", "Redistribution", "TinyMLQuantizer", "distill", "quantize", "redistribute"]

@@ -8,6 +8,7 @@ operand, and parts of a concatenation share one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -29,15 +30,25 @@ _aten = torch.ops.aten
 ANNOTATION = "quantization_annotation"
 SMALLEST_SCALE = 2.0**-20
 
-_WITH_WEIGHTS = (_aten.conv2d.default, _aten.linear.default)
-_NORMALIZATIONS = (_aten.batch_norm.default,)
+_WITH_WEIGHTS = (_aten.conv2d.default, _aten.conv2d.padding, _aten.linear.default)
+NORMALIZATIONS = (_aten.batch_norm.default,)
 _CLAMPS = (
     _aten.relu.default,
     _aten.relu_.default,
     _aten.relu6.default,
+    _aten.relu6_.default,
     _aten.hardtanh.default,
     _aten.hardtanh_.default,
     _aten.clamp.default,
+    _aten.clamp_.default,
+)
+_SUMS = (
+    _aten.add.Tensor,
+    _aten.add_.Tensor,
+    _aten.sub.Tensor,
+    _aten.sub_.Tensor,
+    _aten.mul.Tensor,
+    _aten.mul_.Tensor,
 )
 _MOVING = (
     _aten.max_pool2d.default,
@@ -45,6 +56,7 @@ _MOVING = (
     _aten.flatten.using_ints,
     _aten.view.default,
     _aten.reshape.default,
+    _aten.squeeze.default,
     _aten.squeeze.dim,
     _aten.squeeze.dims,
     _aten.unsqueeze.default,
@@ -60,22 +72,24 @@ _MOVING = (
 _JOINING = (_aten.cat.default,)
 _COMPUTING = (
     *_CLAMPS,
-    _aten.add.Tensor,
-    _aten.add_.Tensor,
-    _aten.sub.Tensor,
-    _aten.mul.Tensor,
+    *_SUMS,
     _aten.maximum.default,
     _aten.minimum.default,
     _aten.hardswish.default,
     _aten.hardswish_.default,
     _aten.hardsigmoid.default,
+    _aten.hardsigmoid_.default,
     _aten.sigmoid.default,
+    _aten.sigmoid_.default,
     _aten.tanh.default,
+    _aten.tanh_.default,
     _aten.silu.default,
     _aten.silu_.default,
     _aten.gelu.default,
     _aten.elu.default,
+    _aten.elu_.default,
     _aten.leaky_relu.default,
+    _aten.leaky_relu_.default,
     _aten.mean.dim,
     _aten.adaptive_avg_pool2d.default,
     _aten.softmax.int,
@@ -115,13 +129,18 @@ class TinyMLQuantizer(Quantizer):  # type: ignore[misc]
             _note(node, {first: self.activations} | dict.fromkeys(others, shared), shared)
         elif node.target in _COMPUTING:
             operands = dict.fromkeys(one for one in node.args if isinstance(one, torch.fx.Node))
-            _note(node, dict.fromkeys(operands, self.activations), self.activations)
+            _note(node, dict.fromkeys(operands, self.activations), None)
+            self._end(node, (_CLAMPS,) if node.target in _SUMS else ())
 
     def _layer(self, node: Any) -> None:
         """A layer with weights, and what becomes part of it."""
         _note(node, {node.args[0]: self.activations, node.args[1]: self.weights}, None)
+        self._end(node, (NORMALIZATIONS, _CLAMPS))
+
+    def _end(self, node: Any, parts: Sequence[Sequence[Any]]) -> None:
+        """Quantise the result of a layer behind the operators that become part of it, at most one of each kind."""
         last = node
-        for targets in (_NORMALIZATIONS, _CLAMPS):
+        for targets in parts:
             following = _only_user(last)
             if following is not None and following.target in targets:
                 last = following

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...errors import ModelError, TinyMLError, UnsupportedError
 from ..qdq.network import Call, Network, Value
+from ..qdq.operators import CONVERTERS
 from .constants import fold_constants
 from .integer_forms import write_as_qdq
 
@@ -24,10 +25,22 @@ DEFAULT_NAME = "model"
 OPEN_BATCH = 1
 
 
-def read_network(model: ModelSource) -> Network:
-    """The network of a model, QLinear and integer operators rewritten; errors as those of `from_onnx`."""
+def read_network(model: ModelSource, name: str | None = None) -> Network:
+    """The network of a model, QLinear and integer operators rewritten; errors as those of `from_onnx`.
+
+    name: a C identifier instead of the one that follows from the file's name.
+    """
+    proto, source, own_name = prepared_model(model)
+    return _Reader(proto, source, name or own_name).network()
+
+
+def prepared_model(model: ModelSource) -> tuple[onnx.ModelProto, str, str]:
+    """A checked model with a batch of one, inferred shapes and computed constants, what errors call it, its name.
+
+    Errors as those of `from_onnx`.
+    """
     proto, source, name = _load(model)
-    return _Reader(_prepared(proto, source), source, name).network()
+    return _prepared(proto, source), source, name
 
 
 def _onnx() -> Any:
@@ -115,6 +128,7 @@ class _Reader:
         self.source = source
         self.name = name
         self.values: dict[str, Value] = {}
+        self.unknown = _behind_unsupported(self.graph)
         self.types = {
             value.name: value.type.tensor_type
             for value in (*self.graph.input, *self.graph.value_info, *self.graph.output)
@@ -143,6 +157,9 @@ class _Reader:
     def _value(self, name: str) -> Value:
         stated = self.types.get(name)
         if stated is None or not stated.HasField("shape"):
+            if name in self.unknown:
+                self.values[name] = Value(name, (), "float32")
+                return self.values[name]
             raise UnsupportedError(
                 f"{self.source}: the shape of '{name}' cannot be inferred; fix the sizes of the inputs."
             )
@@ -160,3 +177,15 @@ class _Reader:
         if isinstance(value, bytes):
             return value.decode("utf-8", "replace")
         return list(value) if isinstance(value, (list, tuple)) or hasattr(value, "__len__") else value
+
+
+def _behind_unsupported(graph: Any) -> set[str]:
+    """Results of operators that are not supported, and of all that read them: their shapes may be unknown.
+
+    The operators are refused when they are converted, all of them at once.
+    """
+    unknown: set[str] = set()
+    for node in graph.node:
+        if node.op_type not in CONVERTERS or unknown.intersection(node.input):
+            unknown.update(node.output)
+    return unknown

@@ -57,14 +57,24 @@ def _pair(value: Any) -> list[int]:
 
 
 def _conv(a: Arguments) -> Translated:
-    padding = _pair(a.get(4, "padding", 0))
+    dilations = _pair(a.get(5, "dilation", 1))
     attrs = {
         "strides": _pair(a.get(3, "stride", 1)),
-        "pads": [*padding, *padding],
-        "dilations": _pair(a.get(5, "dilation", 1)),
+        "pads": _conv_pads(a.get(4, "padding", 0), a.shape(1)[2:], dilations),
+        "dilations": dilations,
         "group": int(a.get(6, "groups", 1)),
     }
     return "Conv", [a.value(0), a.value(1), a.value(2, "bias")], attrs
+
+
+def _conv_pads(padding: Any, kernel: Sequence[int], dilations: Sequence[int]) -> list[int]:
+    """Pads of every dimension, those before first; "same" puts an odd one behind."""
+    if padding == "valid":
+        return [0] * 2 * SPATIAL
+    if padding == "same":
+        total = [step * (extent - 1) for step, extent in zip(dilations, kernel, strict=True)]
+        return [*(one // 2 for one in total), *(one - one // 2 for one in total)]
+    return _pair(padding) * 2
 
 
 def _linear(a: Arguments) -> Translated:
@@ -228,7 +238,7 @@ TRANSLATIONS: dict[str, Translation] = {
     "quantized_decomposed.quantize_per_tensor.default": _quantize,
     "quantized_decomposed.dequantize_per_tensor.default": _dequantize,
     "quantized_decomposed.dequantize_per_channel.default": _dequantize_channels,
-    **_overloads(_conv, "aten.conv2d.default", "aten.convolution.default"),
+    **_overloads(_conv, "aten.conv2d.default", "aten.conv2d.padding", "aten.convolution.default"),
     "aten.linear.default": _linear,
     **_overloads(_sum("Add"), "aten.add.Tensor", "aten.add_.Tensor"),
     **_overloads(_sum("Sub"), "aten.sub.Tensor", "aten.sub_.Tensor"),

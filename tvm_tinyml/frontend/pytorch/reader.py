@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,20 +16,24 @@ from .operators import TRANSLATIONS, Arguments
 _IGNORED_MODULES = ("_guards_fn",)
 
 
-def read_network(program: Any, name: str) -> Network:
-    """The network of a torch.export.ExportedProgram; UnsupportedError naming every operator that has no counterpart."""
-    return _Reader(program.module(), name).network()
+def read_network(program: Any, name: str, source: str | None = None) -> Network:
+    """The network of a torch.export.ExportedProgram; operators that have no counterpart are calls with a refusal.
+
+    name: a C identifier. source: what errors call the program, its name when not given.
+    UnsupportedError for sizes that are not fixed.
+    """
+    return _Reader(program.module(), name, source or name).network()
 
 
 class _Reader:
     """Translates the graph of a module node by node."""
 
-    def __init__(self, module: Any, name: str) -> None:
+    def __init__(self, module: Any, name: str, source: str) -> None:
         self.module = module
         self.name = name
+        self.source = source
         self.values: dict[Any, Value] = {}
         self.calls: list[Call] = []
-        self.refused: list[str] = []
 
     def network(self) -> Network:
         """The network."""
@@ -44,13 +50,8 @@ class _Reader:
             elif node.op == "output":
                 outputs = tuple(self.values[one] for one in _flattened(node.args[0]) if one in self.values)
             elif not (node.op == "call_module" and node.target in _IGNORED_MODULES):
-                self.refused.append(f"operator {node.name}: {node.op} of {node.target} is not supported")
-        if self.refused:
-            count = "1 operator has" if len(self.refused) == 1 else f"{len(self.refused)} operators have"
-            raise UnsupportedError(
-                f"{self.name}: {count} no counterpart:\n" + "\n".join(f"  {line}" for line in self.refused)
-            )
-        return Network(self.name, self.name, tuple(inputs), outputs, tuple(self.calls))
+                self._refuse(node, f"{node.op} is not supported")
+        return Network(self.source, self.name, tuple(inputs), outputs, tuple(self.calls))
 
     def _attribute(self, target: str) -> Any:
         found = self.module
@@ -63,37 +64,53 @@ class _Reader:
         shape = tuple(tensor.shape)
         if not all(isinstance(extent, int) for extent in shape):
             raise UnsupportedError(
-                f"{self.name}: '{node.name}' has a size that is not fixed, {list(shape)}; "
+                f"{self.source}: '{node.name}' has a size that is not fixed, {list(shape)}; "
                 "export without dynamic shapes."
             )
         return Value(node.name, shape, str(tensor.dtype).removeprefix("torch."))
 
     def _translate(self, node: Any) -> None:
+        if node.target is operator.getitem:
+            # Of an operator with several results, which are all refused.
+            self.values[node] = self.values[node.args[0]]
+            return
         translation = TRANSLATIONS.get(str(node.target))
         if translation is None or isinstance(node.meta.get("val"), (list, tuple)):
-            self.refused.append(f"operator {node.name}: {node.target} is not supported")
+            self._refuse(node, "the operator is not supported")
             return
-        arguments = Arguments(self, node)
         try:
-            translated = translation(arguments)
+            translated = translation(Arguments(self, node))
         except ValueError as error:
-            self.refused.append(f"operator {node.name}: {node.target}: {error}")
+            self._refuse(node, str(error))
             return
         if isinstance(translated, Value):
             self.values[node] = translated
-            return
-        kind, inputs, attrs = translated
-        output = self._typed(node)
+        else:
+            kind, inputs, attrs = translated
+            self._call(node, kind, inputs, attrs, self._typed(node))
+
+    def _refuse(self, node: Any, reason: str) -> None:
+        """A call that stands for an operator without a counterpart."""
+        operands = [self.values[one] for one in node.all_input_nodes if one in self.values]
+        self._call(node, str(node.target), operands, {}, Value(node.name, (), "float32"), reason)
+
+    def _call(
+        self,
+        node: Any,
+        kind: str,
+        inputs: Sequence[Value | None],
+        attrs: Mapping[str, Any],
+        output: Value,
+        refusal: str = "",
+    ) -> None:
         self.values[node] = output
-        self.calls.append(Call(len(self.calls), kind, tuple(inputs), (output,), attrs))
+        self.calls.append(Call(len(self.calls), kind, tuple(inputs), (output,), attrs, refusal))
 
     def value(self, argument: Any, name: str) -> Value | None:
         """The value of an argument: of a node, a number, or None."""
         if argument is None:
             return None
         if isinstance(argument, torch.fx.Node):
-            if argument not in self.values:
-                raise ValueError(f"its operand {argument.name} could not be translated")
             return self.values[argument]
         return Value.constant(name, np.asarray(argument))
 

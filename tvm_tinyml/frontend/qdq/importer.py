@@ -16,6 +16,7 @@ from .layout import shape_of
 from .network import Call, Network, Value
 from .operators import CONVERSIONS, CONVERTERS
 
+NOT_SUPPORTED = "the operator is not supported"
 QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -37,8 +38,10 @@ def graph_of(network: Network, *, float_edges: bool = True) -> Graph:
     """
     if not any(call.kind in QUANTIZERS for call in network.calls):
         raise UnsupportedError(
-            f"{network.source}: the model computes in float. Quantise it to int8 with QuantizeLinear and "
-            "DequantizeLinear operators first (for ONNX: onnxruntime.quantization.quantize_static)."
+            f"{network.source}: the model computes in float. Quantise it to int8: with samples of its inputs "
+            "(--quantize SAMPLES.npz; tvm_tinyml.torch.quantize or tvm_tinyml.quantization.quantize_onnx in Python), "
+            "or by a flow of your own that puts QuantizeLinear and DequantizeLinear around every operator (for ONNX: "
+            "onnxruntime.quantization.quantize_static)."
         )
     builder = Builder(network, float_edges=float_edges)
     refused: list[str] = []
@@ -62,12 +65,13 @@ def _convert_calls(builder: Builder, refused: list[str]) -> None:
     for call in calls:
         if call in builder.absorbed:
             continue
-        if any(value in broken for value in call.inputs if value is not None):
+        supported = not call.refusal and call.kind in CONVERTERS
+        if supported and any(value in broken for value in call.inputs if value is not None):
             broken.update(call.outputs)
             continue
         try:
-            if call.kind not in CONVERTERS:
-                reject("the operator is not supported")
+            if not supported:
+                reject(call.refusal or NOT_SUPPORTED)
             CONVERTERS[call.kind](builder, call)
         except RejectionError as rejection:
             refused.append(f"{call}: {rejection}")

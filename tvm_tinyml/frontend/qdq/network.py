@@ -37,13 +37,17 @@ class Value:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """One operator; `inputs` that are omitted are None."""
+    """One operator; `inputs` that are omitted are None.
+
+    refusal: why it cannot be told in ONNX's terms, empty when it can.
+    """
 
     index: int
     kind: str
     inputs: tuple[Value | None, ...]
     outputs: tuple[Value, ...]
     attrs: Mapping[str, Any]
+    refusal: str = ""
 
     def __str__(self) -> str:
         target = f"'{self.outputs[0].name}'" if self.outputs else "nothing"
