@@ -32,7 +32,7 @@ def classify(possible: Array, assemble: Callable[[int], Assembly], calls: float)
 
     possible: largest group of each channel (`possible_groups`).
     assemble: code of a tile for a group.
-    calls: executions of a tile per channel.
+    calls: executions of a tile per channel, in one inference.
     """
     lowest, *others = sorted({int(group) for group in possible})
     code = {group: assemble(group) for group in (lowest, *others)}

@@ -94,7 +94,8 @@ class _Layer:
         if most == 2:
             # The two channels of a tile are adjacent in the output.
             possible[:] = possible.min()
-        self.classes = classify(possible, lambda group: self.tile(group).assemble(), down * across / most)
+        executions = problem.calls * down * across / most
+        self.classes = classify(possible, lambda group: self.tile(group).assemble(), executions)
         order = np.array([channel for entry in self.classes for channel in entry.channels])
         rows = [weight[order].reshape(self.channels, -1), parameters.shift[order, None].astype(np.int8)]
         self.constants: dict[str, Array] = {

@@ -41,6 +41,7 @@ class DepthwiseLayer:
         self.epilogue = parameters.epilogue
         self.pixels = pixels
         self.channels = problem.output_shape[3]
+        self.calls = problem.calls
         self.multiplier = int(problem.attrs["depth_multiplier"])
         self.zero_point = int(problem.attrs["input_zero_point"])
         self.count, self.inputs = vectors_of(geometry.depth, self.multiplier)
@@ -82,9 +83,9 @@ class DepthwiseLayer:
 
     @property
     def price_of_repetition(self) -> float:
-        """Instructions that repeated constants have to save."""
+        """Instructions that repeated constants have to save in each call."""
         stored = sum(value.nbytes for value in self.constants.values())
-        return INSTRUCTIONS_PER_BYTE * stored * (1 - 1 / self.pixels)
+        return INSTRUCTIONS_PER_BYTE * stored * (1 - 1 / self.pixels) / self.calls
 
     def column(self, tile: Any) -> Any:
         """First pixel of a tile; the last tile of a row overlaps the one before."""

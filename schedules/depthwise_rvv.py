@@ -1,8 +1,8 @@
 """RVV schedule of depthwise_conv2d: vectors of channels, of several adjacent pixels where channels are few.
 
-There are two ways to the border, and the cheaper one by estimate is taken. Either windows are read in place, all of a
-row in one strip of tiles, except those over the border, which are packed into a patch; or strips of rows are copied
-with their border, which small images repay.
+There are two ways to the border. Either windows are read in place, all of a row in one strip of tiles, except those
+over the border, which are packed into a patch; or strips of rows are copied with their border, which small images
+repay. The cheapest by estimate is offered, and slower ones for when its scratch cannot be had.
 """
 
 from __future__ import annotations
@@ -23,27 +23,30 @@ from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import fit_epilogue
 from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import WindowPacker
+from .pareto import undominated
 
 
-def schedule_depthwise_rvv(problem: Problem) -> Candidate | None:
-    """Schedule depthwise_conv2d on cores with RVV; None for other operators, cores, and factors of 1 and more."""
+def schedule_depthwise_rvv(problem: Problem) -> list[Candidate]:
+    """Schedule depthwise_conv2d on cores with RVV; nothing for other operators, cores, and factors of 1 and more."""
     if problem.operator != "depthwise_conv2d" or "rvv" not in problem.features:
-        return None
+        return []
     geometry = geometry_of(problem)
     multiplier = int(problem.attrs["depth_multiplier"])
     if geometry is None or multiplier > NARROW:
-        return None
+        return []
     window = geometry.kernel[0] * geometry.kernel[1]
     parameters = fit_epilogue(problem.constants, problem.attrs, folded_bias(problem, channel_axis=3), window)
     if parameters is None:
-        return None
+        return []
     answers: list[_InPlace | DepthwiseStrips] = []
     for pixels in {1, _most_pixels(problem, geometry)}:
         layer = DepthwiseLayer(problem, geometry, parameters, pixels)
         answers += (plan for plan in (_InPlace(layer), DepthwiseStrips(layer)) if plan.applies)
-    if not answers:
-        return None
-    return min(answers, key=lambda plan: plan.instructions + plan.layer.price_of_repetition).candidate()
+    candidates = [(plan.instructions + plan.layer.price_of_repetition, plan.candidate()) for plan in answers]
+    offered = undominated(candidates, lambda option: (option[0], option[1].scratch))
+    fastest = offered[0][1].instructions if offered else 0.0
+    # Estimates do not have the price: what it made second must not come first.
+    return [one for _, one in offered if one.instructions >= fastest]
 
 
 def _most_pixels(problem: Problem, geometry: Geometry) -> int:

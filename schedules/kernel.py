@@ -32,6 +32,7 @@ class Problem:
     objective: what to choose for: "balanced", "size" (less unrolling, fewer tile shapes) or "speed".
     compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output. Constant
         inputs are as `stored` holds them.
+    calls: how often an inference calls the function: what is stored or coded once has to be worth it together.
     """
 
     operator: str
@@ -42,6 +43,7 @@ class Problem:
     features: frozenset[str]
     compute: Callable[[], Any]
     objective: str = "balanced"
+    calls: int = 1
 
     @property
     def activations(self) -> list[str]:

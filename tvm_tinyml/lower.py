@@ -158,6 +158,7 @@ class Lowering:
             dict(zip(roles, specs, strict=True)),
             dict(zip(roles, values, strict=True)),
             output.shape,
+            calls,
         )
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
         offered = [replace(one, instructions=one.instructions * calls) for one in candidates(problem)]
@@ -202,6 +203,7 @@ class Lowering:
         specs: Mapping[str, TensorSpec],
         values: Mapping[str, Array | None],
         shape: tuple[int, ...],
+        calls: int,
     ) -> Problem:
         constants = {role: value for role, value in values.items() if value is not None}
 
@@ -222,6 +224,7 @@ class Lowering:
             features=self.config.core.features,
             compute=compute,
             objective=self.config.opt,
+            calls=calls,
         )
 
     def build(self, choices: Sequence[Choice]) -> LoweredModel:
