@@ -45,9 +45,12 @@ def patched_stages(network: Network, settings: Settings) -> PatchFront:
 
 def _plans(network: Network, settings: Settings) -> Iterator[PatchPlan]:
     names = tuple(node.name for node in network.nodes)
-    yield PatchPlan(names)
+    # What is fetched by rows is read in the stage and nowhere else.
+    readers = [at for at, node in enumerate(network.nodes) if not settings.pulled.isdisjoint(node.inputs)]
+    if not readers:
+        yield PatchPlan(names)
     parts = Parts(network, settings)
-    for end in range(2, len(names) + 1):
+    for end in range(max([2, *(at + 1 for at in readers)]), len(names) + 1):
         shape = network.nodes[end - 1].output.shape
         operation = parts.operations[end - 1]
         if operation is None or operation.accumulates or len(shape) != RANK or parts.first_begin(end) > 0:

@@ -1,7 +1,9 @@
 """Convolutions of a PyTorch module with kernels of another size.
 
 Growing adds zeros and changes nothing. A smaller kernel cannot compute the same; its weights are those that come
-closest, in the sense of least squares, to what the layer of the original makes of calibration images.
+closest, in the sense of least squares, to what the layer of the original makes of calibration images. So are those of
+the layers behind it, which then undo a part of what it does differently (as in layer-wise reconstruction for pruning,
+He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017).
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from ..errors import UnsupportedError
 Taps = tuple[int, int, int, int]
 """Taps more, or less where negative, at the top, left, bottom and right of a kernel."""
 
-ROWS = 20_000
-"""Most equations per group of channels."""
+EQUATIONS = 100
+"""Of every fit, per unknown."""
 
 
 def convolutions(module: nn.Module, example_input: Tensor) -> list[str]:
@@ -52,8 +54,7 @@ def convolutions(module: nn.Module, example_input: Tensor) -> list[str]:
 def resized(module: nn.Module, changes: Mapping[str, Taps]) -> nn.Module:
     """A copy of a module whose convolutions `changes` names have other kernels: zeros are added, taps cut off.
 
-    Layers that lose taps have a bias, for `fit`. Raises UnsupportedError for layers that pad in another way than with
-    zeros, or are no plain Conv2d.
+    Raises UnsupportedError for layers that pad in another way than with zeros, or are no plain Conv2d.
     """
     found = copy.deepcopy(module)
     for name, taps in changes.items():
@@ -63,10 +64,11 @@ def resized(module: nn.Module, changes: Mapping[str, Taps]) -> nn.Module:
 
 
 def _resized(name: str, layer: nn.Module, taps: Taps) -> nn.Conv2d:
-    if type(layer) is not nn.Conv2d or layer.padding_mode != "zeros":
+    if not _is_plain(layer):
         raise UnsupportedError(
             f"redistribute: {name} is a {type(layer).__name__} that is not padded with zeros; use torch.nn.Conv2d"
         )
+    assert isinstance(layer, nn.Conv2d)
     top, left, bottom, right = taps
     (height, width), (down, along) = layer.kernel_size, layer.dilation
     rows, columns = _padding(layer)
@@ -78,15 +80,19 @@ def _resized(name: str, layer: nn.Module, taps: Taps) -> nn.Conv2d:
         padding=(rows + top * down, columns + left * along),
         dilation=layer.dilation,  # type: ignore[arg-type]
         groups=layer.groups,
-        bias=layer.bias is not None or min(taps) < 0,
+        bias=layer.bias is not None,
         device=layer.weight.device,
         dtype=layer.weight.dtype,
     )
     with torch.no_grad():
         made.weight.copy_(functional.pad(layer.weight, (left, right, top, bottom)))
-        if made.bias is not None:
-            made.bias.zero_() if layer.bias is None else made.bias.copy_(layer.bias)
+        if made.bias is not None and layer.bias is not None:
+            made.bias.copy_(layer.bias)
     return made.train(layer.training)
+
+
+def _is_plain(layer: nn.Module) -> bool:
+    return type(layer) is nn.Conv2d and layer.padding_mode == "zeros"
 
 
 def _padding(layer: nn.Conv2d) -> tuple[int, int]:
@@ -100,40 +106,37 @@ def _padding(layer: nn.Conv2d) -> tuple[int, int]:
     return rows, columns
 
 
-def fit(module: nn.Module, original: nn.Module, name: str, images: Tensor) -> tuple[float, float]:
+def fit(module: nn.Module, original: nn.Module, name: str, images: Tensor) -> tuple[float, float] | None:
     """Set weights and bias of a convolution so that it comes closest to the one of `original` of the same name.
 
-    Its input is what `module` makes of `images` ([N, C, H, W]), the target what `original` makes of them; layers are
-    fitted in the order in which they run, so that a later one makes up for an earlier one.
+    Its input is what `module` makes of `images` ([N, C, H, W]), the target what `original` makes of them: fitted in the
+    order in which they run, later layers make up for earlier ones, those whose kernels stay included. A layer
+    without a bias gets one.
 
-    Returns the error before and after, in squares over those of the target around its means.
+    Returns the error before and after, in squares over those of the target around its means; None for layers that
+    are no plain Conv2d, which stay as they are.
     """
     layer = module.get_submodule(name)
+    if not _is_plain(layer):
+        return None
     assert isinstance(layer, nn.Conv2d)
-    assert layer.bias is not None
-    seen, _ = _through(module, name, images)
+    seen, found = _through(module, name, images)
     _, wanted = _through(original, name, images)
-    before = _error(layer(seen), wanted)
     targets = _by_group(wanted.flatten(2), layer.groups)
-    unfolded = functional.unfold(
-        seen,
-        layer.kernel_size,
-        layer.dilation,
-        _padding(layer),
-        layer.stride,
-    )
+    unfolded = functional.unfold(seen, layer.kernel_size, layer.dilation, _padding(layer), layer.stride)
     samples = _by_group(unfolded, layer.groups)
-    chosen = np.linspace(0, targets.shape[1] - 1, min(ROWS, targets.shape[1])).astype(int)
+    equations = min(targets.shape[1], EQUATIONS * (samples.shape[2] + 1))
+    chosen = np.random.default_rng(0).choice(targets.shape[1], equations, replace=False)
     weights, biases = [], []
-    for equations, results in zip(samples, targets, strict=True):
-        ones = np.ones((len(chosen), 1))
-        solved = lstsq(np.hstack([equations[chosen], ones]), results[chosen], lapack_driver="gelsy")[0]
+    for known, results in zip(samples, targets, strict=True):
+        extended = np.hstack([known[chosen], np.ones((equations, 1))])
+        solved = lstsq(extended, results[chosen], lapack_driver="gelsy")[0]
         weights.append(solved[:-1].T)
         biases.append(solved[-1])
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(np.concatenate(weights)).reshape(layer.weight.shape))
-        layer.bias.copy_(torch.from_numpy(np.concatenate(biases)))
-        return before, _error(layer(seen), wanted)
+        layer.bias = nn.Parameter(torch.from_numpy(np.concatenate(biases)).to(layer.weight))
+        return _error(found, wanted), _error(layer(seen), wanted)
 
 
 def _through(module: nn.Module, name: str, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -55,8 +55,8 @@ class Redistribution:
 
     module: in evaluation; fine-tuned if there was something to train with.
     changes: taps that kernels got or lost at the top, left, bottom and right, by the names of their layers.
-    errors: of every layer that lost some, with weights cut off and with fitted ones: squares of the difference to
-        the original's result, over those of the result around its means.
+    errors: of every fitted layer, before and after its fit: squares of the difference to the original's result, over
+        those of the result around its means.
     stages: before, initialised, fine-tuned. plan: of the last one, as `relay.build(..., patch=plan)` takes it.
     """
 
@@ -110,8 +110,9 @@ def redistribute(
 
     The network is quantised and planned for the target. Kernels of its patched stage are cut one after the other, the
     one first that saves most, and later kernels grow until the receptive field is at least what it was. Strides stay:
-    they set the size of every later map. Grown kernels get zeros, cut ones weights by least squares on `calibration`;
-    then the network learns to answer as the original does (`distill`). `module` itself stays as it is.
+    they set the size of every later map. Grown kernels get zeros; cut ones, and the convolutions behind them, get
+    weights by least squares on `calibration`. Then the network learns to answer as the original does (`distill`).
+    `module` itself stays as it is.
 
     Args:
         module: a classifier of images with `torch.nn.Conv2d` layers, trained.
@@ -152,12 +153,9 @@ def redistribute(
     proposal = propose(function, search, ram_budget, reduction=reduction)
     changes = {module_of[change.layer]: change.taps for change in proposal.changes}
     changed = resized(original, changes)
-    with torch.no_grad():
-        errors = {
-            name: fit(changed, original, name, calibration)
-            for name in names
-            if min(changes.get(name, (0,))) < 0
-        }
+    first_cut = next(index for index, name in enumerate(names) if min(changes.get(name, (0,))) < 0)
+    fits = {name: fit(changed, original, name, calibration) for name in names[first_cut:]}
+    errors = {name: error for name, error in fits.items() if error is not None}
     stages = [
         Stage("before", proposal.before, _measured(accuracy, original)),
         Stage("initialised", proposal.after, _measured(accuracy, changed)),

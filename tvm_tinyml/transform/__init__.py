@@ -18,6 +18,7 @@ from .materialize_outputs import MaterializeOutputs
 from .merge_clamps import MergeClamps
 from .merge_equal_calls import MergeEqualCalls
 from .patch_inference import PatchInference, plan_of
+from .redistribute_receptive_field import RedistributeReceptiveField
 from .schedule_for_memory import ScheduleForMemory
 from .share_buffers import ShareBuffers
 
@@ -36,6 +37,7 @@ __all__ = [
     "MergeClamps",
     "MergeEqualCalls",
     "PatchInference",
+    "RedistributeReceptiveField",
     "ScheduleForMemory",
     "ShareBuffers",
     "plan_of",
