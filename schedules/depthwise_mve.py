@@ -15,9 +15,16 @@ import numpy as np
 from .intrinsics.mve.copy import FILL, fill_instructions
 from .intrinsics.mve.depthwise import FORMS, Depthwise, lanes_of
 from .intrinsics.mve.depthwise_steps import stepped_instructions, stepped_kernels, stepped_tile
+from .intrinsics.mve.depthwise_summed import (
+    SUMMED,
+    register_of,
+    summed_instructions,
+    summed_kernel,
+    summed_lanes,
+)
 from .intrinsics.mve.depthwise_unrolled import unrolled_instructions, unrolled_kernel
 from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernels
-from .kernel import Candidate, MicroKernel, Problem
+from .kernel import Array, Candidate, MicroKernel, Problem
 from .plan_mve import plan
 from .planes_mve import MAX_RUNS, SLACK, PlanesLayer, Run, build_planes
 from .requantize_mve import Epilogue, epilogue_of
@@ -49,7 +56,7 @@ def schedule_depthwise_mve(problem: Problem) -> list[Candidate]:
     shape = _geometry(problem)
     # Larger scratch only when a small one does not do.
     for limit in (SCRATCH, MAX_SCRATCH):
-        found = []
+        found: list[Candidate] = []
         for form in FORMS:
             every = range(1, shape.output[0] + 1)
             plans = [_plan(problem, shape, epilogue, rows, limit, form) for rows in every]
@@ -90,14 +97,21 @@ def _plan(
         rule="mve depthwise planes",
         instructions=cost,
         function=lambda: build_planes(layer),
-        constants=lambda: {
-            "weight": np.concatenate(
-                [epilogue.shifts()[:, None], weight.transpose(2, 0, 1).reshape(weight.shape[2], -1)], 1
-            ),
-            "table": epilogue.words(),
-        },
+        constants=lambda: _constants(layer, weight, epilogue),
         micro_kernels=lambda: (FILL, *planes_kernels(planes), *convolve.micro_kernels()),
     )
+
+
+def _constants(layer: PlanesLayer, weight: Array, epilogue: Epilogue) -> dict[str, Array]:
+    """Weights and tables as the micro-kernel reads them."""
+    channels = weight.shape[2]
+    taps = weight.transpose(2, 0, 1).reshape(channels, -1)
+    if layer.tile.form != "summed":
+        shifts = epilogue.shifts()[:, None]
+        return {"weight": np.concatenate([shifts, taps], 1), "table": epilogue.words()}
+    order = np.argsort([register_of(channel) for channel in range(SUMMED)])
+    first = np.minimum(SUMMED * np.arange(layer.groups), channels - SUMMED)
+    return {"weight": taps, "table": epilogue.grouped(first[:, None] + order)}
 
 
 @dataclass(frozen=True)
@@ -113,6 +127,10 @@ def _convolve(tile: Depthwise, channels: int) -> Convolve:
         stepped = stepped_tile(tile)
         if stepped is not None:
             return Convolve(stepped_instructions(stepped, channels), lambda: stepped_kernels(stepped))
+    elif tile.form == "summed":
+        summed = summed_lanes(tile) if channels == SUMMED else None
+        if summed is not None:
+            return Convolve(summed_instructions(tile, summed), lambda: (summed_kernel(tile, summed),))
     else:
         lanes = lanes_of(tile)
         if lanes is not None:

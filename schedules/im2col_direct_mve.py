@@ -17,26 +17,23 @@ from .copy_mve import fill_stage, register_fill
 from .im2col_mve import (
     MAX_SCRATCH,
     SCRATCH,
+    bind_matrix,
     copied_bytes,
     extent,
     matrix_strips,
+    matrix_ways,
     register_windows,
     window_stage,
 )
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
-from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
+from .intrinsics.mve.strip import FRAMES, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
-from .strip_mve import (
-    pack_weights,
-    packed_shape,
-    register_strip,
-    strip_instructions,
-    strip_kernels_of,
-)
+from .strip_mve import pack_weights, packed_shape, strip_kernels_of
 from .tensorize_mve import tensorizable
+from .wide_mve import WideRow
 
 
 def plan_im2col_direct(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
@@ -45,26 +42,36 @@ def plan_im2col_direct(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     if any(problem.attrs["padding"]) or windows.segment % VECTOR or channels < 2:
         return []
     strip = Strip(1, windows.depth, 0, windows.pitch, True, epilogue.how, frame=FRAMES[problem.objective])
-    found = _cheapest(problem, windows, strip)
+    plans = [_plan(problem, epilogue, windows, strip, wide=wide) for wide in (False, True)]
+    return [plan for plan in plans if plan is not None]
+
+
+def _plan(
+    problem: Problem, epilogue: Epilogue, windows: Windows, strip: Strip, *, wide: bool
+) -> Candidate | None:
+    found = _cheapest(problem, windows, strip, wide=wide)
     if found is None:
-        return []
-    cost, rows = found
+        return None
+    cost, rows, row = found
     height, width = problem.shapes["data"][1], _row_bytes(problem)
     image, shape = (height, width), (rows, *problem.output_shape[1:])
     stride = problem.attrs["strides"][0]
-    return [
-        plan(
-            scratch=copied_bytes(windows, rows * problem.output_shape[2]),
-            rule="mve direct im2col",
-            instructions=cost,
-            function=lambda: _build(strip, windows, image, shape, stride, epilogue.rounding),
-            constants=lambda: {
-                "weight": pack_weights(problem.constants["weight"], strip),
-                "table": epilogue.pairs(),
-            },
-            micro_kernels=lambda: (*strip_kernels_of(strip), COPY, FILL, im2col_kernel(windows)),
-        )
-    ]
+    return plan(
+        scratch=copied_bytes(windows, rows * problem.output_shape[2]),
+        rule="mve direct im2col, wide" if row else "mve direct im2col",
+        instructions=cost,
+        function=lambda: _build(row or strip, windows, image, shape, stride, epilogue.rounding),
+        constants=lambda: {
+            "weight": pack_weights(problem.constants["weight"], row.strip if row else strip),
+            "table": epilogue.pairs(),
+        },
+        micro_kernels=lambda: (
+            *(row.micro_kernels() if row else strip_kernels_of(strip)),
+            COPY,
+            FILL,
+            im2col_kernel(windows),
+        ),
+    )
 
 
 def _row_bytes(problem: Problem) -> int:
@@ -87,26 +94,28 @@ def _windows(problem: Problem) -> Windows:
     )
 
 
-def _cheapest(problem: Problem, windows: Windows, strip: Strip) -> tuple[float, int] | None:
-    """Instructions, and the number of output rows at a time that takes the least of them within the scratch."""
+def _cheapest(
+    problem: Problem, windows: Windows, strip: Strip, *, wide: bool
+) -> tuple[float, int, WideRow | None] | None:
+    """Instructions, the number of output rows at a time that takes the least of them within the scratch, and tiles."""
     _, height, width, channels = problem.output_shape
-    choices: list[tuple[bool, float, int]] = []
+    choices: list[tuple[bool, float, int, WideRow | None]] = []
     for rows in range(1, height + 1):
         size = copied_bytes(windows, rows * width)
-        if rows * width < TILE or size > MAX_SCRATCH:
+        if size > MAX_SCRATCH:
             continue
         copies = rows * im2col_instructions(windows, width)
-        strips = -(-channels // 2) * strip_instructions(strip, rows * width)
-        choices.append((size > SCRATCH, -(-height // rows) * (copies + strips), rows))
+        for products, row in matrix_ways(strip, rows * width, channels, wide=wide):
+            choices.append((size > SCRATCH, -(-height // rows) * (copies + products), rows, row))
     if not choices:
         return None
-    _, cost, rows = min(choices)
-    return cost, rows
+    _, cost, rows, row = min(choices, key=lambda choice: choice[:3])
+    return cost, rows, row
 
 
 @cache
 def _build(
-    strip: Strip,
+    way: Strip | WideRow,
     windows: Windows,
     image: tuple[int, int],
     shape: tuple[int, int, int, int],
@@ -117,7 +126,7 @@ def _build(
     rows, height, width, channels = shape
     bands, pixels = -(-height // rows), rows * width
     pitch = image[1]
-    weight_shape = packed_shape(strip, channels)
+    weight_shape = packed_shape(way.strip if isinstance(way, WideRow) else way, channels)
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
     copied = copied_bytes(windows, pixels)
@@ -131,7 +140,7 @@ def _build(
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, (height * width, channels), "int8")
-        sums = T.sblock_alloc_buffer((pixels, 2), "int32")
+        sums = T.sblock_alloc_buffer((pixels, channels), "int32")
         matrix = T.sblock_alloc_buffer((1, copied), "int8")
         # Buffers shrink to what is accessed; this keeps what loads run over at the end.
         for _ in range(1):
@@ -151,10 +160,10 @@ def _build(
                         span,
                         (vr * (width * windows.pitch), (T.min(vb * rows, height - rows) + vr) * stride),
                     )
-            matrix_strips(matrix, weight, table, sums, output, strip, shape, b, finish)
+            matrix_strips(matrix, weight, table, sums, output, way, shape, b, bands, finish)
 
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("end"), register_fill(VECTOR, 0))
     sch.tensorize(sch.get_sblock("window"), register_windows(windows, width, pitch))
-    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, rounding))
+    bind_matrix(sch, way, pixels, rounding)
     return sch.mod["main"]

@@ -30,6 +30,7 @@ from .strip_mve import (
     strip_stages,
 )
 from .tensorize_mve import tensorizable
+from .wide_mve import WideRow, tensorize_wide, wide_row_stages, wide_rows
 
 # Scratch that a layer should take, and must not exceed.
 SCRATCH = 2600
@@ -44,43 +45,62 @@ def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         Strip(1, first.depth, 0, first.pitch, True, epilogue.how, loop=loop, frame=frame)
         for loop in (False, True)
     ]
-    plans = [_plan(problem, epilogue, first, strip) for strip in strips]
+    plans = [_plan(problem, epilogue, first, strip, wide=False) for strip in strips]
+    plans.append(_plan(problem, epilogue, first, strips[0], wide=True))
     return [plan for plan in plans if plan is not None]
 
 
-def _plan(problem: Problem, epilogue: Epilogue, first: Windows, strip: Strip) -> Candidate | None:
+def matrix_ways(
+    strip: Strip, pixels: int, channels: int, *, wide: bool
+) -> list[tuple[float, WideRow | None]]:
+    """Ways to multiply `pixels` windows side by side by the weights, with their instructions."""
+    if wide:
+        return [(row.instructions, row) for row in wide_rows(strip, pixels, channels)]
+    if pixels < TILE:
+        return []
+    return [(-(-channels // 2) * strip_instructions(strip, pixels), None)]
+
+
+def _plan(
+    problem: Problem, epilogue: Epilogue, first: Windows, strip: Strip, *, wide: bool
+) -> Candidate | None:
     _, height, width, channels = problem.output_shape
     if channels < 2:
         return None
-    pairs = -(-channels // 2)
     # How many output rows at a time: what costs least within the scratch.
-    choices: list[tuple[bool, float, int]] = []
+    choices: list[tuple[bool, float, int, WideRow | None]] = []
     for rows in range(1, height + 1):
         band = band_of(problem, rows)
         size = band.nbytes + copied_bytes(first, rows * width)
-        if rows * width < TILE or size > MAX_SCRATCH:
+        if size > MAX_SCRATCH:
             continue
         copies = rows * im2col_instructions(_windows(problem, band), width)
         bands = -(-height // rows)
-        cost = band.instructions(bands) + bands * (copies + pairs * strip_instructions(strip, rows * width))
-        choices.append((size > SCRATCH, cost, rows))
+        for products, row in matrix_ways(strip, rows * width, channels, wide=wide):
+            cost = band.instructions(bands) + bands * (copies + products)
+            choices.append((size > SCRATCH, cost, rows, row))
     if not choices:
         return None
-    _, cost, rows = min(choices)
+    _, cost, rows, row = min(choices, key=lambda choice: choice[:3])
     band = band_of(problem, rows)
     windows = _windows(problem, band)
     shape = (rows, height, width, channels)
     stride = problem.attrs["strides"][0]
     return plan(
         scratch=band.nbytes + copied_bytes(windows, rows * width),
-        rule="mve im2col",
+        rule="mve im2col, wide" if row else "mve im2col",
         instructions=cost,
-        function=lambda: _build(strip, band, windows, shape, stride, epilogue.rounding),
+        function=lambda: _build(row or strip, band, windows, shape, stride, epilogue.rounding),
         constants=lambda: {
-            "weight": pack_weights(problem.constants["weight"], strip),
+            "weight": pack_weights(problem.constants["weight"], row.strip if row else strip),
             "table": epilogue.pairs(),
         },
-        micro_kernels=lambda: (*strip_kernels_of(strip), COPY, FILL, im2col_kernel(windows)),
+        micro_kernels=lambda: (
+            *(row.micro_kernels() if row else strip_kernels_of(strip)),
+            COPY,
+            FILL,
+            im2col_kernel(windows),
+        ),
     )
 
 
@@ -135,32 +155,59 @@ def matrix_strips(
     table: Any,
     sums: Any,
     output: Any,
-    strip: Any,
+    way: Any,
     shape: Any,
     band: Any,
+    bands: Any,
     finish: Any,
 ) -> None:
-    """Strips of all pairs of channels over the windows of a band; shape: output rows of one, and the output."""
-    for n in range((shape[3] + 1) // 2):
-        with T.sblock("strip"):
-            vn, vb = T.axis.remap("SS", [n, band])
-            strip_stages(
-                matrix,
-                weight,
-                table,
-                sums,
-                output,
-                strip,
-                shape[0] * shape[2],
-                (
-                    0,
-                    0,
-                    T.min(vn * 2, shape[3] - 2),
-                    vn,
-                    T.min(vb * shape[0], shape[1] - shape[0]) * shape[2],
-                ),
-                finish,
-            )
+    """Products of the windows of a band, by strips of all pairs of channels or by wide tiles.
+
+    shape: output rows of one band, and the output.
+    """
+    if isinstance(way, WideRow):
+        wide_row_stages(
+            matrix,
+            weight,
+            table,
+            sums,
+            output,
+            way,
+            band,
+            bands,
+            lambda vb: T.min(vb * shape[0], shape[1] - shape[0]) * shape[2],
+            0,
+            finish,
+        )
+    else:
+        for n in range((shape[3] + 1) // 2):
+            with T.sblock("strip"):
+                vn, vb = T.axis.remap("SS", [n, band])
+                strip_stages(
+                    matrix,
+                    weight,
+                    table,
+                    sums,
+                    output,
+                    way,
+                    shape[0] * shape[2],
+                    (
+                        0,
+                        0,
+                        T.min(vn * 2, shape[3] - 2),
+                        vn,
+                        T.min(vb * shape[0], shape[1] - shape[0]) * shape[2],
+                    ),
+                    finish,
+                )
+
+
+def bind_matrix(sch: Any, way: Strip | WideRow, pixels: int, rounding: Rounding) -> None:
+    """Bind the micro-kernels of the products."""
+    if isinstance(way, WideRow):
+        tensorize_wide(sch, way, rounding)
+    else:
+        sch.tensorize(sch.get_sblock("strip"), register_strip(way, pixels, rounding))
 
 
 def extent(windows: Windows, width: int, pitch: int) -> tuple[int, int]:
@@ -203,7 +250,7 @@ def register_windows(windows: Windows, width: int, pitch: int) -> str:
 
 @cache
 def _build(
-    strip: Strip,
+    way: Strip | WideRow,
     band: Band,
     windows: Windows,
     shape: tuple[int, int, int, int],
@@ -212,7 +259,7 @@ def _build(
 ) -> Any:
     rows, height, width, channels = shape
     bands, pixels = -(-height // rows), rows * width
-    weight_shape = packed_shape(strip, channels)
+    weight_shape = packed_shape(way.strip if isinstance(way, WideRow) else way, channels)
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
     copied = copied_bytes(windows, pixels)
@@ -226,7 +273,7 @@ def _build(
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, (height * width, channels), "int8")
-        sums = T.sblock_alloc_buffer((pixels, 2), "int32")
+        sums = T.sblock_alloc_buffer((pixels, channels), "int32")
         padded = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
         matrix = T.sblock_alloc_buffer((1, copied), "int8")
         border_stage(padded, band)
@@ -249,11 +296,11 @@ def _build(
                         span,
                         (vr * (width * windows.pitch), vr * stride),
                     )
-            matrix_strips(matrix, weight, table, sums, output, strip, shape, b, finish)
+            matrix_strips(matrix, weight, table, sums, output, way, shape, b, bands, finish)
 
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("end"), register_fill(VECTOR, 0))
     sch.tensorize(sch.get_sblock("window"), register_windows(windows, width, band.pitch))
-    sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, rounding))
+    bind_matrix(sch, way, pixels, rounding)
     tensorize_band(sch, band)
     return sch.mod["main"]

@@ -16,8 +16,9 @@ from tvm.script import tirx as T  # noqa: N812
 from . import script
 from .copy_mve import fill_stage, register_fill
 from .intrinsics.mve.depthwise import Depthwise
+from .intrinsics.mve.depthwise_summed import SUMMED, register_of
 from .intrinsics.mve.planes import Planes
-from .requantize_mve import Rounding
+from .requantize_mve import Rounding, table_size
 from .tensor_ir import blocks
 from .tensorize_mve import tensorizable
 
@@ -106,6 +107,38 @@ def _tap(tile: Depthwise, output: Any, channel: Any, tap: Any) -> Any:
     return plane * tile.size + row * tile.pitch + x * tile.strides[1] + kx * tile.dilation[1]
 
 
+def _first_tap(tile: Depthwise) -> int:
+    """Place of a channel's first weight: the shift comes first where the table has channels one by one."""
+    return 0 if tile.form == "summed" else 1
+
+
+def _table_shape(tile: Depthwise, groups: int, channels: int) -> tuple[int, int]:
+    """Shape of the table: one row for each of some groups, or for each of some channels."""
+    how = tile.requantization
+    return (groups, table_size(how, SUMMED)) if tile.form == "summed" else (channels, len(how.words))
+
+
+def _table_row(tile: Depthwise, offsets: Any) -> Any:
+    return offsets[2] if tile.form == "summed" else offsets[1]
+
+
+def _extent(tile: Depthwise, channels: int) -> int:
+    """Bytes from the first tap to the last one of the planes of some output channels."""
+    lowest = (tile.height - 1) * tile.strides[0] + (tile.kernel[0] - 1) * tile.dilation[0]
+    rightmost = (tile.width - 1) * tile.strides[1] + (tile.kernel[1] - 1) * tile.dilation[1]
+    return (channels // tile.multiplier - 1) * tile.size + lowest * tile.pitch + rightmost + 1
+
+
+def _output(
+    tile: Depthwise, rounding: Rounding, total: Any, weight: Any, table: Any, offsets: Any, channel: Any
+) -> Any:
+    """An output from its sum. weight[channel, 1 + taps] and table[channel, words]; summed: weight[channel, taps] and
+    table[group, words of eight channels]."""
+    if tile.form == "summed":
+        return rounding.by_group(SUMMED)(total, table, offsets[2], register_of(channel))
+    return rounding.by_channel()(total, weight, table, offsets[1] + channel)
+
+
 @script.macro
 def convolve_stages(
     planes: Any,
@@ -116,12 +149,28 @@ def convolve_stages(
     tile: Any,
     channels: Any,
     offsets: Any,
-    finish: Any,
+    rounding: Any,
 ) -> None:
-    """sums[pixels, channels], output[pixel, channel], weight[channel, 1 + taps], table[channel, rows].
+    """sums[pixels, channels], output[pixel, channel]; weight and table as the tile's form has them (`_output`).
 
-    offsets: output pixel and channel.
+    offsets: output pixel, channel, and group of channels.
     """
+    T.reads(
+        sums[0 : tile.height * tile.width, 0:channels],
+        planes[0:1, 0 : _extent(tile, channels)],
+        weight[offsets[1] : offsets[1] + channels, 0 : _first_tap(tile) + tile.taps],
+        table[
+            _table_row(tile, offsets) : _table_row(tile, offsets) + _table_shape(tile, 1, channels)[0],
+            0 : _table_shape(tile, 1, channels)[1],
+        ],
+    )
+    T.writes(
+        sums[0 : tile.height * tile.width, 0:channels],
+        output[
+            offsets[0] : offsets[0] + tile.height * tile.width,
+            offsets[1] : offsets[1] + channels,
+        ],
+    )
     for o, c in T.grid(tile.height * tile.width, channels):
         with T.sblock("start"):
             vo, vc = T.axis.remap("SS", [o, c])
@@ -130,12 +179,14 @@ def convolve_stages(
         with T.sblock("accumulate"):
             vo, vc, vk = T.axis.remap("SSR", [o, c, k])
             sums[vo, vc] = sums[vo, vc] + T.Cast("int32", planes[0, _tap(tile, vo, vc, vk)]) * T.Cast(
-                "int32", weight[offsets[1] + vc, 1 + vk]
+                "int32", weight[offsets[1] + vc, _first_tap(tile) + vk]
             )
     for o, c in T.grid(tile.height * tile.width, channels):
         with T.sblock("requantize"):
             vo, vc = T.axis.remap("SS", [o, c])
-            output[offsets[0] + vo, offsets[1] + vc] = finish(sums[vo, vc], weight, table, offsets[1] + vc)
+            output[offsets[0] + vo, offsets[1] + vc] = _output(
+                tile, rounding, sums[vo, vc], weight, table, offsets, vc
+            )
 
 
 @cache
@@ -173,12 +224,11 @@ def _register_scatter(planes: Planes, rows: int) -> str:
 
 @cache
 def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> str:
-    pixels, channels, taps = tile.height * tile.width, planes.group * tile.multiplier, 1 + tile.taps
-    lowest = (tile.height - 1) * tile.strides[0] + (tile.kernel[0] - 1) * tile.dilation[0]
-    rightmost = (tile.width - 1) * tile.strides[1] + (tile.kernel[1] - 1) * tile.dilation[1]
-    extent = (planes.group - 1) * tile.size + lowest * tile.pitch + rightmost + 1
-    constants = rounding.words
-    finish, zero_point = rounding.by_channel(), rounding.zero_point
+    pixels, channels = tile.height * tile.width, planes.group * tile.multiplier
+    taps = _first_tap(tile) + tile.taps
+    extent = _extent(tile, channels)
+    table_shape, zero_point = _table_shape(tile, 1, channels), rounding.zero_point
+    counted = () if tile.form == "summed" else (channels,)
 
     def make(computes: bool) -> Any:
         @script.prim_func(s_tir=True)
@@ -196,7 +246,7 @@ def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> s
                 weight_handle, (channels, taps), "int8", offset_factor=1, strides=[T.int32(), 1]
             )
             table = T.match_buffer(
-                table_handle, (channels, constants), "int32", offset_factor=1, strides=[T.int32(), 1]
+                table_handle, table_shape, "int32", offset_factor=1, strides=[T.int32(), 1]
             )
             sums = T.match_buffer(
                 sums_handle, (pixels, channels), "int32", offset_factor=1, strides=[T.int32(), 1]
@@ -205,16 +255,16 @@ def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> s
                 output_handle, (pixels, channels), "int8", offset_factor=1, strides=[T.int32(), 1]
             )
             with T.sblock("root"):
-                T.reads(
-                    sums[0:pixels, 0:channels],
-                    source[0:1, 0:extent],
-                    weight[0:channels, 0:taps],
-                    table[0:channels, 0:constants],
-                )
-                T.writes(sums[0:pixels, 0:channels], output[0:pixels, 0:channels])
                 if computes:
-                    convolve_stages(source, weight, table, sums, output, tile, channels, (0, 0), finish)
+                    convolve_stages(source, weight, table, sums, output, tile, channels, (0, 0, 0), rounding)
                 else:
+                    T.reads(
+                        sums[0:pixels, 0:channels],
+                        source[0:1, 0:extent],
+                        weight[0:channels, 0:taps],
+                        table[0 : table_shape[0], 0 : table_shape[1]],
+                    )
+                    T.writes(sums[0:pixels, 0:channels], output[0:pixels, 0:channels])
                     T.evaluate(
                         T.call_extern(
                             "int32",
@@ -223,7 +273,7 @@ def _register_convolve(tile: Depthwise, planes: Planes, rounding: Rounding) -> s
                             weight.access_ptr("r"),
                             table.access_ptr("r"),
                             output.access_ptr("w"),
-                            channels,
+                            *counted,
                             output.strides[0],
                             zero_point,
                         )
@@ -264,8 +314,8 @@ def run_stages(
                 output,
                 layer.tile,
                 layer.planes.group * layer.tile.multiplier,
-                (layer.first_output(run, vb), layer.first_channel(vg) * layer.tile.multiplier),
-                layer.rounding.by_channel(),
+                (layer.first_output(run, vb), layer.first_channel(vg) * layer.tile.multiplier, vg),
+                layer.rounding,
             )
 
 
@@ -274,7 +324,7 @@ def build_planes(layer: PlanesLayer) -> Any:
     """Function of a depthwise layer, its micro-kernels bound."""
     tile, planes, runs = layer.tile, layer.planes, layer.runs
     channels = planes.channels * tile.multiplier
-    constants = layer.rounding.words
+    table_shape = _table_shape(tile, layer.groups, channels)
     size = planes.group * tile.size + SLACK
     band, group = tile.height * tile.width, planes.group * tile.multiplier
     pixels, outputs = layer.pixels, layer.outputs
@@ -284,8 +334,8 @@ def build_planes(layer: PlanesLayer) -> Any:
         data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
     ) -> None:
         data = T.match_buffer(data_handle, (pixels, planes.channels), "int8")
-        weight = T.match_buffer(weight_handle, (channels, 1 + tile.taps), "int8")
-        table = T.match_buffer(table_handle, (channels, constants), "int32")
+        weight = T.match_buffer(weight_handle, (channels, _first_tap(tile) + tile.taps), "int8")
+        table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, (outputs, channels), "int8")
         sums = T.sblock_alloc_buffer((band, group), "int32")
         scratch = T.sblock_alloc_buffer((1, size), "int8")

@@ -25,11 +25,15 @@ from .strip_mve import (
     strip_stages,
 )
 from .tensorize_mve import tensorizable
+from .wide_mve import WideRow, tensorize_wide, wide_row_stages, wide_rows
 
 
 @dataclass(frozen=True)
 class _Layer:
-    """Loops of a layer. lines, line: shape of the activations; step: lines from one strip to the next."""
+    """Loops of a layer. lines, line: shape of the activations; step: lines from one strip to the next.
+
+    wide: how wide tiles make a strip, if they do.
+    """
 
     strip: Strip
     rounding: Rounding
@@ -39,6 +43,7 @@ class _Layer:
     strips: int
     pixels: int
     channels: int
+    wide: WideRow | None = None
 
 
 def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
@@ -59,7 +64,7 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         pitch = stride_w * depth
     else:
         return []
-    if pixels < TILE or channels < 2:
+    if channels < 2:
         return []
     frame = FRAMES[problem.objective]
     looped = Strip(1, depth, 0, pitch, False, epilogue.how, loop=True, frame=frame)
@@ -68,24 +73,26 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     vectors = (depth >= VECTOR or side_by_side) and unrolled.form != looped.form
     ways = (looped, unrolled) if vectors else (looped,)
     shape = (lines, size // lines, step, strips, pixels, channels)
-    return [
-        _plan(problem, epilogue, _Layer(strip, epilogue.rounding, *shape)) for strip in dict.fromkeys(ways)
-    ]
+    narrow = [_Layer(strip, epilogue.rounding, *shape) for strip in dict.fromkeys(ways)]
+    wide = [replace(narrow[0], wide=row) for row in wide_rows(looped, pixels, channels)]
+    return [_plan(problem, epilogue, layer) for layer in (narrow if pixels >= TILE else []) + wide]
 
 
 def _plan(problem: Problem, epilogue: Epilogue, layer: _Layer) -> Candidate:
-    strip = layer.strip
+    strip, row = layer.strip, layer.wide
     pairs = -(-layer.channels // 2)
+    rule = "mve pointwise" if problem.operator == "conv2d" else "mve dense rows"
     return plan(
         scratch=0,
-        rule="mve pointwise" if problem.operator == "conv2d" else "mve dense rows",
-        instructions=layer.strips * pairs * strip_instructions(strip, layer.pixels),
-        function=lambda: _build(layer),
+        rule=f"{rule}, wide" if row else rule,
+        instructions=layer.strips
+        * (row.instructions if row else pairs * strip_instructions(strip, layer.pixels)),
+        function=lambda: _build_wide(layer, row) if row else _build(layer),
         constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
-        micro_kernels=lambda: strip_kernels_of(strip),
+        micro_kernels=lambda: row.micro_kernels() if row else strip_kernels_of(strip),
     )
 
 
@@ -128,4 +135,31 @@ def _build(layer: _Layer) -> Any:
 
     sch = tensorizable(main)
     sch.tensorize(sch.get_sblock("strip"), register_strip(strip, pixels, layer.rounding))
+    return sch.mod["main"]
+
+
+@cache
+def _build_wide(layer: _Layer, row: WideRow) -> Any:
+    strips, step, channels, pixels = layer.strips, layer.step, layer.channels, layer.pixels
+    data_shape, weight_shape = (layer.lines, layer.line), packed_shape(row.strip, channels)
+    table_shape = (channels // 2, table_size(layer.rounding.how, 2))
+    finish = layer.rounding.by_group(2)
+
+    def start(number: Any) -> Any:
+        return number * pixels
+
+    @script.prim_func(s_tir=True)
+    def main(
+        data_handle: T.handle, weight_handle: T.handle, table_handle: T.handle, output_handle: T.handle
+    ) -> None:
+        data = T.match_buffer(data_handle, data_shape, "int8")
+        weight = T.match_buffer(weight_handle, weight_shape, "int8")
+        table = T.match_buffer(table_handle, table_shape, "int32")
+        output = T.match_buffer(output_handle, (strips * pixels, channels), "int8")
+        sums = T.sblock_alloc_buffer((TILE, channels), "int32")
+        for s in range(strips):
+            wide_row_stages(data, weight, table, sums, output, row, s, strips, start, step, finish)
+
+    sch = tensorizable(main)
+    tensorize_wide(sch, row, layer.rounding)
     return sch.mod["main"]

@@ -79,7 +79,8 @@ def _weight_row(strip: Strip, first: Any, pair: Any, channel: Any) -> Any:
     return first + channel if strip.form == "flat" else pair
 
 
-def _weight_column(strip: Strip, channel: Any, tap: Any) -> Any:
+def weight_column(strip: Strip, channel: Any, tap: Any) -> Any:
+    """Place of a weight in the row of its pair, or of its channel in the "flat" form."""
     if strip.form == "flat":
         return tap
     size, rest = strip.interleaved, strip.depth % strip.interleaved
@@ -132,7 +133,7 @@ def strip_stages(
                 ],
             ) * T.Cast(
                 "int32",
-                weight[_weight_row(strip, offsets[2], offsets[3], vc), _weight_column(strip, vc, vk)],
+                weight[_weight_row(strip, offsets[2], offsets[3], vc), weight_column(strip, vc, vk)],
             )
     for x, c in T.grid(pixels, 2):
         with T.sblock("requantize"):

@@ -27,7 +27,7 @@ def test_random_dense_layers_are_exact(rounding: str) -> None:
     ]
     module = assert_layers_exact(cases, TARGET)
     taken = {layer.schedule for layer in module.compiled.model.layers if layer.schedule.startswith("mve")}
-    assert taken == {"mve dense", "mve dense rows"}
+    assert {schedule.removesuffix(", wide") for schedule in taken} == {"mve dense", "mve dense rows"}
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -78,6 +78,8 @@ def test_extreme_values_are_exact() -> None:
         ((10, 10, 120), (5, 5), (1, 1), 0.40, 2650),
         ((20, 20, 48), (7, 7), (2, 2), 0.44, 2650),
         ((24, 1, 128), (10, 1), (1, 1), 0.60, 400),
+        # One row of a few pixels, as streamed plans have it.
+        ((1, 14, 64), (1, 5), (1, 1), 1.3, 400),
     ],
 )
 def test_instructions_and_scratch(

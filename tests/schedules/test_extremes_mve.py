@@ -16,6 +16,7 @@ from tests.support.rules import ask_only
 
 # Parts of the names of the functions that must have run, with each way to requantise.
 FUNCTIONS = {"flat_strip_16", "flat_strip_23", "deep_strip", "column_strip", "dense_", "planes_", "depthwise"}
+FUNCTIONS |= {"wide_tile_4x16", "wide_tile_3x23", "summed_depthwise"}
 
 
 def ways_to_requantise(case: LayerCase) -> list[LayerCase]:
@@ -37,7 +38,7 @@ def test_sums_and_factors_at_their_ends_are_exact(
     generator = np.random.default_rng(1)
     strips = [convolution(generator, (1, 7, depth), 2, (1, 1)) for depth in (16, 23)]
     others = [convolution(generator, (3, 5, 16), 2, (3, 3)), depthwise(generator, (5, 6, 2), (3, 3))]
-    others.append(dense(generator, 1, 20, 9, "double"))
+    others += [dense(generator, 1, 20, 9, "double"), depthwise(generator, (3, 5, 9), (3, 3))]
     cases: list[LayerCase] = []
     first = 8 * (objective == "size")
     for number in range(4):

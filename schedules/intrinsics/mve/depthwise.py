@@ -4,8 +4,8 @@ The taps of a window are the lanes of a vector: a gather load brings the taps of
 output multiplies it with the weights shifted to its place. Windows of more than sixteen taps take several vectors of
 whole kernel rows. Outputs are computed in groups of eight.
 
-Two micro-kernels compute tiles: `depthwise_unrolled.py` with code of its own for every shape, `depthwise_steps.py` with
-code that all shapes share.
+Three micro-kernels compute tiles: `depthwise_unrolled.py` with code of its own for every shape, `depthwise_steps.py`
+with code that all shapes share, `depthwise_summed.py` for few outputs.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from dataclasses import dataclass
 
 from .epilogue import Requantization
 
-# All groups of outputs in the code, a loop over rows, or the function of all sizes.
-FORMS = ("unrolled", "looped", "stepped")
+# All groups of outputs in the code, a loop over rows, the function of all sizes, or sums in memory.
+FORMS = ("unrolled", "looped", "stepped", "summed")
 LANES = 16
 OUTPUTS = 8
 # Weight vectors that stay in registers.
