@@ -28,6 +28,11 @@ class Kernel:
     part_kernel_first: bool
     depthwise: bool
 
+    @property
+    def is_padded(self) -> bool:
+        """Whether windows reach beyond the image."""
+        return any((self.top, self.left, self.bottom, self.right))
+
     def input_extent(self, output_height: int, output_width: int) -> tuple[int, int]:
         """Rows and columns of the (upscaled) input that outputs read, padding left out."""
         height = (output_height - 1) * self.stride_y + (self.height - 1) * self.dilation_y + 1

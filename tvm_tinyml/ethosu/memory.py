@@ -35,12 +35,12 @@ class Memory:
         """`length` bytes from an address in a region."""
         return _span(operation, self.region(operation, region), operation.get(base), length, base.name)
 
-    def table(self, operation: Operation, index: int, entries: int, dtype: str) -> NDArray[np.int32]:
+    def table(self, operation: Operation, index: int, entries: int, dtype: str) -> NDArray[np.int64]:
         """Lookup table `index`: they lie at the end of the internal buffer, 256 bytes from each other."""
         start = len(self._buffer) - _LOOKUP_BYTES + 256 * index
         length = entries * np.dtype(dtype).itemsize
         span = _span(operation, self._buffer, start, length, f"lookup table {index}")
-        return span.view(dtype).astype(np.int32)
+        return span.view(dtype).astype(np.int64)
 
     def copy(self, operation: Operation) -> None:
         """One DMA transfer between regions or into the internal buffer."""

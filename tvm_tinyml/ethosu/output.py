@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tvm_tinyml.ethosu.arithmetic import scale
+from tvm_tinyml.ethosu.arithmetic import scale, shift_half_up
 from tvm_tinyml.ethosu.feature_map import FeatureMap
 from tvm_tinyml.ethosu.memory import Memory
 from tvm_tinyml.ethosu.registers import Register, Rounding, WideRegister
@@ -13,6 +13,7 @@ from tvm_tinyml.ethosu.stream import Operation
 
 _GLOBAL_SCALE = 1 << 8
 _FIRST_TABLE, _TABLES = 16, 8
+_SEGMENT_BITS = 7
 _CLIP_TO_OUTPUT, _CLIP_TO_INT8 = 0, 3
 
 
@@ -71,10 +72,17 @@ def _limits(operation: Operation, output: FeatureMap, clip: int) -> tuple[int, i
 def _looked_up(
     memory: Memory, output: FeatureMap, results: NDArray[np.int64], function: int
 ) -> NDArray[np.int64]:
-    """Results replaced by entries of a table of 256 bytes or 256 words."""
+    """Results replaced by entries of a table of 256 bytes or words, or interpolated in one of 512 segments."""
     operation = output.operation
-    if not _FIRST_TABLE <= function < _FIRST_TABLE + _TABLES or output.dtype.itemsize == 2:
+    if not _FIRST_TABLE <= function < _FIRST_TABLE + _TABLES:
         raise operation.error(f"asks for activation {function}, which the functional model does not know")
-    table = memory.table(operation, function - _FIRST_TABLE, 256, output.dtype.str)
+    index = function - _FIRST_TABLE
+    if output.dtype == np.int16:
+        table = memory.table(operation, index, 512, "<i4")
+        segments = table[(results >> _SEGMENT_BITS) + 256]
+        slopes, bases = segments >> 16, (segments & 0xFFFF ^ 0x8000) - 0x8000
+        steps = slopes * (results & (1 << _SEGMENT_BITS) - 1)
+        return bases + shift_half_up(steps, np.full_like(steps, _SEGMENT_BITS))
+    table = memory.table(operation, index, 256, output.dtype.str)
     first = np.iinfo(np.int8).min if output.precision & 1 else 0
-    return table[results - first].astype(np.int64)
+    return table[results - first]

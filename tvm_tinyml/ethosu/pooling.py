@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tvm_tinyml.ethosu.arithmetic import scale
-from tvm_tinyml.ethosu.feature_map import output_map
-from tvm_tinyml.ethosu.kernel import read_kernel
+from tvm_tinyml.ethosu.feature_map import FeatureMap, output_map
+from tvm_tinyml.ethosu.kernel import Kernel, read_kernel
 from tvm_tinyml.ethosu.memory import Memory
 from tvm_tinyml.ethosu.output import finish, global_scale, has_global_scale, rounding_mode
 from tvm_tinyml.ethosu.registers import Pooling
@@ -39,18 +39,24 @@ def pool(operation: Operation, memory: Memory, hardware: Hardware) -> None:
         results = np.add.reduce(seen)
     else:
         results = np.add.reduce(seen).sum(axis=2, keepdims=True)
+    if kind == Pooling.AVERAGE and kernel.is_padded:
+        multipliers, shifts = _reciprocals(_counts(kernel, output, padded.shape[2]))
+        results = scale(results, multipliers, shifts, rounding_mode(operation))
     if has_global_scale(operation):
         results = global_scale(operation, results)
-    elif kind == Pooling.AVERAGE:
-        inside = kernel.padded(np.ones_like(padded[kernel.top :, kernel.left :])[: source.height, : source.width], 0)
-        counts = sum(
+    finish(memory, output, results)
+
+
+def _counts(kernel: Kernel, output: FeatureMap, channels: int) -> NDArray[np.int64]:
+    """How many pixels of the image each window of a padded average covers: (height, width, channels)."""
+    inside = kernel.padded(np.ones((*kernel.input_extent(output.height, output.width), channels), np.int64), 0)
+    return np.add.reduce(
+        [
             kernel.window(inside, row, column, output.height, output.width)
             for row in range(kernel.height)
             for column in range(kernel.width)
-        )
-        multipliers, shifts = _reciprocals(np.asarray(counts))
-        results = scale(results, multipliers, shifts, rounding_mode(operation))
-    finish(memory, output, results)
+        ]
+    )
 
 
 def _reciprocals(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
