@@ -69,6 +69,8 @@ def _binary(
         return np.minimum(first, second)
     if kind == Elementwise.MAX:
         return np.maximum(first, second)
+    if kind in (Elementwise.SHL, Elementwise.SHR) and not (0 <= second.min() and second.max() < 32):
+        raise operation.error("shifts by less than 0 or more than 31")
     if kind == Elementwise.SHL:
         return first << second
     if kind == Elementwise.SHR:

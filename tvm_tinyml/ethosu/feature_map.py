@@ -69,6 +69,13 @@ class FeatureMap:
     def _addresses(self, memory: Memory) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
         """The region and the first byte of every element in it."""
         size = self.dtype.itemsize
+        region = memory.region(self.operation, Register[f"{self.prefix}_REGION"])
+        # Elements do not share bytes, which bounds the work that a corrupted stream can ask for.
+        if self.height * self.width * self.depth * size > len(region):
+            raise self.operation.error(
+                f"has an {self.prefix} of {self.height} x {self.width} x {self.depth} elements of {size} bytes in a "
+                f"region of {len(region)}"
+            )
         rows, columns, channels = np.ogrid[: self.height, : self.width, : self.depth]
         width0 = self._register("WIDTH0_M1") + 1
         right = columns >= width0
@@ -83,7 +90,6 @@ class FeatureMap:
         else:
             inside = column * self._stride("X") + channels * size
         addresses = base + row * self._stride("Y") + inside
-        region = memory.region(self.operation, Register[f"{self.prefix}_REGION"])
         if addresses.min() < 0 or addresses.max() + size > len(region):
             raise self.operation.error(
                 f"accesses bytes {addresses.min()} to {addresses.max() + size} ({self.prefix}) of a region of "

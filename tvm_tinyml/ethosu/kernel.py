@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from tvm_tinyml.ethosu.registers import Command, Register, Upscale
 from tvm_tinyml.ethosu.stream import Operation
 
+_PADDING = (Register.IFM_PAD_TOP, Register.IFM_PAD_LEFT, Register.IFM_PAD_BOTTOM, Register.IFM_PAD_RIGHT)
+_LARGEST_WINDOW = 256
+
 
 @dataclass(frozen=True)
 class Kernel:
@@ -63,6 +66,10 @@ def read_kernel(operation: Operation) -> Kernel:
     height, width = operation.get(Register.KERNEL_HEIGHT_M1), operation.get(Register.KERNEL_WIDTH_M1)
     if height % dilation_y or width % dilation_x:
         raise operation.error(f"has a window of {height + 1} x {width + 1} that its dilation does not divide")
+    padding = [operation.get(register) for register in _PADDING]
+    if max(height, width) >= _LARGEST_WINDOW or max(padding) >= _LARGEST_WINDOW:
+        raise operation.error(f"has a window of {height + 1} x {width + 1} with padding {padding}; 256 is the limit")
+    top, left, bottom, right = padding
     return Kernel(
         height=height // dilation_y + 1,
         width=width // dilation_x + 1,
@@ -70,10 +77,10 @@ def read_kernel(operation: Operation) -> Kernel:
         stride_x=1 + (bits & 1) + 2 * (bits >> 6 & 7),
         dilation_y=dilation_y,
         dilation_x=dilation_x,
-        top=operation.get(Register.IFM_PAD_TOP),
-        left=operation.get(Register.IFM_PAD_LEFT),
-        bottom=operation.get(Register.IFM_PAD_BOTTOM),
-        right=operation.get(Register.IFM_PAD_RIGHT),
+        top=top,
+        left=left,
+        bottom=bottom,
+        right=right,
         part_kernel_first=bool(bits & 4) and operation.command == Command.CONV,
         depthwise=operation.command == Command.DEPTHWISE,
     )

@@ -62,10 +62,11 @@ def weights(
         micro_block=hardware.output_channels_per_micro_block,
         wide_input=operation.get(Register.IFM_PRECISION) >> 2 & 3 == 1,
     )
-    places = order.places()
-    if len(decoded) < len(places):
-        raise operation.error(f"has {len(decoded)} weights where its shape takes {len(places)}")
-    result = np.zeros(channels * kernel.height * kernel.width * input_channels, np.int64)
+    size = channels * kernel.height * kernel.width * input_channels
+    places = order.places() if size <= len(decoded) else None
+    if places is None or len(places) > len(decoded):
+        raise operation.error(f"has {len(decoded)} weights, fewer than its shape takes")
+    result = np.zeros(size, np.int64)
     held = places >= 0
     result[places[held]] = decoded[: len(places)][held]
     return result.reshape(channels, kernel.height, kernel.width, input_channels)

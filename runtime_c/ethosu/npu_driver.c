@@ -1,0 +1,41 @@
+/* The driver's interface over the functional model, linked in place of Arm's driver where there is no NPU. */
+#include "ethosu_driver.h"
+#include "npu_model.h"
+
+struct ethosu_driver {
+    npu_model model;
+    int reserved;
+};
+
+static struct ethosu_driver driver;
+
+/* The one driver there is, or NULL while it is taken: nothing here could wait for its release. */
+struct ethosu_driver *ethosu_reserve_driver(void)
+{
+    if (driver.reserved)
+        return NULL;
+    driver.reserved = 1;
+    return &driver;
+}
+
+void ethosu_release_driver(struct ethosu_driver *drv)
+{
+    if (drv != NULL)
+        drv->reserved = 0;
+}
+
+int ethosu_invoke_v3(struct ethosu_driver *drv, const void *custom_data_ptr, const int custom_data_size,
+                     uint64_t *const base_addr, const size_t *base_addr_size, const int num_base_addr,
+                     void *user_arg)
+{
+    (void)user_arg;
+    if (drv == NULL || custom_data_ptr == NULL || custom_data_size < 0 || num_base_addr < 0 ||
+        num_base_addr > NPU_REGIONS)
+        return -1;
+    for (int region = 0; region < NPU_REGIONS; region++) {
+        const int given = region < num_base_addr;
+        drv->model.region[region] = given ? (uint8_t *)(uintptr_t)base_addr[region] : NULL;
+        drv->model.region_bytes[region] = given ? base_addr_size[region] : 0;
+    }
+    return npu_run(&drv->model, custom_data_ptr, (size_t)custom_data_size);
+}
