@@ -15,7 +15,10 @@ _HIGH_PRODUCT_BITS = 31
 
 
 def scale(
-    values: NDArray[np.int64], multiplier: NDArray[np.int64] | int, shift: NDArray[np.int64] | int, rounding: Rounding
+    values: NDArray[np.int64],
+    multiplier: NDArray[np.int64] | int,
+    shift: NDArray[np.int64] | int,
+    rounding: Rounding,
 ) -> NDArray[np.int64]:
     """`values * multiplier / 2**shift`, rounded; multipliers and shifts broadcast, shifts are 0 to 63."""
     products = values * multiplier

@@ -8,7 +8,13 @@ from numpy.typing import NDArray
 from tvm_tinyml.ethosu.arithmetic import scale, shift_half_up
 from tvm_tinyml.ethosu.feature_map import FeatureMap, output_map
 from tvm_tinyml.ethosu.memory import Memory
-from tvm_tinyml.ethosu.output import finish, global_scale, has_global_scale, multiplier_and_shift, rounding_mode
+from tvm_tinyml.ethosu.output import (
+    finish,
+    global_scale,
+    has_global_scale,
+    multiplier_and_shift,
+    rounding_mode,
+)
 from tvm_tinyml.ethosu.registers import Elementwise, OperandScaling, Register, Rounding, WideRegister
 from tvm_tinyml.ethosu.stream import Hardware, Operation
 
@@ -63,13 +69,17 @@ def _unary(operation: Operation, kind: Elementwise, values: NDArray[np.int64]) -
 
 
 def _binary(
-    operation: Operation, kind: Elementwise, source: FeatureMap, first: NDArray[np.int64], second: NDArray[np.int64]
+    operation: Operation,
+    kind: Elementwise,
+    source: FeatureMap,
+    first: NDArray[np.int64],
+    second: NDArray[np.int64],
 ) -> NDArray[np.int64]:
     if kind == Elementwise.MIN:
         return np.minimum(first, second)
     if kind == Elementwise.MAX:
         return np.maximum(first, second)
-    if kind in (Elementwise.SHL, Elementwise.SHR) and not (0 <= second.min() and second.max() < 32):
+    if kind in (Elementwise.SHL, Elementwise.SHR) and not (second.min() >= 0 and second.max() < 32):
         raise operation.error("shifts by less than 0 or more than 31")
     if kind == Elementwise.SHL:
         return first << second

@@ -111,5 +111,7 @@ class FeatureMap:
 
 def output_map(operation: Operation) -> FeatureMap:
     """The OFM of an operation."""
-    height, width, depth = (operation.get(Register[f"OFM_{axis}_M1"]) + 1 for axis in ("HEIGHT", "WIDTH", "DEPTH"))
+    height, width, depth = (
+        operation.get(Register[f"OFM_{axis}_M1"]) + 1 for axis in ("HEIGHT", "WIDTH", "DEPTH")
+    )
     return FeatureMap(operation, "OFM", height, width, depth)

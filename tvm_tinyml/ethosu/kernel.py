@@ -68,7 +68,9 @@ def read_kernel(operation: Operation) -> Kernel:
         raise operation.error(f"has a window of {height + 1} x {width + 1} that its dilation does not divide")
     padding = [operation.get(register) for register in _PADDING]
     if max(height, width) >= _LARGEST_WINDOW or max(padding) >= _LARGEST_WINDOW:
-        raise operation.error(f"has a window of {height + 1} x {width + 1} with padding {padding}; 256 is the limit")
+        raise operation.error(
+            f"has a window of {height + 1} x {width + 1} with padding {padding}; 256 is the limit"
+        )
     top, left, bottom, right = padding
     return Kernel(
         height=height // dilation_y + 1,

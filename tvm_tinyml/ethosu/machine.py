@@ -1,7 +1,7 @@
 """Runs a driver payload for Ethos-U55 or U65 on memory regions, as the hardware would.
 
-What it shows is that a command stream, read by the public register definitions, computes what TFLite does. It is no model
-of silicon: neither time nor the order of overlapping commands is modelled.
+What it shows is that a command stream, read by the public register definitions, computes what TFLite does. It is no
+model of silicon: neither time nor the order of overlapping commands is modelled.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ _RUN: dict[Command, Callable[[Operation, Memory, Hardware], None]] = {
 def run(payload: bytes, regions: Mapping[int, NDArray[np.uint8]]) -> None:
     """Runs all operations of a payload; `regions` are changed in place.
 
-    Raises CommandStreamError for a malformed stream, for accesses outside a region, and for what the model does not know.
+    Raises CommandStreamError for a malformed stream, for accesses outside a region, and for what the model does not
+    know.
     """
     hardware, operations = parse(payload)
     memory = Memory(regions, hardware)

@@ -31,7 +31,9 @@ class Memory:
             raise operation.error(f"uses region {number} ({register.name}), which has no memory")
         return self._regions[number]
 
-    def span(self, operation: Operation, region: Register, base: WideRegister, length: int) -> NDArray[np.uint8]:
+    def span(
+        self, operation: Operation, region: Register, base: WideRegister, length: int
+    ) -> NDArray[np.uint8]:
         """`length` bytes from an address in a region."""
         return _span(operation, self.region(operation, region), operation.get(base), length, base.name)
 
@@ -57,7 +59,11 @@ class Memory:
         written[:] = read.copy()
 
 
-def _span(operation: Operation, memory: NDArray[np.uint8], start: int, length: int, what: str) -> NDArray[np.uint8]:
+def _span(
+    operation: Operation, memory: NDArray[np.uint8], start: int, length: int, what: str
+) -> NDArray[np.uint8]:
     if start + length > len(memory):
-        raise operation.error(f"accesses bytes {start} to {start + length} ({what}) of a region of {len(memory)}")
+        raise operation.error(
+            f"accesses bytes {start} to {start + length} ({what}) of a region of {len(memory)}"
+        )
     return memory[start : start + length]

@@ -82,7 +82,8 @@ def _looked_up(
         segments = table[(results >> _SEGMENT_BITS) + 256]
         slopes, bases = segments >> 16, (segments & 0xFFFF ^ 0x8000) - 0x8000
         steps = slopes * (results & (1 << _SEGMENT_BITS) - 1)
-        return bases + shift_half_up(steps, np.full_like(steps, _SEGMENT_BITS))
+        interpolated: NDArray[np.int64] = bases + shift_half_up(steps, np.full_like(steps, _SEGMENT_BITS))
+        return interpolated
     table = memory.table(operation, index, 256, output.dtype.str)
     first = np.iinfo(np.int8).min if output.precision & 1 else 0
     return table[results - first]

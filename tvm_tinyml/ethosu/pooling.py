@@ -49,14 +49,17 @@ def pool(operation: Operation, memory: Memory, hardware: Hardware) -> None:
 
 def _counts(kernel: Kernel, output: FeatureMap, channels: int) -> NDArray[np.int64]:
     """How many pixels of the image each window of a padded average covers: (height, width, channels)."""
-    inside = kernel.padded(np.ones((*kernel.input_extent(output.height, output.width), channels), np.int64), 0)
-    return np.add.reduce(
+    inside = kernel.padded(
+        np.ones((*kernel.input_extent(output.height, output.width), channels), np.int64), 0
+    )
+    counts: NDArray[np.int64] = np.add.reduce(
         [
             kernel.window(inside, row, column, output.height, output.width)
             for row in range(kernel.height)
             for column in range(kernel.width)
         ]
     )
+    return counts
 
 
 def _reciprocals(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -75,7 +75,11 @@ def parse(payload: bytes) -> tuple[Hardware, list[Operation]]:
     hardware: Hardware | None = None
     position = 1
     while position < len(words):
-        action, reserved, parameter = words[position] & 0xFF, words[position] >> 8 & 0xFF, words[position] >> 16
+        action, reserved, parameter = (
+            words[position] & 0xFF,
+            words[position] >> 8 & 0xFF,
+            words[position] >> 16,
+        )
         position += 1
         if action == _ACTION_CONFIG and position + 2 <= len(words):
             hardware = _hardware(words[position])
@@ -127,7 +131,9 @@ def _operations(words: list[int]) -> Iterator[Operation]:
             command = _known(Command, number)
             if command == Command.STOP:
                 if position != len(words):
-                    raise CommandStreamError(f"{len(words) - position} words follow STOP in the command stream")
+                    raise CommandStreamError(
+                        f"{len(words) - position} words follow STOP in the command stream"
+                    )
                 return
             if command not in _WAITS:
                 yield Operation(index, command, parameter, dict(registers))
@@ -139,4 +145,6 @@ def _known(kind: type[_Kind], number: int) -> _Kind:
     try:
         return kind(number)
     except ValueError:
-        raise CommandStreamError(f"unknown {kind.__name__.lower()} {number:#05x} in the command stream") from None
+        raise CommandStreamError(
+            f"unknown {kind.__name__.lower()} {number:#05x} in the command stream"
+        ) from None

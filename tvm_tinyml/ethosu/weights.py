@@ -1,8 +1,8 @@
 """Weights and channel parameters as an NPU reads them.
 
-Weights come compressed, for one slice of output channels, in the order in which the hardware uses them: blocks of output
-channels, of 32 (or 16) input channels, of 8 x 8 kernel elements, and within these micro-blocks. Channel parameters are
-ten bytes each: 40 bits of bias, 32 bits of multiplier, 6 bits of shift.
+Weights come compressed, for one slice of output channels, in the order in which the hardware uses them: blocks of
+output channels, of 32 (or 16) input channels, of 8 x 8 kernel elements, and within these micro-blocks. Channel
+parameters are ten bytes each: 40 bits of bias, 32 bits of multiplier, 6 bits of shift.
 """
 
 from __future__ import annotations
@@ -48,7 +48,12 @@ def channel_parameters(operation: Operation, memory: Memory, channels: int) -> C
 
 
 def weights(
-    operation: Operation, memory: Memory, hardware: Hardware, kernel: Kernel, input_channels: int, channels: int
+    operation: Operation,
+    memory: Memory,
+    hardware: Hardware,
+    kernel: Kernel,
+    input_channels: int,
+    channels: int,
 ) -> NDArray[np.int64]:
     """Weights of shape (channels, height, width, input channels); one input channel for a depthwise operation."""
     length = operation.get(WideRegister.WEIGHT_LENGTH)
@@ -123,13 +128,14 @@ class _Order:
         output = outputs[:, :, None, None, None]
         element = elements[None, None, :, None, None]
         input_channel = inputs[None, None, None, :, :]
-        place = (output * self.kernel.height * self.kernel.width + element) * self.input_channels + input_channel
+        place = (
+            output * self.kernel.height * self.kernel.width + element
+        ) * self.input_channels + input_channel
         place = np.where(
             (output < self.channels) & (element >= 0) & (input_channel < self.input_channels), place, -1
         )
-        if self.kernel.part_kernel_first:
-            return place.transpose(3, 0, 2, 1, 4)
-        return place.transpose(0, 2, 3, 1, 4)
+        axes = (3, 0, 2, 1, 4) if self.kernel.part_kernel_first else (0, 2, 3, 1, 4)
+        return np.transpose(place, axes)
 
 
 def _padded(start: int, count: int, group: int) -> NDArray[np.int64]:
