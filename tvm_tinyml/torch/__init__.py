@@ -7,5 +7,16 @@ from .distillation import distill
 from .post_training import Quantized, quantize
 from .quantizer import TinyMLQuantizer
 from .redistribution import Redistribution, redistribute
+from .running import Agreement, Run, compile_and_run
 
-__all__ = ["Quantized", "Redistribution", "TinyMLQuantizer", "distill", "quantize", "redistribute"]
+__all__ = [
+    "Agreement",
+    "Quantized",
+    "Redistribution",
+    "Run",
+    "TinyMLQuantizer",
+    "compile_and_run",
+    "distill",
+    "quantize",
+    "redistribute",
+]

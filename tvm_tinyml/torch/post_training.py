@@ -53,7 +53,7 @@ def quantize(network: torch.nn.Module | ExportedProgram, calibration: Calibratio
     )
     if is_quantized(program):
         raise UnsupportedError("the module is quantised already; import it without calibration data.")
-    samples = [_tensors(sample) for sample in samples_of(_arrays(calibration), inputs_of(program))]
+    samples = [tensors_of(sample) for sample in samples_of(arrays_of(calibration), inputs_of(program))]
     floating = program.module()
     prepared = prepare_pt2e(program.module(), TinyMLQuantizer())
     with torch.no_grad():
@@ -77,7 +77,7 @@ def exported(module: torch.nn.Module, sample: Sequence[torch.Tensor]) -> Exporte
 
 def first_sample(data: Calibration) -> list[torch.Tensor]:
     """Inputs for one inference, in the order of `data`; RunError where there is none."""
-    arrays = _arrays(data)
+    arrays = arrays_of(data)
     columns = [np.asarray(one) for one in (arrays.values() if isinstance(arrays, dict) else [arrays])]
     if not columns or any(not column.ndim or not len(column) for column in columns):
         raise RunError("there are no samples; a few dozen real inputs are needed")
@@ -125,16 +125,17 @@ def _evaluating(module: torch.nn.Module) -> Iterator[None]:
             one.training = True
 
 
-def _arrays(calibration: Calibration) -> Calibration:
-    """Calibration data as arrays."""
+def arrays_of(calibration: Calibration) -> Calibration:
+    """Samples as arrays, of tensors or arrays, alone or by name."""
     if isinstance(calibration, torch.Tensor):
         return calibration.detach().cpu().numpy()
     if hasattr(calibration, "items"):
-        return {name: _arrays(value) for name, value in calibration.items()}
+        return {name: arrays_of(value) for name, value in calibration.items()}
     return calibration
 
 
-def _tensors(sample: Sequence[Array]) -> tuple[torch.Tensor, ...]:
+def tensors_of(sample: Sequence[Array]) -> tuple[torch.Tensor, ...]:
+    """One sample as PyTorch takes it."""
     return tuple(torch.from_numpy(value) for value in sample)
 
 
