@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,13 @@ def archive_mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
         yield _damaged_bytes(data, generator) if index % 4 == 0 else _damaged_member(data, generator)
 
 
-def rewritten(data: bytes, changes: dict[str, bytes | None]) -> bytes:
+def rewritten(data: bytes, changes: Mapping[str, bytes | None]) -> bytes:
     """An archive with members replaced, added, or left out where they are None, by their full names."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members: dict[str, bytes | None] = {name: archive.read(name) for name in archive.namelist()}
     written = io.BytesIO()
     with zipfile.ZipFile(written, "w") as archive:
-        for name, contents in (members | changes).items():
+        for name, contents in (members | dict(changes)).items():
             if contents is not None:
                 archive.writestr(name, contents)
     return written.getvalue()

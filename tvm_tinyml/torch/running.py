@@ -37,7 +37,7 @@ class Agreement:
     """How outputs compare with PyTorch's.
 
     steps: largest difference from the quantised program, in steps of the output's scale; PyTorch scales in floating
-        point, so one is to be expected.
+        point, so a layer may be off by one, and the last of a deep network by a few.
     same_answers: fraction of the inputs for which the largest element of the first output is the same one.
     same_as_float: the same, compared with the float network; None when only a quantised one is known.
     """
