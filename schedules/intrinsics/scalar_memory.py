@@ -6,7 +6,7 @@ when aligned or when the core allows unaligned access, single bytes otherwise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +24,19 @@ STRAIGHT, ROUND = 64, 32
 
 @dataclass(frozen=True)
 class Copy:
-    """Copy of `nbytes` bytes; aligned: both addresses are multiples of four."""
+    """Copy of `nbytes` bytes; aligned: both addresses are multiples of four.
+
+    single: what is not aligned goes byte by byte; compilers for Armv6-M would call their library for each word.
+    """
 
     nbytes: int
     aligned: bool
+    single: bool = False
 
     @property
     def name(self) -> str:
         """Name of the C function (to, from)."""
-        return f"tinyml_copy_{self.nbytes}{'_aligned' if self.aligned else ''}"
+        return f"tinyml_copy_{self.nbytes}{'_aligned' if self.aligned else '_single' if self.single else ''}"
 
     def micro_kernel(self) -> MicroKernel:
         """The C function."""
@@ -40,7 +44,7 @@ class Copy:
 
     def _move(self, place: str, nbytes: int) -> str:
         to, source = f"to{place}", f"from{place}"
-        if nbytes < WORD:
+        if nbytes < WORD or (self.single and not self.aligned):
             return "\n".join(
                 f"to[{k}] = from[{k}];".replace("[", f"[{_offset(place)}") for k in range(nbytes)
             )
@@ -59,23 +63,24 @@ class Copy:
 
     def register(self) -> str:
         """Register the copy as a tensor intrinsic and return its name."""
-        return _register(
+        return register_move(
             self.name, self.nbytes, 2, lambda target, source: self.block(target, (0, 0), source, (0, 0))
         )
 
 
 @dataclass(frozen=True)
 class Fill:
-    """Fill of `nbytes` bytes with an int8 value; aligned: the address is a multiple of four."""
+    """Fill of `nbytes` bytes with an int8 value; aligned: the address is a multiple of four; single as in `Copy`."""
 
     nbytes: int
     value: int
     aligned: bool
+    single: bool = False
 
     @property
     def name(self) -> str:
         """Name of the C function (to)."""
-        suffix = "_aligned" if self.aligned else ""
+        suffix = "_aligned" if self.aligned else "_single" if self.single else ""
         return f"tinyml_fill_{self.nbytes}_{self.value}{suffix}".replace("-", "m")
 
     def micro_kernel(self) -> MicroKernel:
@@ -83,7 +88,7 @@ class Fill:
         return _kernel(self.name, "int8_t *to", self.nbytes, self._move, ("to",))
 
     def _move(self, place: str, nbytes: int) -> str:
-        if nbytes < WORD:
+        if nbytes < WORD or (self.single and not self.aligned):
             return "\n".join(f"to[{_offset(place)}{k}] = {self.value};" for k in range(nbytes))
         to = f"__builtin_assume_aligned(to{place}, {WORD})" if self.aligned else f"to{place}"
         return f"memset({to}, {self.value}, {WORD});"
@@ -99,7 +104,7 @@ class Fill:
 
     def register(self) -> str:
         """Register the fill as a tensor intrinsic and return its name."""
-        return _register(self.name, self.nbytes, 1, lambda target: self.block(target, (0, 0)))
+        return register_move(self.name, self.nbytes, 1, lambda target: self.block(target, (0, 0)))
 
 
 def _offset(place: str) -> str:
@@ -123,15 +128,26 @@ def _kernel(
     return MicroKernel(name, f"static inline void {name}({parameters})\n{{\n{body}\n}}\n")
 
 
-def _register(name: str, nbytes: int, operands: int, contents: Callable[..., None]) -> str:
-    intrinsic = f"tinyml.{name}"
+def register_move(
+    name: str, nbytes: int, operands: int, contents: Callable[..., None], arguments: Sequence[int] = ()
+) -> str:
+    """Register a move of `operands` rows of bytes, given target first, as a tensor intrinsic and return its name.
+
+    contents: emits what the function computes; arguments: constants it is called with behind the pointers.
+    """
+    intrinsic = f"tinyml.{'_'.join([name, *map(str, arguments)])}"
     if TensorIntrin.get(intrinsic, allow_missing=True) is None:
-        description, call = (_function(name, nbytes, operands, contents, call=call) for call in (False, True))
+        description, call = (
+            _function(name, nbytes, operands, contents, given) for given in (None, arguments)
+        )
         TensorIntrin.register(intrinsic, drop_unit_loops(description), call)
     return intrinsic
 
 
-def _function(name: str, nbytes: int, operands: int, contents: Callable[..., None], *, call: bool) -> Any:
+def _function(
+    name: str, nbytes: int, operands: int, contents: Callable[..., None], arguments: Sequence[int] | None
+) -> Any:
+    """Call of the function with the constants `arguments`, or what it computes when these are None."""
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("run")
         handles = [T.arg(f"p{index}", T.handle()) for index in range(operands)]
@@ -140,11 +156,11 @@ def _function(name: str, nbytes: int, operands: int, contents: Callable[..., Non
             for handle in handles
         )
         with T.sblock("root"):
-            if call:
+            if arguments is not None:
                 T.reads(*(source[0, 0:nbytes] for source in sources))
                 T.writes(target[0, 0:nbytes])
                 read = [source.access_ptr("r") for source in sources]
-                T.evaluate(T.call_extern("int32", name, target.access_ptr("w"), *read))
+                T.evaluate(T.call_extern("int32", name, target.access_ptr("w"), *read, *arguments))
             else:
                 contents(target, *sources)
     return builder.get()

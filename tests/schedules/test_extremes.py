@@ -40,7 +40,7 @@ class Core:
 
 
 CORES = (
-    Core("cortex-m0", ("thumb1", "scalar_memory"), largest=150),
+    Core("cortex-m0", ("thumb1", "scalar_memory", "long_copy"), largest=150),
     Core("cortex-m3", ("scalar",)),
 )
 # Makers whose micro-kernels have tests of their own with extreme values, and those.
@@ -89,6 +89,7 @@ def layers(generator: np.random.Generator) -> list[LayerCase]:
         LayerCase("mul", (a, b), product, 2),
         LayerCase("maximum", (a, b), {}, 2),
         LayerCase("softmax", (a,), {"multiplier": 1300000000, "shift": 22, "diff_min": -496}),
+        LayerCase("copy", (a.reshape(-1)[:49],), {}),
         LayerCase("quantize", (numbers(generator, 1.0, 97),), {"dtype": "int8", "scale": 1.0}),
         LayerCase("lookup", (a, int8_values(generator, (256,))), {"function": "any"}),
         pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2)),
