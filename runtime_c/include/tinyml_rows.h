@@ -4,7 +4,7 @@
  * A line buffer holds consecutive rows of a tensor. Windows that reach outside an image, or that do not lie in memory
  * as a layer reads them, are copied to a place of their own; what lies outside holds the border's value.
  *
- * Sizes, pitches and columns are in bytes. C99, also C++; of libc only memcpy and memset.
+ * Sizes, pitches and columns are in bytes. C99, also C++; of libc only memcpy.
  */
 #ifndef TINYML_ROWS_H
 #define TINYML_ROWS_H
@@ -15,7 +15,7 @@
 #if defined(__GNUC__)
 #define TINYML_ROWS static __attribute__((unused, noinline))
 #define TINYML_WORD_ALIGNED(place) __builtin_assume_aligned(place, 4)
-/* Compilers would make the loop a call of memmove, which small C libraries copy byte by byte. */
+/* Compilers would make the loop a call of memmove or memset, which small C libraries do byte by byte. */
 #define TINYML_KEEP_LOOP __asm__ volatile("" : : : "memory")
 #else
 #define TINYML_ROWS static
@@ -104,6 +104,51 @@ TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes
 #endif
 }
 
+/* Set `bytes` bytes to `value`. */
+TINYML_ROWS void tinyml_fill_bytes(int8_t *to, int8_t value, int32_t bytes)
+{
+#if defined(__ARM_FEATURE_MVE)
+    __asm__ volatile("vdup.8 q0, %2\n\t"
+                     "wlstp.8 lr, %1, 2f\n"
+                     "1:\n\t"
+                     "vstrb.8 q0, [%0], #16\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : "+r"(to)
+                     : "r"(bytes), "r"(value)
+                     : "q0", "lr", "cc", "memory");
+#elif defined(__riscv_vector)
+    int32_t count;
+    for (; bytes > 0; bytes -= count, to += count) {
+        __asm__ volatile("vsetvli %0, %2, e8, m8, ta, ma\n\t"
+                         "vmv.v.x v8, %3\n\t"
+                         "vse8.v v8, (%1)"
+                         : "=&r"(count)
+                         : "r"(to), "r"(bytes), "r"(value)
+                         : "v8", "v9", "v10", "v11", "v12", "v13", "v14", "v15", "memory");
+    }
+#else
+    const uint32_t word = (uint8_t)value * 0x01010101u;
+    for (; bytes > 0 && ((uintptr_t)to & 3u) != 0u; --bytes) {
+        *to++ = value;
+        TINYML_KEEP_LOOP;
+    }
+    for (; bytes >= 16; bytes -= 16, to += 16) {
+        tinyml_put_word(to, word);
+        tinyml_put_word(to + 4, word);
+        tinyml_put_word(to + 8, word);
+        tinyml_put_word(to + 12, word);
+    }
+    for (; bytes >= 4; bytes -= 4, to += 4) {
+        tinyml_put_word(to, word);
+    }
+    for (; bytes > 0; --bytes) {
+        *to++ = value;
+        TINYML_KEEP_LOOP;
+    }
+#endif
+}
+
 /* Copy `bytes` of each of `rows` rows between two images. */
 TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *from, int32_t from_pitch,
                                   int32_t rows, int32_t bytes)
@@ -113,19 +158,41 @@ TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *fr
     }
 }
 
+/* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none. */
+TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right,
+                                   int8_t value)
+{
+    left = tinyml_least(left, pitch);
+    right = tinyml_least(right, pitch);
+    for (; rows > 0; --rows, row += pitch) {
+        if (left > 0) {
+            tinyml_fill_bytes(row, value, left);
+        }
+        if (right > 0) {
+            tinyml_fill_bytes(row + pitch - right, value, right);
+        }
+    }
+}
+
 /* Copy the window of `rows` rows and `bytes` columns at (row, column) of an image of `height` rows of `pitch` bytes.
  * Elements outside the image are `value`. Returns `to`. */
 TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, int32_t height, int32_t pitch,
                                              int32_t row, int32_t rows, int32_t column, int32_t bytes, int8_t value)
 {
-    const int32_t top = tinyml_most(row, 0), bottom = tinyml_least(row + rows, height);
+    const int32_t top = tinyml_least(tinyml_most(row, 0), row + rows);
+    const int32_t bottom = tinyml_most(tinyml_least(row + rows, height), top);
     const int32_t left = tinyml_most(column, 0), right = tinyml_least(column + bytes, pitch);
-    if (bottom - top < rows || right - left < bytes) {
-        memset(to, value, (size_t)(rows * bytes));
+    int8_t *const inside = to + (top - row) * bytes;
+    if (bottom - top < rows) {
+        tinyml_fill_bytes(to, value, (top - row) * bytes);
+        tinyml_fill_bytes(to + (bottom - row) * bytes, value, (row + rows - bottom) * bytes);
+    }
+    if (right - left < bytes) {
+        tinyml_fill_edges(inside, bottom - top, bytes, left - column, column + bytes - right, value);
     }
     if (right > left) {
-        tinyml_copy_rows(to + (top - row) * bytes + (left - column), bytes, image + top * pitch + left, pitch,
-                         bottom - top, right - left);
+        tinyml_copy_rows(inside + (left - column), bytes, image + top * pitch + left, pitch, bottom - top,
+                         right - left);
     }
     return to;
 }
@@ -142,7 +209,7 @@ TINYML_ROWS const int8_t *tinyml_get_columns(int8_t *to, const int8_t *image, in
     for (; columns > 0; --columns, ++column, at += rows * pixel) {
         const int there = column >= left && column < right;
         if (!there || end - begin < rows) {
-            memset(at, value, (size_t)(rows * pixel));
+            tinyml_fill_bytes(at, value, rows * pixel);
         }
         if (there) {
             tinyml_copy_rows(at + (begin - row) * pixel, pixel, image + begin * pitch + column * pixel, pitch,
@@ -168,22 +235,6 @@ TINYML_ROWS int32_t tinyml_drop_rows(int8_t *line, int32_t pitch, int32_t first,
     keep = tinyml_least(keep, end);
     tinyml_move_bytes(line, line + (keep - first) * pitch, (end - keep) * pitch);
     return keep;
-}
-
-/* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none. */
-TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right,
-                                   int8_t value)
-{
-    left = tinyml_least(left, pitch);
-    right = tinyml_least(right, pitch);
-    for (; rows > 0; --rows, row += pitch) {
-        if (left > 0) {
-            memset(row, value, (size_t)left);
-        }
-        if (right > 0) {
-            memset(row + pitch - right, value, (size_t)right);
-        }
-    }
 }
 
 #endif

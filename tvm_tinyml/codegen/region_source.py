@@ -142,7 +142,7 @@ class RegionBody:
         for tensor, buffer in buffers.items():
             if buffer.above:
                 size = buffer.above * self.shape.pitch(tensor)
-                yield f"memset(line_{self.lines[tensor]}, {self._border(tensor)}, {size});"
+                yield f"tinyml_fill_bytes(line_{self.lines[tensor]}, {self._border(tensor)}, {size});"
 
     def _border(self, tensor: str) -> int:
         """Value of what lies outside the image; where there is none, nothing that is kept depends on it."""
@@ -159,7 +159,8 @@ class RegionBody:
             # Not before its first call: rows of an input may lie there until then.
             strip = " && strip == 0" if self.shape.strips > 1 else ""
             yield f"if ({self._row(index)} == 0{strip}) {{"
-            yield f"{_INDENT}memset(output, {stage.initial}, {stage.output.nbytes});"
+            cleared = self._bytes(tensor, "output", const=False)
+            yield f"{_INDENT}tinyml_fill_bytes({cleared}, {stage.initial}, {stage.output.nbytes});"
             yield "}"
         parts = {
             name: plus(WORKSPACE, self.region.block.offsets[self.region.part_name(index, name)])
@@ -435,7 +436,8 @@ class RegionBody:
         pitch = self.shape.pitch(tensor)
         yield from self._room(number, "1")
         if tensor in self.shape.borders:
-            yield f"memset({self._row_of(tensor, f'row_{number}')}, {self._border(tensor)}, {pitch});"
+            place = self._row_of(tensor, f"row_{number}")
+            yield f"tinyml_fill_bytes({place}, {self._border(tensor)}, {pitch});"
         yield f"row_{number} += 1;"
 
     def _bytes(self, tensor: str, name: str, *, const: bool = True) -> str:

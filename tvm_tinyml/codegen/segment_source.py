@@ -133,5 +133,5 @@ class _SegmentBody(RegionBody):
         column = f"{plus(times('strip', own.step), own.first)} + row_{number}"
         place = self._row_of(tensor, f"row_{number}")
         yield f"if ({column} < 0 || {column} >= {width}) {{"
-        yield f"    memset({place}, {self._border(tensor)}, {self.shape.pitch(tensor)});"
+        yield f"    tinyml_fill_bytes({place}, {self._border(tensor)}, {self.shape.pitch(tensor)});"
         yield "}"
