@@ -12,7 +12,6 @@ from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
-from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from ..errors import PlanError, UnsupportedError
 from ..frontend import from_pytorch
@@ -29,11 +28,11 @@ from ..transform.patch_network import network_of
 from ..transform.redistribution import REDUCTION, Figures, Proposal, propose
 from .distillation import Batch, distill
 from .kernels import Taps, convolutions, fit, resized
-from .quantizer import TinyMLQuantizer
+from .post_training import quantize
 
 Plans: TypeAlias = Literal["patches", "streamed"]
 _SEARCHES: dict[str, Callable[..., PatchFront]] = {"patches": patched_stages, "streamed": PatchFront.search}
-_OBSERVED = 16
+_OBSERVED = 8
 """Images that set the quantisation of a module whose plan is asked for; the plan depends on them hardly at all."""
 
 
@@ -137,9 +136,8 @@ def redistribute(
     if plans not in _SEARCHES:
         raise PlanError(f"redistribute: plans {plans!r} do not exist; choose from {', '.join(_SEARCHES)}")
     original = resized(module, {}).eval()
-    image = example_input[:1]
-    names = convolutions(original, image)
-    function, layers = _imported(original, image, calibration, config)
+    names = convolutions(original, example_input[:1])
+    function, layers = _imported(original, calibration, config)
     if len(layers) != len(names):
         raise UnsupportedError(
             f"redistribute: the network computes {len(layers)} convolutions and has {len(names)} layers for them; "
@@ -162,7 +160,7 @@ def redistribute(
     ]
     if training is not None:
         distill(changed, original, training, epochs=epochs, learning_rate=learning_rate)
-    final, plan = _planned(changed, image, calibration, config, search, proposal)
+    final, plan = _planned(changed, calibration, config, search, proposal)
     if training is not None:
         stages.append(Stage("fine-tuned", final, _measured(accuracy, changed)))
     return Redistribution(changed, changes, errors, tuple(stages), plan)
@@ -175,16 +173,9 @@ def _measured(accuracy: Callable[[nn.Module], float] | None, module: nn.Module) 
         return float(accuracy(module))
 
 
-def _imported(
-    module: nn.Module, image: Tensor, calibration: Tensor, config: TargetConfig
-) -> tuple[Any, list[str]]:
+def _imported(module: nn.Module, calibration: Tensor, config: TargetConfig) -> tuple[Any, list[str]]:
     """The quantised network as patch plans need it, and the names of its convolutions as they were imported."""
-    prepared = prepare_pt2e(torch.export.export(module, (image,)).module(), TinyMLQuantizer())
-    with torch.no_grad():
-        for one in calibration[:_OBSERVED]:
-            prepared(one.unsqueeze(0))
-    program = torch.export.export(convert_pt2e(prepared), (image,))
-    found, _ = from_pytorch(program, float_edges=False)
+    found, _ = from_pytorch(quantize(module, calibration[:_OBSERVED]).program, float_edges=False)
     names = [call.attrs["name"] for call in convolutions_of(Graph.read(found["main"]))]
     for one in passes_for_plans(config):
         found = one(found)
@@ -193,14 +184,13 @@ def _imported(
 
 def _planned(
     module: nn.Module,
-    image: Tensor,
     calibration: Tensor,
     config: TargetConfig,
     search: Callable[[Network], PatchFront],
     proposal: Proposal,
 ) -> tuple[Figures, PatchPlan]:
     """The plan with the least work for a network, in the memory of the plan that it had before."""
-    function, _ = _imported(module, image, calibration, config)
+    function, _ = _imported(module, calibration, config)
     network = network_of(Graph.read(function))
     limit = proposal.before.arena_bytes
     front = search(network)

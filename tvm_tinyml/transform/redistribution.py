@@ -18,7 +18,7 @@ from ..patch.choice import PatchFront
 from ..patch.footprint import PlanFigures, Settings, footprint
 from ..patch.network import Network
 from ..patch.receptive import halo, receptive_field, repeating
-from .dataflow import Graph
+from .dataflow import Call, Graph
 from .kernels import Resize, convolutions, growing, joined, resize, shrinking
 from .patch_network import network_of
 
@@ -159,7 +159,7 @@ class _Sizes:
                     yield _with(changes, change)
 
     def grown(self, changes: _Changes) -> _Changes | None:
-        """With kernels grown that were not cut until the receptive field is what it was; None where they cannot."""
+        """With kernels behind the last cut grown until the receptive field is what it was; None where they cannot."""
         while True:
             graph = self._resized(changes)
             have = receptive_field(network_of(graph))
@@ -168,8 +168,7 @@ class _Sizes:
                 return changes
             candidates = [
                 (price, more)
-                for call in convolutions(graph)
-                if (name := call.attrs["name"]) not in changes or changes[name].grows
+                for call in _behind_cuts(convolutions(graph), changes)
                 if (change := growing(call, rows=rows, columns=columns)) is not None
                 if (price := self._price(more := _with(changes, change), changes, have)) is not None
             ]
@@ -201,6 +200,12 @@ def _better(found: PlanFigures, best: PlanFigures) -> bool:
         and found.factor < best.factor
         and found.arena_bytes <= best.arena_bytes
     )
+
+
+def _behind_cuts(calls: list[Call], changes: _Changes) -> list[Call]:
+    names = [call.attrs["name"] for call in calls]
+    cut = [names.index(change.layer) for change in changes.values() if not change.grows]
+    return calls[max(cut, default=-1) + 1 :]
 
 
 def _repeated(found: PlanFigures) -> int:

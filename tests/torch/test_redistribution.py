@@ -1,0 +1,220 @@
+"""Receptive fields moved in PyTorch: growth is exact, fits beat truncation, and training gets the answers back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("torchao")
+
+import numpy as np
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from tests.torch.networks import Bottleneck, Classifier, conv_norm
+from tvm_tinyml import relay
+from tvm_tinyml.dialect.evaluate import evaluate
+from tvm_tinyml.errors import ModelError, PlanError, TinyMLError, UnsupportedError
+from tvm_tinyml.frontend import from_pytorch
+from tvm_tinyml.torch import Quantized, distill, quantize, redistribute
+from tvm_tinyml.torch.kernels import convolutions, fit, resized
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+CUT = (-1, -1, -1, -1)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    torch.manual_seed(seed)
+    return torch.Generator().manual_seed(seed)
+
+
+def small(act: str = "relu6") -> nn.Module:
+    """A narrow MobileNetV2 for images of 16 x 16 in three classes."""
+    blocks = [
+        Bottleneck(6, 6, 1, 2, act=act),
+        Bottleneck(6, 8, 2, 2, act=act),
+        Bottleneck(8, 8, 1, 2, act=act),
+    ]
+    return Classifier(nn.Sequential(conv_norm(1, 6, 3, act=act), *blocks), 8, 3)
+
+
+def shapes(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Images of horizontal, vertical and diagonal stripes in noise, and which of them they are."""
+    classes = torch.randint(0, 3, (count,), generator=generator)
+    rows, columns = torch.meshgrid(torch.arange(16.0), torch.arange(16.0), indexing="ij")
+    stripes = torch.stack([torch.sin(one) for one in (rows, columns, rows + columns)])
+    noise = torch.randn((count, 16, 16), generator=generator)
+    return (stripes[classes] + 0.4 * noise).unsqueeze(1), classes
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    st.integers(1, 2),
+    st.integers(1, 2),
+    st.sampled_from([1, 2, 4]),
+    st.tuples(st.integers(0, 2), st.integers(0, 2)),
+)
+def test_growing_changes_nothing(kernel: Any, stride: int, dilation: int, groups: int, more: Any) -> None:
+    generator = seeded()
+    layer = nn.Conv2d(4, 4, kernel, stride, 2, dilation=dilation, groups=groups)
+    network = nn.Sequential(layer).eval()
+    images = torch.randn(2, 4, 9, 10, generator=generator)
+    with torch.no_grad():
+        torch.testing.assert_close(resized(network, {"0": (*more, *more)})(images), network(images))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.sampled_from([1, 2, 6]), st.integers(1, 2), st.booleans(), st.integers(0, 99))
+def test_a_fit_is_better_than_cutting_taps_off(groups: int, stride: int, biased: bool, seed: int) -> None:
+    generator = seeded(seed)
+    network = nn.Sequential(nn.Conv2d(6, 6, 3, stride, 1, groups=groups, bias=biased))
+    images = torch.randn(8, 6, 12, 12, generator=generator).cumsum(-1)
+    cut = resized(network, {"0": CUT if stride == 1 else (-1, -1, 0, 0)})
+    errors = fit(cut, network, "0", images)
+    assert errors is not None
+    truncated, fitted = errors
+    assert fitted < truncated
+
+
+def test_a_fit_finds_weights_that_do_not_need_the_taps() -> None:
+    generator = seeded()
+    network = nn.Sequential(conv_norm(2, 4, 3), nn.Conv2d(4, 4, 3, padding=1, groups=2)).eval()
+    layer = network[1]
+    assert isinstance(layer, nn.Conv2d)
+    with torch.no_grad():
+        kept = layer.weight[:, :, 1:2, 1:2].clone()
+        layer.weight.zero_()
+        layer.weight[:, :, 1:2, 1:2] = kept
+        cut = resized(network, {"1": CUT})
+        for parameter in cut.get_submodule("1").parameters():
+            parameter.zero_()
+        errors = fit(cut, network, "1", torch.randn(4, 2, 9, 9, generator=generator))
+        assert errors is not None
+        assert errors[1] < 1e-9
+        torch.testing.assert_close(cut.get_parameter("1.weight"), kept)
+
+
+def test_layers_are_named_in_the_order_in_which_they_run() -> None:
+    class Backwards(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.second = nn.Conv2d(2, 2, 1)
+            self.first = nn.Conv2d(1, 2, 3)
+
+        def forward(self, x: Tensor) -> Tensor:
+            made: Tensor = self.second(self.first(x))
+            return made
+
+    class Twice(Backwards):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) + self.second(self.first(x))
+
+    image = torch.zeros(1, 1, 8, 8)
+    assert convolutions(Backwards(), image) == ["first", "second"]
+    with pytest.raises(UnsupportedError, match="first, second run more than once"):
+        convolutions(Twice(), image)
+
+
+def test_layers_that_pad_otherwise_are_refused() -> None:
+    reflecting = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, padding_mode="reflect"))
+    with pytest.raises(UnsupportedError, match="not padded with zeros"):
+        resized(reflecting, {"0": CUT})
+    assert fit(reflecting, reflecting, "0", torch.zeros(1, 1, 8, 8)) is None
+
+
+def test_training_without_batches_is_refused() -> None:
+    network = nn.Sequential(nn.Flatten(), nn.Linear(4, 2))
+    batches = iter([torch.zeros(3, 1, 2, 2)])
+    with pytest.raises(ModelError, match="no batches"):
+        distill(network, network, batches, epochs=2)
+    with pytest.raises(ModelError, match="loop of your own"):
+        distill(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1), [torch.zeros(3, 1, 2, 2)], epochs=1)
+
+
+def test_networks_without_anything_to_gain_are_refused() -> None:
+    generator = seeded()
+    images = torch.randn(4, 1, 16, 16, generator=generator)
+    pixels = Classifier(nn.Sequential(conv_norm(1, 8, 1), nn.MaxPool2d(3, 2, 1), conv_norm(8, 8, 1)), 8, 3)
+    with pytest.raises(TinyMLError, match="no convolution of the patched stage"):
+        redistribute(pixels, images, ram_budget=1_024, calibration=images)
+    with pytest.raises(PlanError, match="choose from patches, streamed"):
+        redistribute(pixels, images, ram_budget=1, calibration=images, plans="none")  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other take longer than such small layers."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("one_thread")
+def test_a_network_is_changed_and_trained_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    programs: list[Any] = []
+
+    def recorded(module: nn.Module, calibration: Tensor) -> Quantized:
+        made = quantize(module, calibration)
+        programs.append(made.program)
+        return made
+
+    monkeypatch.setattr("tvm_tinyml.torch.redistribution.quantize", recorded)
+    generator = seeded(5)
+    images, classes = shapes(192, generator)
+    tested, answers = shapes(300, generator)
+    network = small()
+    optimizer = torch.optim.Adam(network.parameters(), 1e-2)
+    batches = list(zip(images.split(32), classes.split(32), strict=True))
+    for batch, labels in batches * 6:
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(network(batch), labels).backward()
+        optimizer.step()
+    network.eval()
+    weights = {name: value.clone() for name, value in network.state_dict().items()}
+
+    def accuracy(module: nn.Module) -> float:
+        return float((module(tested).argmax(1) == answers).float().mean())
+
+    found = redistribute(
+        network,
+        images,
+        ram_budget=2_600,
+        calibration=images[:32],
+        training=batches,
+        accuracy=accuracy,
+        epochs=4,
+        target="tinyml -mcpu=host",
+    )
+    before, initialised, tuned = found.stages
+    assert before.figures.arena_bytes >= tuned.figures.arena_bytes
+    assert found.overhead_cut >= 0.6
+    assert found.overhead_cut == 1 - (tuned.figures.factor - 1) / (before.figures.factor - 1)
+    for one, other in zip(before.figures.receptive_field, tuned.figures.receptive_field, strict=True):
+        assert one <= other
+    assert before.accuracy is not None
+    assert initialised.accuracy is not None
+    assert tuned.accuracy is not None
+    assert before.accuracy > 0.9
+    assert tuned.accuracy >= before.accuracy - 0.02
+    assert len(found.table().splitlines()) == 5
+    # The network that was given is as it was.
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, weights[name])
+
+    # The plan is one for the new network, quantised and imported with integer edges.
+    module, _ = from_pytorch(programs[-1], float_edges=False)
+    built = relay.build(module, target="tinyml -mcpu=host", patch=found.plan)
+    pixels = np.random.default_rng(0).integers(-128, 128, (1, 16, 16, 1)).astype("int8")
+    np.testing.assert_array_equal(built.run(pixels).outputs[0], evaluate(module, [pixels]).outputs[0])
