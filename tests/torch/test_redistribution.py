@@ -117,7 +117,8 @@ def test_layers_are_named_in_the_order_in_which_they_run() -> None:
 
     class Twice(Backwards):
         def forward(self, x: Tensor) -> Tensor:
-            return super().forward(x) + self.second(self.first(x))
+            made: Tensor = super().forward(x) + self.second(self.first(x))
+            return made
 
     image = torch.zeros(1, 1, 8, 8)
     assert convolutions(Backwards(), image) == ["first", "second"]
@@ -176,10 +177,10 @@ def test_a_network_is_changed_and_trained_back(monkeypatch: pytest.MonkeyPatch) 
     tested, answers = shapes(300, generator)
     network = small()
     optimizer = torch.optim.Adam(network.parameters(), 1e-2)
-    batches = list(zip(images.split(32), classes.split(32), strict=True))
+    batches = list(zip(torch.split(images, 32), torch.split(classes, 32), strict=True))
     for batch, labels in batches * 6:
         optimizer.zero_grad()
-        nn.functional.cross_entropy(network(batch), labels).backward()
+        nn.functional.cross_entropy(network(batch), labels).backward()  # type: ignore[no-untyped-call]
         optimizer.step()
     network.eval()
     weights = {name: value.clone() for name, value in network.state_dict().items()}
