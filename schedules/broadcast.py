@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,21 @@ class Pairs:
         """Where an operand has the element of an output index."""
         own = (index for axis, index in zip(self.axes, indices, strict=True) if _has(axis, operand))
         return tuple(own) or (0,)
+
+    def row(self, operand: str, number: Any) -> Any:
+        """First element of a flat operand in row `number` of the output: its innermost axis, for all other ones."""
+        rows = math.prod(self.output_shape[:-1])
+        position: Any = 0
+        stride = 1
+        size = self.elements if _has(self.axes[-1], operand) else 1
+        for axis in reversed(self.axes[:-1]):
+            if _has(axis, operand):
+                place = number // stride if stride > 1 else number
+                place = place % axis.extent if stride * axis.extent < rows else place
+                position = position + place * size
+                size *= axis.extent
+            stride *= axis.extent
+        return position
 
     def constants(self, problem: Problem) -> Mapping[str, Array]:
         """The layer's constant operands in the shapes of `function`."""

@@ -17,6 +17,7 @@ from tests.schedules.layers_rvv import convolution, depthwise, int8_values
 from tests.schedules.test_add_rvv import all_pairs, attributes
 from tests.schedules.test_conv2d_mve import TARGET, ways
 from tests.schedules.test_elementwise_mve import pooling
+from tests.schedules.test_pairs_scalar import product_attributes
 from tests.support.layers import LayerCase, assert_layers_exact
 from tests.support.rules import ask_only
 
@@ -53,6 +54,9 @@ def test_layers_of_descriptions_are_exact(unbound: None, monkeypatch: pytest.Mon
         dense(generator, 1, 50, 20, "away"),
         dense(generator, 5, 40, 12, "double"),
         LayerCase("add", (a[:500], b[:500]), attributes(generator), 2),
+        LayerCase("sub", (a[:60].reshape(3, 4, 5), b[:15].reshape(3, 1, 5)), attributes(generator), 2),
+        LayerCase("mul", (a[:60].reshape(3, 4, 5), b[:5]), product_attributes(generator, "double"), 2),
+        LayerCase("minimum", (a[:60].reshape(3, 20), b[:3].reshape(3, 1)), {}, 2),
         LayerCase(
             "quantize", (np.linspace(-200, 200, 99, dtype=np.float32),), {"dtype": "int8", "scale": 1.0}
         ),

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from tests.schedules.layers_dsp import dense, with_rounding
-from tests.schedules.layers_rvv import convolution, depthwise
+from tests.schedules.layers_rvv import convolution, depthwise, int8_values
+from tests.schedules.test_add_rvv import attributes
+from tests.schedules.test_elementwise_mve import pooling
+from tests.schedules.test_pairs_scalar import product_attributes
 from tests.support.candidates import assert_every_candidate_exact
 from tests.support.extremes import extremes
 from tests.support.layers import LayerCase
@@ -52,3 +55,30 @@ def test_sums_and_factors_at_their_ends_are_exact(
     assert {part for part in FUNCTIONS if part not in names} == set()
     for form in ("relu", "sign", "fit", "sign_min100n_max99"):
         assert f"flat_strip_16_every16_{frame}_{form}" in names
+
+
+def test_elements_and_windows_at_their_ends_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask_only(monkeypatch, "mve")
+    generator = np.random.default_rng(2)
+    a, b = int8_values(generator, (2, 3, 21))
+    row, one = b[0], b[0, :1]
+    factors = [product_attributes(generator, rounding) | {"shift": -6} for rounding in ("double", "single")]
+    scaling = {"input_zero_point": 3, "multiplier": 1500000000, "shift": 0, "rounding": "double"}
+    layers = [
+        *(LayerCase("add", (a, other), attributes(generator), 2) for other in (b, row, one)),
+        LayerCase("sub", (one, a), attributes(generator), 2),
+        *(LayerCase("mul", (a, other), how, 2) for other in (b, one) for how in factors),
+        LayerCase("mul", (one, a), factors[0] | {"clamp_min": factors[0]["zero_point"]}, 2),
+        LayerCase("maximum", (a, b), {}, 2),
+        LayerCase("minimum", (one, a), {}, 2),
+        LayerCase("lookup", (a, int8_values(generator, (256,))), {"function": "any"}),
+        LayerCase("requantize", (a,), scaling | {"clamp_min": -128, "clamp_max": 127, "dtype": "int8"}),
+        pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2)),
+        pooling("max_pool2d", int8_values(generator, (1, 6, 7, 37)), (2, 3), (2, 2), clamp_min=-5),
+    ]
+    cases = [extreme for layer in layers for extreme in extremes(layer)[::3]]
+    module = assert_every_candidate_exact(cases, "tinyml -mcpu=cortex-m55")
+    names = " ".join(module.compiled.model.micro_kernels)
+    parts = {"add_shift", "rounded_sum", "difference", "product_fit", "product_sign", "product_relu"}
+    parts |= {"maximum", "minimum_one_a", "lookup", "sum_2x3", "max_2x3"}
+    assert {part for part in parts if part not in names} == set()
