@@ -71,6 +71,7 @@ def test_elements_and_windows_at_their_ends_are_exact(monkeypatch: pytest.Monkey
         LayerCase("mul", (one, a), factors[0] | {"clamp_min": factors[0]["zero_point"]}, 2),
         LayerCase("maximum", (a, b), {}, 2),
         LayerCase("minimum", (one, a), {}, 2),
+        LayerCase("sum_pixels", (int8_values(generator, (1, 3, 5, 21)),), {"keepdims": True}),
         LayerCase("lookup", (a, int8_values(generator, (256,))), {"function": "any"}),
         LayerCase("requantize", (a,), scaling | {"clamp_min": -128, "clamp_max": 127, "dtype": "int8"}),
         pooling("avg_pool2d", int8_values(generator, (1, 6, 7, 19)), (2, 3), (2, 2)),
@@ -80,5 +81,5 @@ def test_elements_and_windows_at_their_ends_are_exact(monkeypatch: pytest.Monkey
     module = assert_every_candidate_exact(cases, "tinyml -mcpu=cortex-m55")
     names = " ".join(module.compiled.model.micro_kernels)
     parts = {"add_shift", "rounded_sum", "difference", "product_fit", "product_sign", "product_relu"}
-    parts |= {"maximum", "minimum_one_a", "lookup", "sum_2x3", "max_2x3"}
+    parts |= {"maximum", "minimum_one_a", "lookup", "sum_2x3", "max_2x3", "sum_pixels"}
     assert {part for part in parts if part not in names} == set()
