@@ -1,4 +1,4 @@
-"""Scalar schedule of conv2d: one output pixel, up to four output channels in registers.
+"""Scalar schedule of conv2d and its transposition: one output pixel, up to four output channels in registers.
 
 Each input value is loaded once for all channels of the tile. The kernel loops run only over taps inside the
 image, so the interior has no check and needs no padded copy; the innermost loop is over input channels.
@@ -6,7 +6,8 @@ image, so the interior has no check and needs no padded copy; the innermost loop
 
 from __future__ import annotations
 
-import numpy as np
+import math
+
 from tvm import s_tir
 
 from .code_size import C_LOOP_BYTES
@@ -19,18 +20,26 @@ INSTRUCTIONS = (4.0, 20.0)
 # On RV32 per product, and what all channels of a tile share of it.
 INSTRUCTIONS_RV32, INSTRUCTIONS_SHARED = 3.0, 4.0
 
+RULES = {"conv2d": "scalar convolution", "transpose_conv2d": "scalar transposed convolution"}
+
 
 def schedule_convolution(problem: Problem) -> Candidate | None:
-    """Schedule conv2d; None for every other operator."""
-    if problem.operator != "conv2d":
+    """Schedule conv2d and transpose_conv2d; None for every other operator."""
+    if problem.operator not in RULES:
         return None
-    products = problem.outputs * int(np.prod(problem.shapes["weight"][1:]))
+    taps = problem.shapes["weight"][1:3]
+    if problem.operator == "transpose_conv2d":
+        # An output pixel meets one tap in a stride.
+        taps = tuple(
+            -(-extent // stride) for extent, stride in zip(taps, problem.attrs["strides"], strict=True)
+        )
+    products = problem.outputs * math.prod(taps) * problem.shapes["weight"][3]
     per_product, per_output = INSTRUCTIONS_THUMB1 if "thumb1" in problem.features else INSTRUCTIONS
     if problem.is_scalar_rv32:
         tile = largest_divisor(problem.output_shape[-1], accumulators(problem.features))
         per_product = INSTRUCTIONS_RV32 + INSTRUCTIONS_SHARED / tile
     return Candidate(
-        rule="scalar convolution",
+        rule=RULES[problem.operator],
         instructions=per_product * products + per_output * problem.outputs,
         build=lambda: _build(problem),
         loop_bytes=C_LOOP_BYTES,
