@@ -57,6 +57,7 @@ from . import (
     softmax,
     softmax_rvv,
     table_dsp,
+    windows_mve,
 )
 from .dead_channels import with_ordinary_constants
 from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule, stored_constant
@@ -65,6 +66,7 @@ from .selection import Choice, code_bytes, rounds, select
 RULES: tuple[Rule, ...] = (
     conv2d_mve.schedule_conv2d_mve,
     depthwise_mve.schedule_depthwise_mve,
+    windows_mve.schedule_windows_mve,
     pool_mve.schedule_pool_mve,
     elementwise_mve.schedule_quantize_mve,
     elementwise_mve.schedule_lookup_mve,

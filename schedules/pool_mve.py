@@ -1,6 +1,7 @@
-"""Pooling on Arm MVE: sums or maxima of windows over vectors of channels, then TensorIR's rounding of averages.
+"""Means and averages on Arm MVE: sums of windows over vectors of channels, then TensorIR's rounding.
 
-Windows lie inside the image; the mean over both spatial axes is one window.
+Windows lie inside the image; the mean over both spatial axes is one window. Averages that a high multiply gives, of
+windows with any padding, have a schedule of their own (`windows_mve.py`).
 """
 
 from __future__ import annotations
@@ -28,8 +29,8 @@ _PER_AVERAGE = 14.0
 
 
 def schedule_pool_mve(problem: Problem) -> Candidate | None:
-    """Schedule avg_pool2d and max_pool2d without padding, and mean over height and width."""
-    if "mve" not in problem.features or problem.operator not in ("avg_pool2d", "max_pool2d", "mean"):
+    """Schedule avg_pool2d without padding, and mean over height and width."""
+    if "mve" not in problem.features or problem.operator not in ("avg_pool2d", "mean"):
         return None
     data = problem.shapes["data"]
     attrs = problem.attrs
@@ -46,10 +47,9 @@ def schedule_pool_mve(problem: Problem) -> Candidate | None:
         if any(attrs["padding"]):
             return None
         window, strides, output = tuple(attrs["pool"]), tuple(attrs["strides"]), problem.output_shape[1:3]
-    operation = "max" if problem.operator == "max_pool2d" else "sum"
-    pool = Pool(operation, window[0], window[1], data[2] * data[3], data[3])
+    pool = Pool(window[0], window[1], data[2] * data[3], data[3])
     count = window[0] * window[1]
-    if pool.block < 1 or (operation == "sum" and count > MAX_SUMMED):
+    if pool.block < 1 or count > MAX_SUMMED:
         return None
 
     def build() -> Kernel:
@@ -67,7 +67,7 @@ def schedule_pool_mve(problem: Problem) -> Candidate | None:
 
 
 def _finish(problem: Problem, count: int) -> Callable[[Any], Any]:
-    """TensorIR of an output from its sum or maximum."""
+    """TensorIR of an output from its sum."""
     attrs = problem.attrs
 
     def clamp(value: Any, low: int, high: int) -> Any:
@@ -85,27 +85,12 @@ def _finish(problem: Problem, count: int) -> Callable[[Any], Any]:
         scaled = requantize_expr(centred, attrs["multiplier"], attrs["shift"], "double")
         return clamp(scaled + attrs["zero_point"], -128, 127)
 
-    def maximum(value: Any) -> Any:
-        return clamp(value, attrs["clamp_min"], attrs["clamp_max"])
-
-    return {"avg_pool2d": average, "mean": mean, "max_pool2d": maximum}[problem.operator]
-
-
-def _type(pool: Pool) -> str:
-    return "int16" if pool.operation == "sum" else "int8"
-
-
-def _neutral(pool: Pool) -> Any:
-    return tirx.const(0 if pool.operation == "sum" else -128, _type(pool))
-
-
-def _combine(pool: Pool, value: Any, element: Any) -> Any:
-    return value + element.astype("int16") if pool.operation == "sum" else tirx.max(value, element)
+    return {"avg_pool2d": average, "mean": mean}[problem.operator]
 
 
 @script.macro
 def window_stages(data: Any, reduced: Any, pool: Any, offsets: Any) -> None:
-    """reduced[0, c] = sum or maximum over the window; data[row, column of bytes]; offsets: row and column."""
+    """reduced[0, c] = sum over the window; data[row, column of bytes]; offsets: row and column."""
     T.reads(
         reduced[0:1, 0 : pool.channels],
         data[
@@ -117,25 +102,25 @@ def window_stages(data: Any, reduced: Any, pool: Any, offsets: Any) -> None:
     for c in range(pool.channels):
         with T.sblock("start"):
             vc = T.axis.spatial(pool.channels, c)
-            reduced[0, vc] = _neutral(pool)
+            reduced[0, vc] = T.int16(0)
     for c, y, x in T.grid(pool.channels, pool.rows, pool.columns):
         with T.sblock("reduce"):
             vc, vy, vx = T.axis.remap("SRR", [c, y, x])
-            reduced[0, vc] = _combine(
-                pool, reduced[0, vc], data[offsets[0] + vy, offsets[1] + vx * pool.channels + vc]
+            reduced[0, vc] = reduced[0, vc] + T.Cast(
+                "int16", data[offsets[0] + vy, offsets[1] + vx * pool.channels + vc]
             )
 
 
 @cache
 def _register(pool: Pool) -> str:
-    rows, span, channels, kind = pool.rows, pool.columns * pool.channels, pool.channels, _type(pool)
+    rows, span, channels = pool.rows, pool.columns * pool.channels, pool.channels
 
     def make(computes: bool) -> Any:
         @script.prim_func(s_tir=True)
         def window(data_handle: T.handle, reduced_handle: T.handle) -> None:
             data = T.match_buffer(data_handle, (rows, span), "int8", offset_factor=1, strides=[T.int32(), 1])
             reduced = T.match_buffer(
-                reduced_handle, (1, channels), kind, offset_factor=1, strides=[T.int32(), 1]
+                reduced_handle, (1, channels), "int16", offset_factor=1, strides=[T.int32(), 1]
             )
             with T.sblock("root"):
                 if computes:
@@ -162,14 +147,13 @@ def _function(
 ) -> Any:
     _, height, width, channels = data_shape
     output_height, output_width = output_shape
-    kind = _type(pool)
     stride_h, stride_w = strides
 
     @script.prim_func(s_tir=True)
     def main(data_handle: T.handle, output_handle: T.handle) -> None:
         data = T.match_buffer(data_handle, (height, width * channels), "int8")
         output = T.match_buffer(output_handle, (output_height, output_width, channels), "int8")
-        reduced = T.sblock_alloc_buffer((1, channels), kind)
+        reduced = T.sblock_alloc_buffer((1, channels), "int16")
         for y, x in T.grid(output_height, output_width):
             with T.sblock("window"):
                 vy, vx = T.axis.remap("SS", [y, x])

@@ -13,6 +13,7 @@ from tests.schedules.test_pairs_scalar import product_attributes
 from tests.schedules.test_quantize_rvv import numbers
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 from tests.support.rules import ask_only
+from tvm_tinyml.schedules.intrinsics.mve.window import average_of
 
 TARGET = "tinyml -mcpu=cortex-m55"
 
@@ -81,6 +82,12 @@ def test_pooling_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
         pooling("max_pool2d", int8_values(generator, (1, 6, 7, 37)), (2, 3), (2, 2), clamp_min=-5),
         pooling("max_pool2d", int8_values(generator, (1, 6, 7, 150)), (3, 3), (1, 1)),
         pooling("max_pool2d", int8_values(generator, (1, 5, 4, 16)), (1, 1), (1, 1)),
+        *(
+            pooling(
+                name, int8_values(generator, (1, 7, 9, 37)), (5, 4), (2, 1), padding=(2, 1, 2, 2), clamp_max=9
+            )
+            for name in ("avg_pool2d", "max_pool2d")
+        ),
         LayerCase("mean", (int8_values(generator, (1, 7, 7, 130)),), means | {"shift": -5, "zero_point": 4}),
     ]
     module = assert_layers_exact(cases, TARGET)
@@ -103,6 +110,8 @@ def test_instructions_per_element() -> None:
         ),
         # No line reproduces a sum whose operands' scales differ so much.
         LayerCase("add", (a, b), attributes(generator) | {"a_shift": -12}, 2),
+        pooling("avg_pool2d", pooled, (3, 3), (1, 1), padding=(1, 1, 1, 1)),
+        pooling("max_pool2d", pooled, (3, 3), (1, 1), padding=(1, 1, 1, 1)),
     ]
     module = build_layers(cases, TARGET)
     arrays = [array for case in cases for array in case.arrays[: case.activations]]
@@ -111,7 +120,23 @@ def test_instructions_per_element() -> None:
     assert instructions["add_0"] <= 1.8 * a.size
     assert instructions["quantize_1"] <= 2.8 * 4096
     assert instructions["avg_pool2d_2"] <= 0.5 * pooled.size
+    assert instructions["avg_pool2d_7"] <= 5.0 * pooled.size
+    assert instructions["max_pool2d_8"] <= 3.0 * pooled.size
     assert instructions["mul_3"] <= 2.5 * a.size
     assert instructions["maximum_4"] <= 0.4 * a.size
     assert instructions["mul_5"] <= 3.1 * pooled.size
     assert instructions["add_6"] <= 5.6 * a.size
+
+
+def test_factors_of_averages_are_exact_for_every_sum() -> None:
+    # The quotient rounds halves away from zero; 256 elements at once are beyond sixteen bits.
+    assert average_of((256,)) is None
+    for counts in ((1,), (2, 4), (4, 6, 9), (49,), (25, 20, 16, 15, 12, 9), (250,)):
+        average = average_of(counts)
+        assert average is not None
+        for count in counts:
+            sums = np.arange(-128 * count, 127 * count + 1)
+            high = (2 * (sums << average.left) * average.factor(count) + 2**15) >> 16
+            high -= average.ties & (high < 0)
+            exact = np.sign(sums) * np.floor(np.abs(sums) / count + 0.5)
+            np.testing.assert_array_equal((high + 2 ** (average.right - 1)) >> average.right, exact)

@@ -81,5 +81,13 @@ def test_elements_and_windows_at_their_ends_are_exact(monkeypatch: pytest.Monkey
     module = assert_every_candidate_exact(cases, "tinyml -mcpu=cortex-m55")
     names = " ".join(module.compiled.model.micro_kernels)
     parts = {"add_shift", "rounded_sum", "difference", "product_fit", "product_sign", "product_relu"}
-    parts |= {"maximum", "minimum_one_a", "lookup", "sum_2x3", "max_2x3", "sum_pixels"}
+    parts |= {
+        "maximum",
+        "minimum_one_a",
+        "lookup",
+        "window_average",
+        "window_maximum",
+        "sum_2x3",
+        "sum_pixels",
+    }
     assert {part for part in parts if part not in names} == set()
