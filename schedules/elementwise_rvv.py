@@ -7,13 +7,16 @@ from .intrinsics.rvv.epilogue import Epilogue
 from .kernel import Candidate, Problem
 from .pairs_rvv import pair_candidate, rows_of
 
+# Bytes of equal operands below which clang's own vectors of minima and maxima are better.
+MIN_SPLAT = 64
+
 
 def schedule_elementwise_rvv(problem: Problem) -> Candidate | None:
     """Schedule mul, minimum and maximum on int8 on cores with RVV; None for the rest and for other broadcasts."""
     if "rvv" not in problem.features or problem.operator not in ("mul", "minimum", "maximum"):
         return None
     rows = rows_of(problem)
-    if rows is None:
+    if rows is None or (problem.operator != "mul" and rows.splat is not None and rows.elements < MIN_SPLAT):
         return None
     make = _product if problem.operator == "mul" else _extreme
     tile = make(problem, rows.elements)

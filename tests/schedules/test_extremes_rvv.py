@@ -7,7 +7,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from tests.schedules.layers_rvv import TARGET, convolution, depthwise
+from tests.schedules.layers_rvv import TARGET, convolution, depthwise, int8_values
+from tests.schedules.test_add_rvv import attributes
+from tests.schedules.test_elementwise_dsp import factors
+from tests.support.extremes import extremes
 from tests.support.layers import LayerCase, assert_layers_exact
 from tests.support.rules import ask_only
 
@@ -43,6 +46,19 @@ def test_extreme_sums_and_factors_are_exact(monkeypatch: pytest.MonkeyPatch) -> 
             arrays = (data, weight, bias, multiplier.astype(np.int32), shift)
             cases.append(LayerCase(case.name, arrays, dict(case.attrs) | {"rounding": rounding}))
     assert_layers_exact(cases, TARGET)
+
+
+def test_extreme_pairs_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal shapes, repeated rows and single elements that become rows, at all ends."""
+    ask_only(monkeypatch, "rvv")
+    generator = np.random.default_rng(13)
+    cases = []
+    for shape in ((4, 40), (40,), (4, 1), ()):
+        operands = int8_values(generator, (4, 40)), int8_values(generator, shape)
+        for name, attrs in (("add", attributes(generator)), ("mul", factors(-7)), ("minimum", {})):
+            cases += extremes(LayerCase(name, operands, attrs, 2))[::2]
+    module = assert_layers_exact(cases, TARGET)
+    assert "rvv_splat" in module.compiled.model.micro_kernels
 
 
 def test_extreme_values_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Two operands on cores without vectors: lines of products on all pairs, every broadcast, and what they cost."""
+"""Two operands: lines of products on all pairs, every kind of broadcast on every core, and what they cost."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_products_of_all_pairs_are_exact() -> None:
 
 
 # `constant`: of every third case, the second operand.
-@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "rv32imc", "cortex-m4"])
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "rv32imc", "cortex-m4", "rv32imcv"])
 def test_every_broadcast_is_exact(core: str) -> None:
     generator = np.random.default_rng(3)
     cases = []
@@ -86,6 +86,7 @@ def test_every_broadcast_is_exact(core: str) -> None:
         ("cortex-m3", {"add": 11.0, "mul": 18.0, "maximum": 8.5}),
         ("rv32imc", {"add": 12.5, "mul": 20.0, "maximum": 11.0}),
         ("cortex-m4", {"add": 7.5, "mul": 10.5, "maximum": 2.8}),
+        ("rv32imcv", {"add": 2.7, "mul": 2.8, "maximum": 1.4}),
     ],
 )
 def test_an_element_with_a_channel_costs_few_instructions(core: str, bounds: dict[str, float]) -> None:
