@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from .choose import Count
-from .codegen import LoweredModel, project_files, write_folder, write_model_library
+from .codegen import LoweredModel, project_files, selftest_inputs, write_folder, write_model_library
+from .dialect.evaluate import evaluate
 from .dialect.relax_api import Array
 from .errors import BuildError, RunError
 from .memory import MemoryPlan
@@ -26,6 +27,7 @@ from .runner.report import RunReport
 from .runner.tools import require_program
 from .target import TargetConfig, parse_target
 from .target.config import STACK_BYTES
+from .transform import ApplyRounding
 
 Inputs = Sequence[Array] | Mapping[str, Array] | Array
 
@@ -75,8 +77,11 @@ class AOTModule:
     @cached_property
     def files(self) -> dict[str, str]:
         """The generated project, text by path relative to its folder."""
+        return self._files(None)
+
+    def _files(self, selftest: Sequence[Array] | None) -> dict[str, str]:
         compiled = self.compiled
-        return project_files(compiled.model, compiled.plan, self.config, compiled.history)
+        return project_files(compiled.model, compiled.plan, self.config, compiled.history, selftest)
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -84,10 +89,20 @@ class AOTModule:
         described: dict[str, Any] = json.loads(self.files["metadata.json"])
         return described
 
-    def export_folder(self, destination: str | Path, *, force: bool = False) -> Path:
-        """Write the project folder; OutputExistsError when it exists and `force` is false."""
-        write_folder(self.files, Path(destination), force=force)
+    def export_folder(self, destination: str | Path, *, force: bool = False, selftest: bool = False) -> Path:
+        """Write the project folder.
+
+        selftest: with a function that checks the constants and one inference, against the dialect's own semantics.
+        Raises OutputExistsError when the folder exists and `force` is false, PlanError where a self-test is impossible.
+        """
+        files = self._files(self._selftest_outputs()) if selftest else self.files
+        write_folder(files, Path(destination), force=force)
         return Path(destination)
+
+    def _selftest_outputs(self) -> list[Array]:
+        """What the reference makes of the inputs of the self-test."""
+        inputs = selftest_inputs(self.compiled.model, self.config)
+        return list(evaluate(ApplyRounding(self.config.rounding)(self.relax_module), inputs).outputs)
 
     def export_model_library_format(self, destination: str | Path, *, force: bool = False) -> Path:
         """Write a Model Library Format .tar; OutputExistsError when it exists and `force` is false."""

@@ -55,6 +55,11 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
     is_flag=True,
     help="Show every schedule that a layer could have, what it costs, and why one was taken.",
 )
+@click.option(
+    "--selftest",
+    is_flag=True,
+    help="Add a function that checks the constants and one inference on the device.",
+)
 @force_option
 @json_option
 def compile_command(
@@ -67,19 +72,22 @@ def compile_command(
     point: int | None,
     output: Path,
     explain: bool,
+    selftest: bool,
     force: bool,
     as_json: bool,
 ) -> None:
     """Compile MODEL to C with one static memory plan."""
     config = target_config(target, opt)
     is_archive = output.suffix == ARCHIVE
+    if is_archive and selftest:
+        raise click.UsageError("a Model Library Format archive has no self-test: give --output a folder")
     refuse_existing(output, force, None if is_archive else "metadata.json")
     imported = import_model(model, trust=trust, samples=samples)
     built = build(imported, config, measure, point)
     if is_archive:
         built.export_model_library_format(output, force=force)
     else:
-        built.export_folder(output, force=force)
+        built.export_folder(output, force=force, selftest=selftest)
     description = built.metadata
     if as_json:
         print_json(description | {"output": str(output), "quantization": losses_document(imported.losses)})

@@ -12,56 +12,74 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.output import write_whole
 from tvm_tinyml.resources import data_dir
 from tvm_tinyml.target import TargetConfig
 
 from . import sources
+from .identity import identity_definition, model_hash
 from .metadata import metadata
 from .model import LoweredModel
+from .selftest_source import selftest_files
 from .tensorir import print_function
 
 METADATA = "metadata.json"
+GUARD_HEADER = "tinyml_guard.h"
 WARNING_FLAGS = "-std=c99 -Wall -Wextra -Wshadow"
 
 
 def project_files(
-    model: LoweredModel, plan: MemoryPlan, config: TargetConfig, history: Sequence[Mapping[str, Any]] = ()
+    model: LoweredModel,
+    plan: MemoryPlan,
+    config: TargetConfig,
+    history: Sequence[Mapping[str, Any]] = (),
+    selftest: Sequence[Array] | None = None,
 ) -> dict[str, str]:
-    """Contents of the project by path relative to its folder; `history` is for metadata.json."""
+    """Contents of the project by path relative to its folder; `history` is for metadata.json.
+
+    selftest: outputs for the inputs of `selftest_inputs`; None for a project without a self-test.
+    """
     functions = [print_function(function) for function in model.functions.values()]
     name = model.name
+    implementation = sources.implementation(model, plan, config, functions)
+    constants = sources.data_source(model, config)
+    digest = model_hash(implementation, constants)
+    headers = [*sources.runtime_headers(model), GUARD_HEADER]
+    extra = {} if selftest is None else selftest_files(model, selftest)
+    files = [*sources.source_files(model), *(file for file in extra if file.endswith(".c"))]
     return {
-        f"{name}.h": sources.header(model, plan, config),
-        f"{name}.c": sources.implementation(model, plan, config, functions),
+        f"{name}.h": sources.header(model, plan, config, digest),
+        f"{name}.c": implementation,
         f"{name}_data.h": sources.data_header(model, config),
-        f"{name}_data.c": sources.data_source(model, config),
+        f"{name}_data.c": constants,
+        f"{name}_version.c": identity_definition(name, digest),
+        **extra,
         **{
             f"include/{header}": (data_dir("runtime_c") / "include" / header).read_text()
-            for header in sources.runtime_headers(model)
+            for header in headers
         },
         METADATA: json.dumps(metadata(model, plan, config, history), indent=1) + "\n",
-        "CMakeLists.txt": _cmake(model),
-        "Makefile": _makefile(model, config),
+        "CMakeLists.txt": _cmake(model, files),
+        "Makefile": _makefile(model, config, files),
     }
 
 
-def _cmake(model: LoweredModel) -> str:
-    files = " ".join(sources.source_files(model))
+def _cmake(model: LoweredModel, files: Sequence[str]) -> str:
     return (
         "cmake_minimum_required(VERSION 3.13)\n"
         f"project({model.name} C)\n\n"
-        f"add_library({model.name} STATIC {files})\n"
-        f"target_include_directories({model.name} PUBLIC . PRIVATE include)\n"
+        f"add_library({model.name} STATIC {' '.join(files)})\n"
+        f"target_include_directories({model.name} PUBLIC . include)\n"
         f"set_target_properties({model.name} PROPERTIES C_STANDARD 99 C_STANDARD_REQUIRED ON)\n"
     )
 
 
-def _makefile(model: LoweredModel, config: TargetConfig) -> str:
+def _makefile(model: LoweredModel, config: TargetConfig, files: Sequence[str]) -> str:
     program, *flags = config.compiler_command()
     archiver = program.removesuffix("gcc") + "gcc-ar" if program.endswith("gcc") else "llvm-ar"
-    objects = " ".join(file.removesuffix(".c") + ".o" for file in sources.source_files(model))
+    objects = " ".join(file.removesuffix(".c") + ".o" for file in files)
     return (
         f"# Builds lib{model.name}.a for {config}.\n"
         f"CC = {program}\nAR = {archiver}\nARCH_FLAGS = {' '.join(flags)}\n"

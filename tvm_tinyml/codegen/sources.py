@@ -16,6 +16,7 @@ from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.target import TargetConfig
 
 from .constants import CONSTANT_ALIGNMENT, LINE_WIDTH, c_type, declarations, definitions
+from .identity import identity_macros
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
 from .pull_source import pull_declaration
@@ -26,6 +27,12 @@ from .tensorir import CFunction
 
 RUNTIME_HEADER = "tinyml_fixed_point.h"
 MAX_COMMENT_NAME = 60
+# Packed constants and the casts of the arena assume the order of bytes of every supported core.
+_LITTLE_ENDIAN = """#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "this code is for little-endian cores"
+#endif
+
+"""
 
 
 @dataclass(frozen=True)
@@ -75,8 +82,8 @@ def _entry_parameters(model: LoweredModel, config: TargetConfig) -> str:
     return ", ".join(parameters)
 
 
-def header(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
-    """Public header: sizes, places and quantisation of inputs and outputs, and the entry point."""
+def header(model: LoweredModel, plan: MemoryPlan, config: TargetConfig, digest: str) -> str:
+    """Public header: sizes, places and quantisation of inputs and outputs, the model's hash, and the entry point."""
     upper = model.name.upper()
     lines = [
         _banner(model, config, "public interface."),
@@ -84,7 +91,8 @@ def header(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
         '#include <stdint.h>\n\n#ifdef __cplusplus\nextern "C" {\n#endif\n',
         f"#define {upper}_ARENA_BYTES {plan.arena_bytes}",
         f"#define {upper}_ARENA_ALIGNMENT {config.alignment}",
-        f"#define {upper}_IO_IN_ARENA {int(config.io == 'arena')}",
+        f"#define {upper}_IO_IN_ARENA {int(config.io == 'arena')}\n",
+        identity_macros(model.name, digest),
     ]
     pulled = model.pulled
     for edge in edges(model):
@@ -282,10 +290,15 @@ def data_header(model: LoweredModel, config: TargetConfig) -> str:
 
 def data_source(model: LoweredModel, config: TargetConfig) -> str:
     """Definitions of the constants."""
+    section = f"{model.name.upper()}_CONSTANT_SECTION"
     return (
         _banner(model, config, "constants.")
         + f'\n#include "{model.name}_data.h"\n\n'
-        + f"#if defined(__GNUC__)\n#define TINYML_CONSTANT __attribute__((aligned({CONSTANT_ALIGNMENT})))\n"
+        + _LITTLE_ENDIAN
+        + f"/* Define {section} as a string to place the constants in a section of that name. */\n"
+        + f"#if defined(__GNUC__) && defined({section})\n"
+        + f"#define TINYML_CONSTANT __attribute__((aligned({CONSTANT_ALIGNMENT}), section({section})))\n"
+        + f"#elif defined(__GNUC__)\n#define TINYML_CONSTANT __attribute__((aligned({CONSTANT_ALIGNMENT})))\n"
         + "#else\n#define TINYML_CONSTANT\n#endif\n\n"
         + f"{definitions(model.constants)}\n"
     )
@@ -293,4 +306,4 @@ def data_source(model: LoweredModel, config: TargetConfig) -> str:
 
 def source_files(model: LoweredModel) -> Sequence[str]:
     """Names of the C files to compile."""
-    return [f"{model.name}.c", f"{model.name}_data.c"]
+    return [f"{model.name}.c", f"{model.name}_data.c", f"{model.name}_version.c"]
