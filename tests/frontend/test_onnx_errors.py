@@ -41,6 +41,20 @@ def test_every_operator_without_an_integer_form_is_listed() -> None:
     assert "Add" not in str(caught.value)
 
 
+def test_operators_of_unknown_shapes_are_listed_with_the_others() -> None:
+    build = QdqModel(1, 2, 4, 4)
+    relu = build.node("Relu", [build.node("Identity", [build.start])])
+    other = build.node("Cos", [build.quantized(relu)])
+    model = build.model(build.quantized(other))
+    model.opset_import.append(onnx.helper.make_opsetid("somebody", 1))
+    (odd,) = [node for node in model.graph.node if node.op_type == "Identity"]
+    odd.op_type, odd.domain = "Mystery", "somebody"
+    with pytest.raises(UnsupportedError, match="2 things have no integer form") as caught:
+        from_onnx(model)
+    assert "Mystery -> " in str(caught.value)
+    assert "Cos -> " in str(caught.value)
+
+
 def test_a_float_model_is_told_how_to_quantise() -> None:
     build = QdqModel(1, 4)
     build.nodes = []

@@ -37,8 +37,8 @@ if TYPE_CHECKING:
     from .dataset import Dataset
     from .tensors import Array
 
-BATCH = 32
-"""Inferences per boot of an emulated board, between two steps of the progress."""
+BATCH = 120
+"""Inferences per build and boot of an emulated board, between two steps of the progress."""
 
 
 @click.command("evaluate")
@@ -111,10 +111,10 @@ def _scores(built: AOTModule, images: Array) -> tuple[Array, int | None]:
     found: list[Array] = []
     instructions = None
     with _steps(len(images)) as advance:
-        for first in range(0, len(images), BATCH):
-            batch = [image[np.newaxis] for image in images[first : first + BATCH]]
-            # Counting slows the emulator down, and one inference is like the other.
-            report = built.run_many(batch, profile=first == 0)
+        # Counting slows the emulator down, and one inference is like the other.
+        firsts = [0, *range(1, len(images), BATCH)]
+        for first, end in zip(firsts, [*firsts[1:], len(images)], strict=True):
+            report = built.run_many([image[np.newaxis] for image in images[first:end]], profile=first == 0)
             found += [outputs[0].reshape(-1) for outputs in report.outputs]
             instructions = report.instructions if first == 0 else instructions
             advance(len(report.outputs))

@@ -36,12 +36,12 @@ def quantized_network(path: Path, samples: Path, trust: bool) -> tuple[Network, 
     arrays = read_arrays(samples)
     try:
         if kind == ONNX:
+            from tvm_tinyml.frontend.naming import identifier
             from tvm_tinyml.frontend.onnx.reader import read_network
-            from tvm_tinyml.frontend.pytorch.archive import model_name
             from tvm_tinyml.quantization import quantize_onnx
 
             proto, losses = quantize_onnx(path, arrays)
-            return read_network(proto, model_name(path)), losses
+            return read_network(proto, identifier(path.stem)), losses
         require_trust(path, trust)
         return _quantized_archive(path, arrays)
     except RunError as error:
@@ -49,14 +49,15 @@ def quantized_network(path: Path, samples: Path, trust: bool) -> tuple[Network, 
 
 
 def _quantized_archive(path: Path, arrays: Any) -> tuple[Network, tuple[LayerLoss, ...]]:
-    from tvm_tinyml.frontend.pytorch.archive import load_program, model_name
+    from tvm_tinyml.frontend.naming import identifier
+    from tvm_tinyml.frontend.pytorch.archive import load_program
 
     program = load_program(path)
     from tvm_tinyml.frontend.pytorch.reader import read_network
     from tvm_tinyml.torch import quantize
 
     quantized = quantize(program, arrays)
-    return read_network(quantized.program, model_name(path), str(path)), quantized.losses
+    return read_network(quantized.program, identifier(path.stem), str(path)), quantized.losses
 
 
 def losses_document(losses: Sequence[LayerLoss]) -> list[dict[str, Any]]:

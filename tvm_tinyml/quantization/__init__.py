@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .calibration import FloatInput, samples_of
-from .loss import LayerLoss, LossMeter, worst_layers
+from .loss import LayerLoss, LossMeter, spread, worst_layers
 from .onnx import quantize_onnx
 
-__all__ = ["FloatInput", "LayerLoss", "LossMeter", "quantize_onnx", "samples_of", "worst_layers"]
+__all__ = ["FloatInput", "LayerLoss", "LossMeter", "quantize_onnx", "samples_of", "spread", "worst_layers"]

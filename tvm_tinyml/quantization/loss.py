@@ -8,10 +8,17 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
 from .calibration import Array
+
+Sample = TypeVar("Sample")
+
+
+SAMPLES = 16
+"""Samples over which losses are measured."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,12 @@ class LossMeter:
             LayerLoss(name, operator, decibels(signal, noise))
             for name, (operator, signal, noise) in self._sums.items()
         )
+
+
+def spread(samples: Sequence[Sample]) -> list[Sample]:
+    """Up to `SAMPLES` samples, evenly spread."""
+    count = min(SAMPLES, len(samples))
+    return [samples[index * len(samples) // count] for index in range(count)]
 
 
 def decibels(signal: float, noise: float) -> float:

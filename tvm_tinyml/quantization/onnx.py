@@ -12,20 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from ..errors import ModelError, UnsupportedError
 from ..frontend.onnx.importer import supported_operators
 from ..frontend.onnx.reader import ModelSource, prepared_model
 from .batch_norm import fold_batch_norms
 from .calibration import Array, Calibration, FloatInput, samples_of
-from .loss import LayerLoss, LossMeter
+from .loss import LayerLoss, LossMeter, spread
 
 if TYPE_CHECKING:
     import onnx
 
-LOSS_SAMPLES = 16
-"""Samples over which losses are measured, spread over the calibration data."""
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -174,8 +170,8 @@ def _losses(
     meter = LossMeter()
     exact = _Session(runtime, proto, list(watched))
     coarse = _Session(runtime, quantized, [name for name, _ in watched.values()])
-    for index in np.unique(np.linspace(0, len(feeds) - 1, min(LOSS_SAMPLES, len(feeds))).astype(int)):
-        pairs = zip(exact.run(feeds[index]), coarse.run(feeds[index]), strict=True)
+    for feed in spread(feeds):
+        pairs = zip(exact.run(feed), coarse.run(feed), strict=True)
         for (name, (_, operator)), (real, rounded) in zip(watched.items(), pairs, strict=True):
             meter.add(name, operator, real, rounded)
     return meter.losses()

@@ -13,12 +13,10 @@ from torch.export import ExportedProgram
 from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from ..errors import ModelError, RunError, UnsupportedError
-from ..quantization import FloatInput, LayerLoss, LossMeter, samples_of
+from ..quantization import FloatInput, LayerLoss, LossMeter, samples_of, spread
 from ..quantization.calibration import Array, Calibration
 from .quantizer import NORMALIZATIONS, TinyMLQuantizer
 
-LOSS_SAMPLES = 16
-"""Samples over which losses are measured, spread over the calibration data."""
 QUANTIZE = "quantized_decomposed.quantize_per_tensor.default"
 DEQUANTIZE = "quantized_decomposed.dequantize_per_tensor.default"
 
@@ -60,8 +58,7 @@ def quantize(network: torch.nn.Module | ExportedProgram, calibration: Calibratio
         for sample in samples:
             prepared(*sample)
         converted = convert_pt2e(prepared)
-        spread = np.unique(np.linspace(0, len(samples) - 1, min(LOSS_SAMPLES, len(samples))).astype(int))
-        losses = _losses(floating, converted, [samples[index] for index in spread])
+        losses = _losses(floating, converted, spread(samples))
     return Quantized(exported(converted, samples[0]), losses)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ...errors import ModelError, TinyMLError, UnsupportedError
+from ..naming import DEFAULT_NAME, identifier
 from ..qdq.network import Call, Network, Value
 from ..qdq.operators import CONVERTERS
 from .constants import fold_constants
@@ -20,7 +20,6 @@ ModelSource: TypeAlias = "bytes | str | os.PathLike[str] | onnx.ModelProto"
 
 MAX_FILE_BYTES = 1 << 28
 OPSETS = range(13, 26)
-DEFAULT_NAME = "model"
 # Where a size is left open the model is compiled for one.
 OPEN_BATCH = 1
 
@@ -69,8 +68,7 @@ def _load(model: ModelSource) -> tuple[Any, str, str]:
         data = path.read_bytes()
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read: {error}.") from error
-    name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).strip("_") or DEFAULT_NAME
-    return _parsed(onnx, data, str(path)), str(path), name if name[0].isalpha() else f"{DEFAULT_NAME}_{name}"
+    return _parsed(onnx, data, str(path)), str(path), identifier(path.stem)
 
 
 def _parsed(onnx: Any, data: bytes, source: str) -> Any:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ...errors import ModelError, TinyMLError, UnsupportedError
+from ..naming import identifier
 from ..qdq.network import Network
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
-DEFAULT_NAME = "model"
 MAX_ARCHIVE_BYTES = 1 << 28
 """Bytes of all members, unpacked."""
 _GRAPH, _SAMPLES = "models/model.json", "data/sample_inputs/model.pt"
@@ -45,13 +45,7 @@ def read_archive(path: Path) -> Network:
     program = load_program(path)
     from .reader import read_network
 
-    return read_network(program, model_name(path), str(path))
-
-
-def model_name(path: Path) -> str:
-    """The C identifier that follows from the name of a file."""
-    name = re.sub(r"\W", "_", path.stem, flags=re.ASCII).strip("_") or DEFAULT_NAME
-    return name if name[0].isalpha() else f"{DEFAULT_NAME}_{name}"
+    return read_network(program, identifier(path.stem), str(path))
 
 
 def load_program(path: Path) -> ExportedProgram:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..naming import DEFAULT_NAME
 from ..qdq import import_network
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
-
-DEFAULT_NAME = "model"
 
 
 def from_pytorch(

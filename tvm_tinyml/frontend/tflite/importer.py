@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import tflite
 
 from ...errors import ModelError
+from ..naming import DEFAULT_NAME, identifier
 from .emitter import Emitter
 from .graph import Graph
 from .operators import CONVERSIONS
@@ -18,7 +18,6 @@ from .reader import read_graph
 
 ModelSource: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | tflite.Model"
 
-DEFAULT_NAME = "model"
 MAX_FILE_BYTES = 1 << 28
 _OPTIONS = {kind: row.options for kind, row in CONVERSIONS.items() if row.options is not None}
 
@@ -65,7 +64,7 @@ def read_model(model: ModelSource) -> tuple[Graph, str]:
     if isinstance(model, bytes | bytearray | memoryview):
         return read_graph(bytes(model), "model", _OPTIONS), DEFAULT_NAME
     path = Path(model)
-    return read_graph(_file_contents(path), str(path), _OPTIONS), _identifier(path.stem)
+    return read_graph(_file_contents(path), str(path), _OPTIONS), identifier(path.stem)
 
 
 def _file_contents(path: Path) -> bytes:
@@ -78,11 +77,3 @@ def _file_contents(path: Path) -> bytes:
         return path.read_bytes()
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: cannot be read: {error}.") from error
-
-
-def _identifier(text: str) -> str:
-    """`text` as a C identifier."""
-    cleaned = re.sub(r"\W", "_", text, flags=re.ASCII).strip("_")
-    if not cleaned:
-        return DEFAULT_NAME
-    return cleaned if cleaned[0].isalpha() else f"{DEFAULT_NAME}_{cleaned}"
