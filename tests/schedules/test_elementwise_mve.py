@@ -128,6 +128,22 @@ def test_instructions_per_element() -> None:
     assert instructions["add_6"] <= 5.6 * a.size
 
 
+def test_the_last_product_of_a_row_is_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A row ends in any lane, after small sums of the row before: nothing of those may be left in the last one.
+    ask_only(monkeypatch, "mve")
+    small, large = np.ones(24, np.int8), np.full(24, -33, np.int8)
+    attrs = product_attributes(np.random.default_rng(5), "double")
+    attrs |= {"a_zero_point": 0, "b_zero_point": 0, "zero_point": 0, "clamp_min": -128, "clamp_max": 127}
+    attrs |= {"multiplier": 2**30, "shift": -3}
+    cases = [LayerCase("mul", (a[:n], a[:n]), attrs, 2) for n in range(1, 17) for a in (small, large)]
+    cases += [
+        LayerCase("mul", (np.concatenate([small[:8], large[:n]]), np.full(8 + n, -33, np.int8)), attrs, 2)
+        for n in range(1, 8)
+    ]
+    module = assert_layers_exact(cases, TARGET)
+    assert {layer.schedule for layer in module.compiled.model.layers} == {"mve mul"}
+
+
 def test_factors_of_averages_are_exact_for_every_sum() -> None:
     # The quotient rounds halves away from zero; 256 elements at once are beyond sixteen bits.
     assert average_of((256,)) is None

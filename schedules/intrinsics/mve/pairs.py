@@ -2,7 +2,8 @@
 
 Products take eight elements at a time: 9-bit differences from the zero points, multiplied into even and odd lanes,
 which narrowing brings back into order. Sums take four, whose operands need 32 bits each. Either operand may be one
-element for the whole row. Loops are tail-predicated, so a row may have any length.
+element for the whole row. Rows may have any length: loops are tail-predicated where no lane is wider than what they
+count, and products come once more under a predicate.
 """
 
 from __future__ import annotations
@@ -92,13 +93,14 @@ class ProductRow:
                 code.append(f"vdup.16 {vector}, {pointer}")
         return code
 
-    def body(self) -> list[str]:
-        """Eight products."""
+    def body(self, masked: bool = False) -> list[str]:
+        """Eight products; masked: under the predicate, less."""
         code: list[str] = []
         for index, repeats in enumerate(self.repeats):
             if not repeats:
                 pointer, vector = _POINTERS[index], _OPERANDS[index]
-                code += [f"vldrb.s16 {vector}, [{pointer}], #8", f"vsub.i16 {vector}, {vector}, r{4 + index}"]
+                code += _masked("vldrb", "s16", f"{vector}, [{pointer}], #8", masked)
+                code.append(f"vsub.i16 {vector}, {vector}, r{4 + index}")
         both, how = ("q2", "q3"), self.requantization
         code += ["vmullb.s16 q2, q0, q1", "vmullt.s16 q3, q0, q1"]
         if how.kind == "fit":
@@ -109,8 +111,8 @@ class ProductRow:
             code += [f"vadd.i32 {x}, {x}, r8" for x in both]
         code += [f"{'vshl' if how.kind == 'fit' else 'vrshl'}.s32 {x}, r7" for x in both]
         # An operand that is loaded again is free.
-        free = "q1" if self.repeats[0] else "q0"
-        return [*code, *narrow(how, *both, free, "r8"), "vstrb.16 q2, [r2], #8"]
+        code += narrow(how, *both, "q1" if self.repeats[0] else "q0", "r8")
+        return [*code, *_masked("vstrb", "16", "q2, [r2], #8", masked)]
 
 
 @dataclass(frozen=True)
@@ -192,16 +194,29 @@ Row = ExtremeRow | ProductRow | SumRow
 
 def row_kernel(row: Row) -> MicroKernel:
     """Micro-kernel of a row of `count` elements."""
-    size = {4: 32, 8: 16, 16: 8}[row.lanes]
-    code = [_SAVE, *row.prologue(), f"wlstp.{size} lr, r3, 2f"]
-    # The count is in the loop's register now.
-    code += [f"ldr r3, [sp, #{_SAVED_BYTES + 32}]"] if isinstance(row, SumRow) else []
-    return function(row.name, row.parameters(), [*code, "1:", *row.body(), "letp lr, 1b", "2:", _RESTORE])
+    if isinstance(row, ProductRow):
+        # Products take two lanes: a predicate of single elements would leave half of the last one as it was.
+        loop = ["lsrs r11, r3, #3", "wls lr, r11, 2f", "1:", *row.body(), "le lr, 1b", "2:"]
+        loop += ["ands r3, r3, #7", "beq 3f", "vctp.16 r3", *row.body(masked=True), "3:"]
+    else:
+        loop = [f"wlstp.{128 // row.lanes} lr, r3, 2f"]
+        # The count is in the loop's register now.
+        loop += [f"ldr r3, [sp, #{_SAVED_BYTES + 32}]"] if isinstance(row, SumRow) else []
+        loop += ["1:", *row.body(), "letp lr, 1b", "2:"]
+    return function(row.name, row.parameters(), [_SAVE, *row.prologue(), *loop, _RESTORE])
 
 
 def row_instructions(row: Row, elements: int) -> float:
     """Instructions of one call."""
-    return len(row.prologue()) + 4 + (len(row.body()) + 1) * -(-elements // row.lanes)
+    frame = len(row.prologue()) + 4
+    if isinstance(row, ProductRow):
+        whole, rest = divmod(elements, row.lanes)
+        return frame + 3 + whole * (len(row.body()) + 1) + (1 + len(row.body(masked=True)) if rest else 0)
+    return frame + (len(row.body()) + 1) * -(-elements // row.lanes)
+
+
+def _masked(mnemonic: str, kind: str, operands: str, masked: bool) -> list[str]:
+    return ["vpst", f"{mnemonic}t.{kind} {operands}"] if masked else [f"{mnemonic}.{kind} {operands}"]
 
 
 def _repeating(repeats: tuple[bool, bool]) -> str:

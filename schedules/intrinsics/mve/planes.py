@@ -66,7 +66,8 @@ def planes_instructions(planes: Planes, rows: int) -> float:
         masks = (_PIXELS * whole + rest) if planes.group < GROUP else 0
         return 50 + rows * (5 + 12 * whole + 5 * rest + masks)
     block = len(_pixels(planes, _PIXELS)) + 2
-    return 40 + rows * (4 + whole * block + (len(_pixels(planes, rest)) if rest else 0))
+    loop = 2 if whole > 1 else 0
+    return 40 + rows * (2 + loop + whole * block + (len(_pixels(planes, rest)) if rest else 0))
 
 
 def _code(planes: Planes) -> list[str]:
@@ -78,15 +79,11 @@ def _code(planes: Planes) -> list[str]:
     if planes.group < GROUP:
         code += [f"movw r3, #{_mask(planes)}", "vmsr p0, r3"]
     code.append("1:")
-    if whole:
-        code += [
-            f"mov lr, #{whole}",
-            "dls lr, lr",
-            "2:",
-            *_pixels(planes, _PIXELS),
-            "adds r1, #4",
-            "le lr, 2b",
-        ]
+    block = [*_pixels(planes, _PIXELS), "adds r1, #4"]
+    if whole > 1:
+        code += [f"mov lr, #{whole}", "dls lr, lr", "2:", *block, "le lr, 2b"]
+    else:
+        code += block * whole
     code += _pixels(planes, rest) if rest else []
     code += add_constant("r1", planes.pitch - whole * _PIXELS)
     return [*code, "subs r2, r2, #1", "bne 1b", "vpop {d8-d11}", "pop {r4, pc}"]
