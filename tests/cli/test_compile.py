@@ -23,7 +23,7 @@ def test_folder_holds_sources_header_metadata_and_build_files(tmp_path: Path) ->
     assert {"digits.c", "digits.h", "digits_data.c", "metadata.json", "CMakeLists.txt", "Makefile"} <= set(
         files
     )
-    assert document == json.loads(files["metadata.json"]) | {"output": str(output)}
+    assert document == json.loads(files["metadata.json"]) | {"output": str(output), "quantization": []}
     assert document["target"] == M4
     assert [path.name for path in output.parent.iterdir()] == ["digits"]
 
