@@ -8,9 +8,9 @@ from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import accumulators, extent_of, inline_injective, largest_divisor
 
-# Measured on Cortex-M3; they only rank this rule behind those with kernels of their own.
-INSTRUCTIONS_PER_PRODUCT = 4.5
-INSTRUCTIONS_PER_OUTPUT = 20.0
+# (per product, per output) measured on Cortex-M0 and Cortex-M3; they rank this rule behind those with own kernels.
+INSTRUCTIONS_THUMB1 = (5.6, 90.0)
+INSTRUCTIONS = (4.5, 20.0)
 
 
 def schedule_dense(problem: Problem) -> Candidate | None:
@@ -18,9 +18,10 @@ def schedule_dense(problem: Problem) -> Candidate | None:
     if problem.operator != "dense":
         return None
     products = problem.outputs * int(problem.shapes["weight"][1])
+    per_product, per_output = INSTRUCTIONS_THUMB1 if "thumb1" in problem.features else INSTRUCTIONS
     return Candidate(
         rule="scalar dense",
-        instructions=INSTRUCTIONS_PER_PRODUCT * products + INSTRUCTIONS_PER_OUTPUT * problem.outputs,
+        instructions=per_product * products + per_output * problem.outputs,
         build=lambda: _build(problem),
         loop_bytes=C_LOOP_BYTES,
     )

@@ -128,5 +128,5 @@ def _function(tile: PairTile, rows: Rows, splat: Splat | None) -> Any:
                     first, second = (
                         0 if rows.repeats[operand] or operand == rows.splat else row for operand in (0, 1)
                     )
-                    tile.block(*read, output, (first, second, row))
+                    tile.block(read[0], read[1], output, (first, second, row))
     return builder.get()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from tests.schedules.layers_rvv import int8_values
@@ -28,7 +30,7 @@ def transposed(
         generator.integers(2**30, 2**31, channels, dtype=np.int32),
         generator.integers(-9, -5, channels, dtype=np.int32),
     )
-    attrs = {"strides": strides, "padding": padding, "output_shape": (1, *size, channels)}
+    attrs: dict[str, Any] = {"strides": strides, "padding": padding, "output_shape": (1, *size, channels)}
     attrs |= {"input_zero_point": -7, "zero_point": 3, "clamp_min": -100, "clamp_max": 127}
     return LayerCase("transpose_conv2d", arrays, attrs | {"rounding": "double"})
 
