@@ -13,6 +13,7 @@ from tests.patch.streamed import named
 from tests.transform.building import ModuleBuilder, assert_same_meaning, calls_of
 from tvm_tinyml.dialect.relax_api import constant_value
 from tvm_tinyml.errors import PlanError
+from tvm_tinyml.patch.choice import PatchFront
 from tvm_tinyml.patch.footprint import Settings
 from tvm_tinyml.patch.patches import patched_stages
 from tvm_tinyml.patch.receptive import receptive_field
@@ -130,6 +131,16 @@ def test_the_proposal_lowers_the_repeated_work_in_the_same_memory_and_keeps_the_
     assert proposed(rewritten) == [change for change in proposal.changes if not change.grows]
     assert receptive_field(network(rewritten)) > receptive_field(network(module))
     assert_same_meaning(module, rewritten)
+
+
+def test_streamed_plans_repeat_less_afterwards_as_well() -> None:
+    module = staged()
+    front = PatchFront.search(network(module), Settings())
+    smallest = front.plans[-1]
+    assert smallest.factor > 1
+    proposal = proposal_for(module, smallest.arena_bytes, search=PatchFront.search)
+    assert proposal.after.factor < proposal.before.factor == smallest.factor
+    assert proposal.after.arena_bytes <= smallest.arena_bytes
 
 
 def test_a_plan_that_repeats_nothing_is_left_alone() -> None:
