@@ -7,7 +7,7 @@ budgets of memory by `tvm_tinyml.torch.redistribute`.
 
     .venv/bin/python tools/redistribute_digits.py [patches:9216 patches:15360 streamed:3328 ...]
 
-prints the table of docs/user-guide.md, after about five minutes on two cores. Another processor may round a float sum
+prints a table like the one of docs/user-guide.md, after about two minutes per line on one core. Another processor may round a float sum
 differently and end at other weights.
 """
 
