@@ -23,7 +23,7 @@ ALLOWED: dict[str, set[str]] = {
     "target": {"errors", "resources"},
     "memory": {"errors"},
     "patch": {"dialect", "errors", "memory"},
-    "codegen": {"dialect", "memory", "output", "patch", "resources", "target"},
+    "codegen": {"dialect", "errors", "memory", "output", "patch", "resources", "target"},
     "runner": {"errors", "resources", "target"},
     "profile": {"errors", "runner", "target"},
     "frontend": {"dialect", "errors"},
