@@ -72,8 +72,8 @@ class Pairs:
         """The layer's constant operands in the shapes of `function`."""
         return {role: value.reshape(self.shape(role)) for role, value in problem.constants.items()}
 
-    def function(self, element: Callable[[Any, Any], Any], name: str) -> Any:
-        """TensorIR of the output, `element` of an element of "a" and one of "b", both int8."""
+    def function(self, element: Callable[[Any, Any], Any], name: str, unroll: int = UNROLL) -> Any:
+        """TensorIR of the output, `element` of an element of "a" and one of "b", int8, at most `unroll` at a time."""
         a, b = (te.placeholder(self.shape(operand), "int8", name=operand) for operand in "ab")
         output = te.compute(
             self.output_shape,
@@ -82,7 +82,7 @@ class Pairs:
         )
         sch = s_tir.Schedule(te.create_prim_func([a, b, output]))
         *_, loop = sch.get_loops(sch.get_sblock(name))
-        _, inner = sch.split(loop, [None, largest_divisor(self.elements, UNROLL)])
+        _, inner = sch.split(loop, [None, largest_divisor(self.elements, unroll)])
         sch.unroll(inner)
         return sch.mod["main"]
 

@@ -25,7 +25,7 @@ from tvm_tinyml.dialect import operator
 
 from .add import ALL_VALUES, addend_between
 from .broadcast import Pairs, pairs_of
-from .elementwise import clamped_expr
+from .elementwise import UNROLL, clamped_expr
 from .kernel import Candidate, Kernel, Problem
 
 LOWER_BITS = 14
@@ -82,7 +82,9 @@ def _build(problem: Problem, pairs: Pairs, line: SplitProduct) -> Kernel:
         shifted = tirx.shift_right(total, tirx.const(line.shift, "int32"))
         return clamped_expr(shifted, attrs["clamp_min"], attrs["clamp_max"])
 
-    return Kernel(pairs.function(element, "mul"), pairs.constants(problem))
+    # Beside the addresses of a row that repeats, Armv6-M has no registers for four elements.
+    unroll = 2 if "thumb1" in problem.features and not pairs.is_flat else UNROLL
+    return Kernel(pairs.function(element, "mul", unroll), pairs.constants(problem))
 
 
 FACTORS = (
