@@ -7,8 +7,8 @@ budgets of memory by `tvm_tinyml.torch.redistribute`.
 
     .venv/bin/python tools/redistribute_digits.py [patches:9216 patches:15360 streamed:3328 ...]
 
-prints a table like the one of docs/user-guide.md, after about two minutes per line on one core. Another processor may round a float sum
-differently and end at other weights.
+prints a table like the one of docs/user-guide.md, after about two minutes per budget on one core. Another processor may
+round a float sum differently and end at other weights.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 Knowledge distillation (Hinton, Vinyals and Dean, arXiv:1503.02531): scores of both, softened by a temperature, are
 compared by their Kullback-Leibler divergence, times the square of the temperature. Labels help where there are any.
+What batch normalisation keeps is measured once more at the end, over all batches ("PreciseBN": Wu and Johnson,
+arXiv:2105.07576); a short training leaves moving averages of networks that are no more.
 """
 
 from __future__ import annotations
@@ -43,7 +45,7 @@ def distill(
     for _ in range(epochs):
         steps = 0
         for batch in batches:
-            images, labels = (batch, None) if isinstance(batch, Tensor) else batch
+            images, labels = _parts(batch)
             with torch.no_grad():
                 wanted = teacher(images)
             if wanted.ndim != 2:
@@ -60,7 +62,27 @@ def distill(
                 "distill: no batches to train with; pass a list or a DataLoader, not a generator"
             )
         schedule.step()
+    _settle(student, batches)
     student.eval()
+
+
+def _parts(batch: Batch) -> tuple[Tensor, Tensor | None]:
+    return (batch, None) if isinstance(batch, Tensor) else batch
+
+
+def _settle(module: nn.Module, batches: Iterable[Batch]) -> None:
+    """Give normalisations that are in training the mean and variance of all batches."""
+    norms = [one for one in module.modules() if isinstance(one, nn.BatchNorm2d) and one.training]
+    momenta = [one.momentum for one in norms]
+    for one in norms:
+        one.reset_running_stats()
+        # Without a momentum the average is that of all batches.
+        one.momentum = None
+    with torch.no_grad():
+        for batch in batches:
+            module(_parts(batch)[0])
+    for one, momentum in zip(norms, momenta, strict=True):
+        one.momentum = momentum
 
 
 def _loss(scores: Tensor, wanted: Tensor, labels: Tensor | None, temperature: float, weight: float) -> Tensor:
