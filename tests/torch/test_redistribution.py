@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from typing import Any
 
@@ -138,8 +139,22 @@ def test_training_without_batches_is_refused() -> None:
     batches = iter([torch.zeros(3, 1, 2, 2)])
     with pytest.raises(ModelError, match="no batches"):
         distill(network, network, batches, epochs=2)
+    with pytest.raises(ModelError, match="no batches"):
+        distill(network, network, iter([torch.zeros(3, 1, 2, 2)]), epochs=1)
     with pytest.raises(ModelError, match="loop of your own"):
         distill(nn.Conv2d(1, 1, 1), nn.Conv2d(1, 1, 1), [torch.zeros(3, 1, 2, 2)], epochs=1)
+
+
+def test_normalisations_keep_what_they_see_of_all_batches_after_training() -> None:
+    generator = seeded()
+    network = nn.Sequential(nn.BatchNorm2d(2), nn.Flatten(), nn.Linear(8, 3))
+    images = 3 + 2 * torch.randn(64, 2, 2, 2, generator=generator)
+    distill(network, copy.deepcopy(network), torch.chunk(images, 4), epochs=1)
+    norm = network[0]
+    assert isinstance(norm, nn.BatchNorm2d)
+    torch.testing.assert_close(norm.running_mean, images.mean((0, 2, 3)))
+    assert norm.momentum == 0.1
+    assert not network.training
 
 
 def test_networks_without_anything_to_gain_are_refused() -> None:

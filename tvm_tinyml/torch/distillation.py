@@ -8,7 +8,7 @@ arXiv:2105.07576); a short training leaves moving averages of networks that are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 import torch
@@ -43,9 +43,7 @@ def distill(
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, epochs))
     student.train()
     for _ in range(epochs):
-        steps = 0
-        for batch in batches:
-            images, labels = _parts(batch)
+        for images, labels in _pairs(batches):
             with torch.no_grad():
                 wanted = teacher(images)
             if wanted.ndim != 2:
@@ -56,18 +54,20 @@ def distill(
             optimizer.zero_grad()
             _loss(student(images), wanted, labels, temperature, label_weight).backward()  # type: ignore[no-untyped-call]
             optimizer.step()
-            steps += 1
-        if not steps:
-            raise ModelError(
-                "distill: no batches to train with; pass a list or a DataLoader, not a generator"
-            )
         schedule.step()
-    _settle(student, batches)
+    if epochs:
+        _settle(student, batches)
     student.eval()
 
 
-def _parts(batch: Batch) -> tuple[Tensor, Tensor | None]:
-    return (batch, None) if isinstance(batch, Tensor) else batch
+def _pairs(batches: Iterable[Batch]) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Images and classes, if any, of every batch; ModelError where there is none."""
+    found = False
+    for batch in batches:
+        found = True
+        yield (batch, None) if isinstance(batch, Tensor) else batch
+    if not found:
+        raise ModelError("distill: no batches to train with; pass a list or a DataLoader, not a generator")
 
 
 def _settle(module: nn.Module, batches: Iterable[Batch]) -> None:
@@ -79,8 +79,8 @@ def _settle(module: nn.Module, batches: Iterable[Batch]) -> None:
         # Without a momentum the average is that of all batches.
         one.momentum = None
     with torch.no_grad():
-        for batch in batches:
-            module(_parts(batch)[0])
+        for images, _ in _pairs(batches):
+            module(images)
     for one, momentum in zip(norms, momenta, strict=True):
         one.momentum = momentum
 

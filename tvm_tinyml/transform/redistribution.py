@@ -141,8 +141,9 @@ class _Sizes:
             best, changes = min(candidates, key=lambda one: _repeated(one[0]))
         if best is before:
             raise PlanError(
-                "redistribution: no change of a kernel lowers the repeated work or the memory at the receptive field "
-                f"of {self.field[0]} x {self.field[1]}; the model is as good as this can make it"
+                f"redistribution: no change of kernels lowers the repeated work in {self.limit:,} bytes at the "
+                f"receptive field of {self.field[0]} x {self.field[1]}: later kernels cannot grow "
+                "enough there; try another budget"
             )
         after, last = self.figures(changes)
         return Proposal(
