@@ -79,6 +79,18 @@ def scratch_limit(config: TargetConfig, *, streams: bool) -> int:
     )
 
 
+def setup_pixels(config: TargetConfig) -> float:
+    """What a call of a streamed layer costs beside its pixels, in pixels of that layer; measured.
+
+    Cores with products of several elements expand or broadcast weights first; Armv7-M without them and Armv6-M read
+    weights for every few pixels anyway.
+    """
+    features = config.core.features
+    if features & {"dsp", "mve", "rvv"}:
+        return 1.0
+    return 0.5 if "rv32" in features else 0.0
+
+
 def scratch_of(model: LoweredModel) -> dict[str, int]:
     """Bytes of scratch of every layer that has some, those of streamed regions for one call."""
     layers = [(layer.name, layer.scratch) for layer in model.layers]
@@ -88,6 +100,12 @@ def scratch_of(model: LoweredModel) -> dict[str, int]:
         for layer, scratch in zip(region.layers, region.scratch, strict=True)
     ]
     return {name: sum(buffer.nbytes for buffer in scratch) for name, scratch in layers if scratch}
+
+
+def estimated_instructions(model: LoweredModel) -> int:
+    """Instructions of one inference by the estimates of the schedules; layers without any are left out."""
+    taken = (one for layer in model.layers for one in layer.alternatives if one.taken)
+    return sum(one.instructions or 0 for one in taken)
 
 
 def _counted(

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .choose import Count, lower_and_plan, scratch_limit, scratch_of
+from .choose import Count, estimated_instructions, lower_and_plan, scratch_limit, scratch_of, setup_pixels
 from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
@@ -50,6 +50,8 @@ from .transform.patch_network import network_of
 Lowered: TypeAlias = tuple[LoweredModel, Program, MemoryPlan]
 SEARCHES = 3
 """Rounds of searching plans and lowering one; every round knows more of what kernels need."""
+WORTH_LOWERING = 0.98
+"""Estimated work of a second plan that fits, as a share of the first one's, from which on it is not lowered."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,8 @@ def _search(source: Any, module: Any, config: TargetConfig, count: Count | None)
 
     What kernels need is known when a plan is lowered. The first plan leaves them as much as they may take. Then plans
     are searched again with what its kernels asked for: where that was more than there is, until a plan fits, and once
-    where it was less, for a plan with clearly less work or fewer calls.
+    where it was less, for a plan with clearly less work, calls included. Of two that fit, the estimates of the
+    schedules decide.
     """
     limit = config.arena_limit
     if limit is None:
@@ -230,10 +233,11 @@ def _search(source: Any, module: Any, config: TargetConfig, count: Count | None)
         return _lowered(module, config, front.within(front.plans[0].arena_bytes).plan, count=count)
     scratch: dict[str, int] = {}
     reserve = scratch_limit(config, streams=True)
-    kept: tuple[PlanFigures, Lowered] | None = None
+    kept: tuple[float, Lowered] | None = None
     for _ in range(SEARCHES):
         try:
-            found = _within(patch_front(source, config, scratch=scratch), limit, reserve)
+            front = patch_front(source, config, scratch=scratch)
+            found = _within(front, limit, reserve)
         except PlanError as error:
             if kept is not None:
                 break
@@ -241,12 +245,13 @@ def _search(source: Any, module: Any, config: TargetConfig, count: Count | None)
                 f"what the model needs exceeds the RAM of {config.ram_bytes:,} bytes, of which {STACK_BYTES:,} are for "
                 f"the stack, and {error}"
             ) from None
+        work = front.estimated_work(found)
         fits = kept is not None and kept[1][2].arena_bytes <= limit
-        if kept is not None and fits and not _pays(found, kept[0]):
+        if kept is not None and fits and work >= WORTH_LOWERING * kept[0]:
             break
         lowered = _lowered(module, config, found.plan, count=count)
-        if kept is None or lowered[2].arena_bytes <= (limit if fits else kept[1][2].arena_bytes):
-            kept = found, lowered
+        if kept is None or _is_better(lowered, kept[1], limit):
+            kept = work, lowered
         if fits:
             break
         reserve = 0
@@ -257,17 +262,22 @@ def _search(source: Any, module: Any, config: TargetConfig, count: Count | None)
     return kept[1]
 
 
-def _pays(new: PlanFigures, old: PlanFigures) -> bool:
-    """Whether a plan is so much better than one that is lowered already that it is worth lowering as well."""
-    return new.macs < 0.98 * old.macs or (new.macs <= old.macs and new.calls < 0.9 * old.calls)
+def _is_better(new: Lowered, old: Lowered, limit: int) -> bool:
+    """Whether a lowered model fits and executes less by estimate, or takes less memory where the other does not fit."""
+    if old[2].arena_bytes > limit:
+        return new[2].arena_bytes <= old[2].arena_bytes
+    return new[2].arena_bytes <= limit and estimated_instructions(new[0]) < estimated_instructions(old[0])
 
 
 def _within(front: PatchFront, limit: int, reserve: int) -> PlanFigures:
-    """The plan with the least work that leaves `reserve` bytes of the limit, or else that keeps it at all."""
+    """The plan with the least work that leaves `reserve` bytes of the limit, or else that keeps it at all.
+
+    In the second case what it leaves is for the scratch of kernels, which bring more than rows do.
+    """
     try:
         return front.within(limit - reserve)
     except PlanError:
-        return front.within(limit)
+        return front.plans[front.first_within(limit)]
 
 
 def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any, tuple[Stage, ...]]:
@@ -312,6 +322,7 @@ def plan_settings(
         pulled=pullable(network) if config.input != "held" else frozenset(),
         whole_rows=config.input == "rows",
         scratch=scratch or {},
+        setup_pixels=setup_pixels(config),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from tests.patch.networks import bottlenecks, network
@@ -29,6 +31,24 @@ def test_what_a_budget_leaves_over_goes_into_rows() -> None:
     assert roomy.macs <= FRONT.max_factor * roomy.plain_macs
     assert roomy.calls <= last.calls
     assert roomy.arena_bytes < FRONT.plans[-2].arena_bytes
+
+
+def test_a_budget_takes_the_plan_with_the_least_work_once_calls_are_counted() -> None:
+    better = 0
+    smallest, largest = FRONT.plans[-1].arena_bytes, FRONT.plans[0].arena_bytes
+    for budget in range(smallest, largest, (largest - smallest) // 8):
+        found, first = FRONT.within(budget), FRONT.plans[FRONT.first_within(budget)]
+        alone = with_fewer_calls(NETWORK, first, FRONT.settings, budget, found.macs + first.macs)
+        assert found.arena_bytes <= budget
+        assert FRONT.estimated_work(found) <= FRONT.estimated_work(alone)
+        better += FRONT.estimated_work(found) < FRONT.estimated_work(alone)
+    assert better > 0
+
+
+def test_calls_that_cost_nothing_buy_no_work() -> None:
+    front = PatchFront.search(NETWORK, replace(FRONT.settings, setup_pixels=0.0))
+    budget = front.plans[-1].arena_bytes + 100
+    assert front.within(budget).macs == front.plans[front.first_within(budget)].macs
 
 
 def test_plans_of_a_front_have_as_many_rows_per_call_as_cost_nothing() -> None:

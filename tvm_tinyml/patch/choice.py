@@ -8,11 +8,14 @@ from ..errors import PlanError
 from .footprint import PlanFigures, Settings
 from .network import Network
 from .search import MAX_FACTOR, pareto_front
-from .taller import with_fewer_calls
+from .taller import estimated_work, with_fewer_calls
 from .words import limits
 
 NAMED = 8
 """Plans listed in an error."""
+
+TRIED = 4
+"""Plans of more work that are tried within a budget."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,28 @@ class PatchFront:
         )
 
     def within(self, arena_bytes: int) -> PlanFigures:
-        """That plan, with as many rows per call as the budget allows and pay for the rows beyond the image."""
-        found = self.plans[self.first_within(arena_bytes)]
+        """The plan with the least estimated work that keeps the budget, with as many rows per call as it allows.
+
+        Rows beyond the image must pay for themselves. A plan with a little more work whose calls have more room may
+        beat the one with the least, so the next few are tried as well.
+        """
+        first = self.first_within(arena_bytes)
+        best = self._taller(self.plans[first], arena_bytes)
+        least = self.estimated_work(best)
+        for found in self.plans[first + 1 : first + 1 + TRIED]:
+            if found.macs >= least:
+                break
+            taller = self._taller(found, arena_bytes)
+            work = self.estimated_work(taller)
+            if work < least:
+                best, least = taller, work
+        return best
+
+    def estimated_work(self, found: PlanFigures) -> float:
+        """Multiply-accumulates of a plan with what its calls cost beside their pixels."""
+        return estimated_work(self.network, found, self.settings)
+
+    def _taller(self, found: PlanFigures, arena_bytes: int) -> PlanFigures:
         most = max(found.macs, int(self.max_factor * found.plain_macs))
         return with_fewer_calls(self.network, found, self.settings, arena_bytes, most)
 

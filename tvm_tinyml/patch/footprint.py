@@ -31,6 +31,7 @@ class Settings:
     whole_rows: bool = False
     overwrite: bool = True
     scratch: Mapping[str, int] = field(default_factory=dict, hash=False)
+    setup_pixels: float = 1.0
 
     def external(self, network: Network) -> frozenset[str]:
         """Tensors of a network that have no memory in the arena."""

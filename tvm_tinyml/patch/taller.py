@@ -3,7 +3,7 @@
 The search plans with single rows, which need the least memory. A kernel likes more: it sets up less often and finds
 more pixels for its tiles. Where rows per call do not divide the height, the last call makes rows beyond the image; that
 is worth it as long as it costs less than the calls that are saved. A call costs what some more pixels would
-(`SETUP_PIXELS`): it reads, and on many cores expands, the weights of all channels before it multiplies.
+(`Settings.setup_pixels`): it reads, and on many cores expands, the weights of all channels before it multiplies.
 """
 
 from __future__ import annotations
@@ -16,9 +16,6 @@ from .geometry import Operation
 from .network import Network
 from .plan import PatchPlan, Region
 from .region import region_operations
-
-SETUP_PIXELS = 1
-"""What a call costs beside its pixels, in pixels; measured on Cortex-M4, less on cores that expand no weights."""
 
 
 def with_fewer_calls(
@@ -62,8 +59,9 @@ class _Growth:
         if candidate.macs > self.macs or candidate.calls > self.found.calls:
             return False
         # Rows that a stride passes over are made with their neighbours, and what they read as well.
+        pixels = self.settings.setup_pixels
         more_work = candidate.macs - self.found.macs
-        if more_work > _setup(self.network, old) - _setup(self.network, new):
+        if more_work > pixels * (_setup(self.network, old) - _setup(self.network, new)):
             return False
         if candidate.arena_bytes > self.limit:
             return False
@@ -104,12 +102,21 @@ def _calls(network: Network, region: Region) -> int:
     return strips * sum(operation.height for operation in operations)
 
 
+def estimated_work(network: Network, found: PlanFigures, settings: Settings) -> float:
+    """Multiply-accumulates of a plan with what its calls cost beside their pixels."""
+    return found.macs + settings.setup_pixels * sum(_setup(network, region) for region in found.plan.regions)
+
+
 def _setup(network: Network, region: Region) -> int:
-    """What calls cost beside their pixels, in multiply-accumulates; those of segments are left out."""
+    """Work of the calls of a region for one pixel each; members of segments are called once per column."""
     operations = region_operations(network.chosen(region), region)
     strips = -(-operations[-1].width // region.strip)
-    alone = [operation for operation in operations if not operation.members]
-    return SETUP_PIXELS * strips * sum(one.calls * _weights(network, one) for one in alone)
+    return sum(
+        one.calls * one.width * sum(_weights(network, member) for member in one.members)
+        if one.members
+        else strips * one.calls * _weights(network, one)
+        for one in operations
+    )
 
 
 def _weights(network: Network, operation: Operation) -> int:
