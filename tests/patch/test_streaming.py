@@ -135,7 +135,7 @@ def test_the_pass_searches_within_limits(digits: Any, golden: tuple[Any, Any]) -
     front = patch_front(digits, parse_target(HOST))
     budget = front.plans[-1].arena_bytes + 100
     within, smallest = (
-        tvm.transform.Sequential([PatchInference(**limits)])(module)
+        tvm.transform.Sequential([PatchInference(settings=front.settings, **limits)])(module)
         for limits in ({"ram_budget": budget}, {"max_overhead": 0.0})
     )
     assert plan_of(within) == front.within(budget).plan

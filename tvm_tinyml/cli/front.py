@@ -26,11 +26,14 @@ def find_front(imported: Any, config: Any) -> Any:
 
 
 def plan_at(front: Any, number: int) -> Any:
-    """Figures of plan `number` of a front; UsageError when there is no such plan."""
+    """Plan `number` of a front as it is built, with larger calls where they are free.
+
+    UsageError when there is no such plan.
+    """
     if number >= len(front.plans):
         last = len(front.plans) - 1
         raise click.UsageError(f"there is no plan {number}; the plans of this model are 0 to {last}")
-    return front.plans[number]
+    return front.taller(number)
 
 
 def show_map(title: str, front: Any, number: int, svg: Path | None, force: bool) -> None:

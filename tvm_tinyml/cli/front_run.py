@@ -49,7 +49,7 @@ def run_front(model: Model, config: TargetConfig, front: Any, count: int) -> Exe
     plain = run("the plain build", replace(config, input="held", ram_bytes=None), None)
     chosen = evenly_spread(len(front.plans), count)
     return Executed(
-        plain, {number: run(f"plan {number}", config, front.plans[number].plan) for number in chosen}
+        plain, {number: run(f"plan {number}", config, front.taller(number).plan) for number in chosen}
     )
 
 

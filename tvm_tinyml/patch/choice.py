@@ -14,7 +14,7 @@ from .words import limits
 NAMED = 8
 """Plans listed in an error."""
 
-TRIED = 4
+TRIED = 2
 """Plans of more work that are tried within a budget."""
 
 
@@ -22,6 +22,7 @@ TRIED = 4
 class PatchFront:
     """Plans for a network between the least work, which comes first, and the smallest arena; at least one.
 
+    plans: with single rows per call, outside of segments.
     max_factor: bound on the work of all plans, as a multiple of the plain network's.
     """
 
@@ -32,13 +33,14 @@ class PatchFront:
 
     @classmethod
     def search(cls, network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR) -> PatchFront:
-        """Front of a network, see `pareto_front`, with as many rows per call as cost neither memory nor work."""
-        plans: list[PlanFigures] = []
-        for found in pareto_front(network, settings, max_factor=max_factor):
-            taller = with_fewer_calls(network, found, settings, found.arena_bytes)
-            if not plans or taller.arena_bytes < plans[-1].arena_bytes:
-                plans.append(taller)
+        """Front of a network; see `pareto_front`."""
+        plans = pareto_front(network, settings, max_factor=max_factor)
         return cls(network, settings, tuple(plans), max_factor)
+
+    def taller(self, number: int) -> PlanFigures:
+        """Plan `number`, with as many rows per call as cost neither memory nor work."""
+        found = self.plans[number]
+        return with_fewer_calls(self.network, found, self.settings, found.arena_bytes)
 
     def first_within(self, arena_bytes: int) -> int:
         """Number of the plan with the least work whose arena has at most `arena_bytes`.
@@ -63,12 +65,12 @@ class PatchFront:
         beat the one with the least, so the next few are tried as well.
         """
         first = self.first_within(arena_bytes)
-        best = self._taller(self.plans[first], arena_bytes)
+        best = self._grown(self.plans[first], arena_bytes)
         least = self.estimated_work(best)
         for found in self.plans[first + 1 : first + 1 + TRIED]:
             if found.macs >= least:
                 break
-            taller = self._taller(found, arena_bytes)
+            taller = self._grown(found, arena_bytes)
             work = self.estimated_work(taller)
             if work < least:
                 best, least = taller, work
@@ -78,7 +80,7 @@ class PatchFront:
         """Multiply-accumulates of a plan with what its calls cost beside their pixels."""
         return estimated_work(self.network, found, self.settings)
 
-    def _taller(self, found: PlanFigures, arena_bytes: int) -> PlanFigures:
+    def _grown(self, found: PlanFigures, arena_bytes: int) -> PlanFigures:
         most = max(found.macs, int(self.max_factor * found.plain_macs))
         return with_fewer_calls(self.network, found, self.settings, arena_bytes, most)
 
@@ -87,9 +89,9 @@ class PatchFront:
 
         Raises PlanError when every plan does more.
         """
-        for found in reversed(self.plans):
+        for number, found in reversed(list(enumerate(self.plans))):
             if found.factor <= factor:
-                return found
+                return self.taller(number)
         raise PlanError(
             f"no plan does at most {factor:.3f} times the work of the plain model; the least is "
             f"{self.plans[0].factor:.3f}"
