@@ -62,6 +62,7 @@ from . import (
 )
 from .dead_channels import with_ordinary_constants
 from .kernel import Answer, Candidate, Kernel, MicroKernel, Problem, Rule, stored_constant
+from .parts import Parts
 from .selection import Choice, code_bytes, rounds, select
 
 RULES: tuple[Rule, ...] = (
@@ -145,6 +146,7 @@ __all__ = [
     "Choice",
     "Kernel",
     "MicroKernel",
+    "Parts",
     "Problem",
     "Rule",
     "candidates",

@@ -25,6 +25,7 @@ from .intrinsics.rvv.memory import Copy, Fill
 from .intrinsics.rvv.products import possible_groups
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL
+from .parts import Parts
 
 # Calling a strip of tiles, measured.
 INSTRUCTIONS_PER_STRIP = 20.0
@@ -100,7 +101,8 @@ class ChannelLayer:
 
     def candidate(self) -> Candidate:
         """The layer as a rule offers it."""
-        return Candidate(self.rule, self._instructions(), self._build, self._micro_kernels, self.scratch)
+        parts = self._parts()
+        return Candidate(self.rule, parts.total, self._build, self._micro_kernels, self.scratch, parts=parts)
 
     def _micro_kernels(self) -> tuple[MicroKernel, ...]:
         tiles = [self.tile(chunk, None).micro_kernel() for chunk in self.chunks]
@@ -148,23 +150,23 @@ class ChannelLayer:
             epilogue=self.epilogue,
         )
 
-    def _instructions(self) -> float:
+    def _parts(self) -> Parts:
         geometry = self.geometry
         rows, columns = geometry.output
-        total = 0.0
+        total = Parts()
         for together, chunks in self._nests().items():
             for chunk in chunks:
                 strips = [self.tile(chunk, pixels) for _, pixels in self.strips(together)]
-                calls = sum(chunk.count // strip.vectors * _called(strip) for strip in strips)
-                total += len(geometry.inner_rows) * calls
+                row = sum((_called(strip) * (chunk.count // strip.vectors) for strip in strips), Parts())
+                total += row * len(geometry.inner_rows)
             if not self.packs:
                 continue
             share = geometry.share_outside(together) if self.in_place else 1.0
             patches = rows * -(-columns // together) * share
             copies = together * geometry.kernel[0] * geometry.kernel[1]
             packing = copies * (self.packing[0].assemble().executed + INSTRUCTIONS_PER_CALL)
-            tiles = sum(chunk.count * _called(self.tile(chunk, None)) for chunk in chunks)
-            total += patches * (packing + tiles)
+            tiles = sum((_called(self.tile(chunk, None)) * chunk.count for chunk in chunks), Parts())
+            total += (Parts(copies=packing) + tiles) * patches
         return total
 
     def _function(self) -> Any:
@@ -198,8 +200,8 @@ class ChannelLayer:
         return builder.get()
 
 
-def _called(tile: ChannelTile) -> float:
-    return tile.assemble().executed + INSTRUCTIONS_PER_STRIP
+def _called(tile: ChannelTile) -> Parts:
+    return tile.assemble().parts + Parts(calls=INSTRUCTIONS_PER_STRIP)
 
 
 def _rows(array: Array) -> Array:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from .intrinsics.rvv.pixels import PixelOperands, PixelTile
 from .intrinsics.rvv.products import possible_groups
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL
+from .parts import Parts
 from .strip_rvv import Strip
 
 # Bytes of scratch for strip and planes.
@@ -47,7 +49,7 @@ def schedule_conv2d_pixels_rvv(problem: Problem) -> Candidate | None:
         return None
     layers = [_Layer(problem, geometry, parameters, shape) for shape in _shapes(geometry)]
     fitting = [layer for layer in layers if layer.scratch <= MAX_SCRATCH]
-    return min(fitting, key=lambda layer: layer.instructions).candidate() if fitting else None
+    return min(fitting, key=lambda layer: layer.parts.total).candidate() if fitting else None
 
 
 @dataclass(frozen=True)
@@ -175,22 +177,25 @@ class _Layer:
         height, width = self.geometry.output
         return -(-height // self.shape.rows), -(-width // self.shape.columns)
 
-    @property
-    def instructions(self) -> float:
+    @cached_property
+    def parts(self) -> Parts:
         """Estimate of the instructions."""
         down, across = self._groups
-        total = self.strip.instructions(down, self._copied_rows) if self._copies else 0.0
         calls = int(np.prod(self._transposes))
-        total += down * across * calls * (self._transpose.assemble().executed + INSTRUCTIONS_PER_CALL)
+        transposes = calls * (self._transpose.assemble().executed + INSTRUCTIONS_PER_CALL)
+        tiles = Parts(copies=transposes)
         for entry in self.classes:
-            executed = self.tile(entry.group).assemble().executed + INSTRUCTIONS_PER_TILE
-            total += down * across * -(-len(entry.channels) // self.per_tile) * executed
-        return total
+            tile = self.tile(entry.group).assemble().parts + Parts(calls=INSTRUCTIONS_PER_TILE)
+            tiles += tile * -(-len(entry.channels) // self.per_tile)
+        copies = self.strip.instructions(down, self._copied_rows) if self._copies else 0.0
+        return Parts(copies=copies) + tiles * (down * across)
 
     def candidate(self) -> Candidate:
         """The layer as a rule offers it."""
         rule = "RVV conv2d, vectors of pixels"
-        return Candidate(rule, self.instructions, self._build, self._micro_kernels, self.scratch)
+        return Candidate(
+            rule, self.parts.total, self._build, self._micro_kernels, self.scratch, parts=self.parts
+        )
 
     def _micro_kernels(self) -> tuple[MicroKernel, ...]:
         tiles = [self.tile(entry.group).micro_kernel() for entry in self.classes]

@@ -12,6 +12,7 @@ from tvm import s_tir
 
 from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
+from .parts import Parts
 from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
 
 # (per product, per output) measured on Cortex-M0 and Cortex-M3; they rank this rule behind those with own kernels.
@@ -38,9 +39,15 @@ def schedule_convolution(problem: Problem) -> Candidate | None:
     if problem.is_scalar_rv32:
         tile = largest_divisor(problem.output_shape[-1], accumulators(problem.features))
         per_product = INSTRUCTIONS_RV32 + INSTRUCTIONS_SHARED / tile
+    parts = Parts(
+        products=per_product * products,
+        outputs=per_output * problem.outputs,
+        multiplications=products,
+    )
     return Candidate(
         rule=RULES[problem.operator],
-        instructions=per_product * products + per_output * problem.outputs,
+        instructions=parts.total,
+        parts=parts,
         build=lambda: _build(problem),
         loop_bytes=C_LOOP_BYTES,
     )

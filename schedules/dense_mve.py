@@ -15,9 +15,10 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .intrinsics.mve.dense import GROUP, Dense, dense_instructions, dense_kernel, register_of
+from .intrinsics.mve.dense import GROUP, Dense, dense_kernel, dense_parts, register_of
 from .intrinsics.mve.strip import VECTOR
 from .kernel import Array, Candidate, Problem
+from .parts import Parts
 from .plan_mve import plan
 from .pointwise_mve import plan_pointwise
 from .requantize_mve import Epilogue, Rounding, epilogue_of
@@ -56,10 +57,12 @@ def _plan(problem: Problem, epilogue: Epilogue, tile: Dense) -> Candidate:
     tiles = [(tile, 0, whole)] if whole else []
     tiles += [(replace(tile, channels=rest), whole, 1)] if rest else []
     parts = tuple(tiles)
+    spent = sum((dense_parts(part, groups) for part, _, groups in parts), Parts()) * rows
     return plan(
         scratch=0,
         rule="mve dense",
-        instructions=rows * sum(dense_instructions(part, groups) for part, _, groups in parts),
+        instructions=spent.total,
+        parts=spent,
         function=lambda: _build(parts, rows, epilogue.rounding, uniform),
         constants=lambda: {
             "weight": pack(problem.constants["weight"].reshape(channels, tile.depth)),

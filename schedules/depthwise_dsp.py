@@ -17,6 +17,7 @@ from . import script
 from .intrinsics import dsp
 from .kernel import Array, Candidate, Kernel, Problem
 from .pareto import undominated
+from .parts import Parts
 
 MIN_SCRATCH_BYTES, MAX_SCRATCH_BYTES = 64, 4608
 MAX_KERNEL_COLUMNS = 16
@@ -87,15 +88,18 @@ def _candidate(problem: Problem, geometry: _Geometry, bands: _Bands, epilogue: d
     )
     fill = dsp.fill_planes(bands.planes, problem.attrs["input_zero_point"])
     split = dsp.split_rows(bands.copied, geometry.image[1], geometry.image[2], bands.planes)
-    plane = dsp.depthwise_plane(window, bands.planes, epilogue)
+    convolve = dsp.depthwise_plane(window, bands.planes, epilogue)
     used = {"fill": fill} if _is_padded(problem) else {}
-    used |= {"split": split, "plane": plane}
+    used |= {"split": split, "plane": convolve}
     groups = -(-geometry.image[2] // bands.planes.lanes)
-    per_group: float = 12 + dsp.split_instructions(bands.copied, geometry.image[1], bands.planes.lanes)
-    per_group += bands.planes.lanes * geometry.multiplier * (12 + dsp.plane_instructions(window, epilogue))
+    copies = dsp.split_instructions(bands.copied, geometry.image[1], bands.planes.lanes)
+    plane = Parts(calls=12) + dsp.plane_parts(window, epilogue)
+    group = Parts(copies=copies, calls=12) + plane * (bands.planes.lanes * geometry.multiplier)
+    parts = (Parts(copies=bands.planes.nbytes / 10) + group * groups) * bands.count
     return Candidate(
         rule="dsp depthwise",
-        instructions=bands.count * (bands.planes.nbytes / 10 + groups * per_group),
+        instructions=parts.total,
+        parts=parts,
         build=lambda: _build(problem, geometry, bands, window, epilogue, used),
         micro_kernels=lambda: tuple(intrinsic.micro_kernel for intrinsic in used.values()),
         scratch=bands.planes.nbytes,

@@ -17,6 +17,7 @@ from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.products import consecutive, possible_groups
 from .kernel import Array, Problem
+from .parts import Parts
 
 # Bytes of scratch that a patch or one strip may take at most.
 MAX_SCRATCH = 5 * 1024
@@ -142,9 +143,9 @@ class DepthwiseLayer:
         return builder.get()
 
 
-def called(tile: DepthwiseTile) -> float:
+def called(tile: DepthwiseTile) -> Parts:
     """Instructions of a strip with its call, estimated."""
-    return tile.assemble().executed + INSTRUCTIONS_PER_STRIP
+    return tile.assemble().parts + Parts(calls=INSTRUCTIONS_PER_STRIP)
 
 
 @dataclass(frozen=True)

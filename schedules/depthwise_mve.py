@@ -8,23 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import inf
 
 import numpy as np
 
 from .intrinsics.mve.copy import FILL, fill_instructions
 from .intrinsics.mve.depthwise import FORMS, Depthwise, lanes_of
-from .intrinsics.mve.depthwise_steps import stepped_instructions, stepped_kernels, stepped_tile
-from .intrinsics.mve.depthwise_summed import (
-    SUMMED,
-    register_of,
-    summed_instructions,
-    summed_kernel,
-    summed_lanes,
-)
-from .intrinsics.mve.depthwise_unrolled import unrolled_instructions, unrolled_kernel
+from .intrinsics.mve.depthwise_steps import stepped_kernels, stepped_parts, stepped_tile
+from .intrinsics.mve.depthwise_summed import SUMMED, register_of, summed_kernel, summed_lanes, summed_parts
+from .intrinsics.mve.depthwise_unrolled import unrolled_kernel, unrolled_parts
 from .intrinsics.mve.planes import GROUP, Planes, planes_instructions, planes_kernels
 from .kernel import Array, Candidate, MicroKernel, Problem
+from .parts import Parts
 from .plan_mve import plan
 from .planes_mve import MAX_RUNS, SLACK, PlanesLayer, Run, build_planes
 from .requantize_mve import Epilogue, epilogue_of
@@ -77,9 +71,9 @@ def _plan(
         return None
     convolve = _convolve(tile, planes.group * tile.multiplier)
     runs = _runs(shape, rows)
-    cost = _cost(tile, planes, runs, convolve.instructions)
-    if cost == inf or len(runs) > MAX_RUNS or any(run.rows < 1 for run in runs):
+    if convolve.parts is None or len(runs) > MAX_RUNS or any(run.rows < 1 for run in runs):
         return None
+    cost = _cost(tile, planes, runs, convolve.parts)
     layer = PlanesLayer(
         tile=tile,
         planes=planes,
@@ -95,7 +89,8 @@ def _plan(
     return plan(
         scratch=planes.group * tile.size + SLACK,
         rule="mve depthwise planes",
-        instructions=cost,
+        instructions=cost.total,
+        parts=cost,
         function=lambda: build_planes(layer),
         constants=lambda: _constants(layer, weight, epilogue),
         micro_kernels=lambda: (FILL, *planes_kernels(planes), *convolve.micro_kernels()),
@@ -116,9 +111,9 @@ def _constants(layer: PlanesLayer, weight: Array, epilogue: Epilogue) -> dict[st
 
 @dataclass(frozen=True)
 class Convolve:
-    """A way to compute a tile: instructions of a call, infinite when there is none, and its micro-kernels."""
+    """A way to compute a tile: instructions of a call, None when there is none, and its micro-kernels."""
 
-    instructions: float
+    parts: Parts | None
     micro_kernels: Callable[[], tuple[MicroKernel, ...]]
 
 
@@ -126,17 +121,17 @@ def _convolve(tile: Depthwise, channels: int) -> Convolve:
     if tile.form == "stepped":
         stepped = stepped_tile(tile)
         if stepped is not None:
-            return Convolve(stepped_instructions(stepped, channels), lambda: stepped_kernels(stepped))
+            return Convolve(stepped_parts(stepped, channels), lambda: stepped_kernels(stepped))
     elif tile.form == "summed":
         summed = summed_lanes(tile) if channels == SUMMED else None
         if summed is not None:
-            return Convolve(summed_instructions(tile, summed), lambda: (summed_kernel(tile, summed),))
+            return Convolve(summed_parts(tile, summed), lambda: (summed_kernel(tile, summed),))
     else:
         lanes = lanes_of(tile)
         if lanes is not None:
-            cost = unrolled_instructions(tile, lanes, channels)
-            return Convolve(cost, lambda: (unrolled_kernel(tile, lanes),))
-    return Convolve(inf, tuple)
+            parts = unrolled_parts(tile, lanes, channels)
+            return Convolve(parts, lambda: (unrolled_kernel(tile, lanes),))
+    return Convolve(None, tuple)
 
 
 def _geometry(problem: Problem) -> Geometry:
@@ -217,8 +212,9 @@ def _planes(problem: Problem, shape: Geometry, tile: Depthwise) -> Planes:
     )
 
 
-def _cost(tile: Depthwise, planes: Planes, runs: list[Run], convolve: float) -> float:
+def _cost(tile: Depthwise, planes: Planes, runs: list[Run], convolve: Parts) -> Parts:
     groups = -(-planes.channels // planes.group)
     scatter = sum(run.count * planes_instructions(planes, run.rows) for run in runs)
     fill = len(runs) * fill_instructions(planes.group * tile.size)
-    return groups * (scatter + sum(run.count for run in runs) * convolve) + fill
+    bands = sum(run.count for run in runs)
+    return convolve * (groups * bands) + Parts(copies=groups * scatter + fill)

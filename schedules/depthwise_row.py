@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from .intrinsics.scalar_depthwise import StripOperands
 from .intrinsics.scalar_depthwise_row import DepthwiseRow
 from .intrinsics.thumb2_depthwise_row import most_outputs
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
+from .parts import Parts
 from .requantize import accumulator_range
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
@@ -53,7 +55,8 @@ def schedule_depthwise_row(problem: Problem) -> Candidate | None:
         return None
     return Candidate(
         rule="scalar depthwise rows",
-        instructions=layer.instructions(),
+        instructions=layer.parts.total,
+        parts=layer.parts,
         build=lambda: _build(layer, problem.constants["weight"], form),
         micro_kernels=layer.micro_kernels,
     )
@@ -154,16 +157,18 @@ class _Layer:
         """One per kind of tile; raises OutOfRegistersError when RV32 cannot do one."""
         return tuple({tile.row.name: tile.row.micro_kernel() for tile in self.tiles()}.values())
 
-    def instructions(self) -> float:
+    @cached_property
+    def parts(self) -> Parts:
         """Estimate for the layer."""
         images, *_, channels = self.problem.output_shape
         rv32 = self.problem.is_scalar_rv32
-        calls = sum(
-            band.count * (INSTRUCTIONS_PER_CALL + tile.row.executed(band.rows, rv32=rv32))
+        called = Parts(calls=INSTRUCTIONS_PER_CALL)
+        rows = (
+            (called + tile.row.parts(band.rows, rv32=rv32)) * band.count
             for tile in self.tiles()
             for band in self.bands()
         )
-        return images * channels * float(calls)
+        return sum(rows, Parts()) * (images * channels)
 
     def function(self) -> Any:
         """TensorIR of the layer."""

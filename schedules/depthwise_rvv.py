@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
+from functools import cached_property
 from typing import Any
 
 from tvm import s_tir
@@ -24,6 +25,7 @@ from .intrinsics.rvv.epilogue import fit_epilogue
 from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import WindowPacker
 from .pareto import undominated
+from .parts import Parts
 
 
 def schedule_depthwise_rvv(problem: Problem) -> list[Candidate]:
@@ -42,7 +44,7 @@ def schedule_depthwise_rvv(problem: Problem) -> list[Candidate]:
     for pixels in {1, _most_pixels(problem, geometry)}:
         layer = DepthwiseLayer(problem, geometry, parameters, pixels)
         answers += (plan for plan in (_InPlace(layer), DepthwiseStrips(layer)) if plan.applies)
-    candidates = [(plan.instructions + plan.layer.price_of_repetition, plan.candidate()) for plan in answers]
+    candidates = [(plan.parts.total + plan.layer.price_of_repetition, plan.candidate()) for plan in answers]
     offered = undominated(candidates, lambda option: (option[0], option[1].scratch))
     fastest = offered[0][1].instructions if offered else 0.0
     # Estimates do not have the price: what it made second must not come first.
@@ -101,16 +103,17 @@ class _InPlace:
         """Whether the patch is small enough."""
         return math.prod(self._patch) <= MAX_SCRATCH
 
-    @property
-    def instructions(self) -> float:
+    @cached_property
+    def parts(self) -> Parts:
         """Estimate of the instructions."""
         layer, geometry = self.layer, self.geometry
         rows, columns = geometry.output
-        total = len(geometry.inner_rows) * sum(called(self._tile(tiles)) for _, tiles in self._strips)
+        row = sum((called(self._tile(tiles)) for _, tiles in self._strips), Parts())
+        total = row * len(geometry.inner_rows)
         if geometry.padded:
             patches = rows * -(-columns // layer.pixels) * geometry.share_outside(layer.pixels)
-            total += patches * (self._packer.instructions + called(self._tile(None)))
-        return layer.count * total
+            total += (Parts(copies=self._packer.instructions) + called(self._tile(None))) * patches
+        return total * layer.count
 
     def _body(self, buffers: Buffers) -> None:
         layer, geometry = self.layer, self.geometry
@@ -152,7 +155,8 @@ class _InPlace:
         pixels = self.layer.pixels
         return Candidate(
             rule=f"RVV depthwise, {pixels} pixels" if pixels > 1 else "RVV depthwise",
-            instructions=self.instructions,
+            instructions=self.parts.total,
+            parts=self.parts,
             build=self._build,
             micro_kernels=self._micro_kernels,
             scratch=math.prod(self._patch) if self.geometry.padded else 0,

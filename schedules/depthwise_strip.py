@@ -20,6 +20,7 @@ from .intrinsics.rv32_depthwise import OutOfReachError
 from .intrinsics.scalar_depthwise import DepthwiseStrip, StripOperands
 from .intrinsics.scalar_memory import Copy
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
+from .parts import Parts
 from .requantize import accumulator_range
 from .requantize_scalar import ScalarRequantization, choose
 from .tensor_ir import drop_unit_loops
@@ -71,9 +72,11 @@ def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
     layer = _Layer(
         strip, images, height, problem.output_shape[1], attrs["padding"][0], attrs["depth_multiplier"]
     )
+    parts = layer.parts(rv32=problem.is_scalar_rv32)
     return Candidate(
         rule="scalar depthwise strips",
-        instructions=layer.instructions(rv32=problem.is_scalar_rv32),
+        instructions=parts.total,
+        parts=parts,
         build=lambda: _build(layer, problem.constants["weight"], form),
         micro_kernels=layer.micro_kernels,
         scratch=layer.scratch,
@@ -146,19 +149,24 @@ class _Layer:
         """Bytes of the weights between the rows of zeros."""
         return (self.strip.kernel_h + 2 * self.pads) * self.strip.kernel_w if self.pads else 0
 
-    def instructions(self, *, rv32: bool) -> float:
+    def parts(self, *, rv32: bool) -> Parts:
         """Estimate for the layer."""
-        strips = sum(INSTRUCTIONS_PER_CALL + self._strip(rows, rv32=rv32) for rows in self.blocks().values())
+        strips = sum((self._strip(rows, rv32=rv32) for rows in self.blocks().values()), Parts())
+        calls = len(self.blocks()) * INSTRUCTIONS_PER_CALL
         copies = self.strip.kernel_h * self.strip.kernel_w + INSTRUCTIONS_PER_CALL if self.pads else 0
-        return float(self.images * self.strip.output_pitch * (strips + copies))
+        return (strips + Parts(copies=copies, calls=calls)) * (self.images * self.strip.output_pitch)
 
-    def _strip(self, rows: int, *, rv32: bool) -> float:
+    def _strip(self, rows: int, *, rv32: bool) -> Parts:
         strip = self.strip
         if rv32:
-            return strip.executed_rv32(rows)
-        products = rows * strip.kernel_h * sum(len(strip.products(column)) for column in range(strip.width))
-        outputs = C_INSTRUCTIONS_PER_OUTPUT * rows * strip.outputs
-        return C_INSTRUCTIONS_PER_PRODUCT * products + outputs + C_INSTRUCTIONS_PER_STRIP
+            return strip.parts_rv32(rows)
+        products = strip.multiplications(rows)
+        return Parts(
+            products=C_INSTRUCTIONS_PER_PRODUCT * products,
+            outputs=C_INSTRUCTIONS_PER_OUTPUT * rows * strip.outputs,
+            calls=C_INSTRUCTIONS_PER_STRIP,
+            multiplications=products,
+        )
 
     def blocks(self) -> dict[str, int]:
         """Rows of output of every strip, by the name of its block."""

@@ -5,6 +5,7 @@ One vector of channels after the other, so that a strip is narrow.
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from tvm import s_tir
@@ -14,6 +15,7 @@ from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, DepthwiseLayer, called
 from .geometry_rvv import tiles_of
 from .intrinsics.rvv.depthwise import DepthwiseTile
 from .kernel import Candidate, Kernel, MicroKernel
+from .parts import Parts
 from .strip_rvv import Strip
 
 # Bytes that a strip of several rows may take.
@@ -39,13 +41,13 @@ class DepthwiseStrips:
         """Whether there is a border and strips are small enough."""
         return self.geometry.padded and self.strip.scratch <= MAX_SCRATCH
 
-    @property
-    def instructions(self) -> float:
+    @cached_property
+    def parts(self) -> Parts:
         """Estimate of the instructions."""
         rows = self.geometry.output[0]
-        copying = self.strip.instructions(-(-rows // self.outputs))
-        computing = sum(rows * called(self._tile(tiles)) for _, tiles in self._tiles)
-        return self.layer.count * (computing + copying)
+        copying = Parts(copies=self.strip.instructions(-(-rows // self.outputs)))
+        row = sum((called(self._tile(tiles)) for _, tiles in self._tiles), Parts())
+        return (copying + row * rows) * self.layer.count
 
     @property
     def _tiles(self) -> list[tuple[int, int]]:
@@ -84,7 +86,8 @@ class DepthwiseStrips:
         adjacent = f", {self.layer.pixels} pixels" if self.layer.pixels > 1 else ""
         return Candidate(
             rule=f"RVV depthwise in strips{adjacent}",
-            instructions=self.instructions,
+            instructions=self.parts.total,
+            parts=self.parts,
             build=self._build,
             micro_kernels=self._micro_kernels,
             scratch=self.strip.scratch,

@@ -17,6 +17,7 @@ from .intrinsics.thumb1_assembly import WORD
 from .intrinsics.thumb1_pairs import LARGEST_WEIGHTS
 from .intrinsics.thumb1_planes import CHUNK, PackPlane, PairWindows, WindowOperands
 from .kernel import Array, Candidate, Kernel, Problem
+from .parts import Parts
 from .requantize_split import SplitRequantization, choose_split, reachable
 from .tensor_ir import drop_unit_loops
 
@@ -64,9 +65,11 @@ def schedule_depthwise_pairs(problem: Problem) -> Candidate | None:
     pack = _packing(problem, windows)
     if pack is None or scratch > SCRATCH_LIMIT:
         return None
+    parts = _parts(problem, pack, windows)
     return Candidate(
         rule="depthwise pixel pairs",
-        instructions=_instructions(problem, pack, windows),
+        instructions=parts.total,
+        parts=parts,
         build=lambda: _build(problem, pack, windows, form),
         micro_kernels=lambda: (windows.micro_kernel(), pack.micro_kernel()),
         scratch=scratch,
@@ -119,13 +122,19 @@ def _packing(problem: Problem, windows: PairWindows) -> PackPlane | None:
     )
 
 
-def _instructions(problem: Problem, pack: PackPlane, windows: PairWindows) -> float:
+def _parts(problem: Problem, pack: PackPlane, windows: PairWindows) -> Parts:
     """Estimate for the layer."""
     images, *_, channels = problem.output_shape
     outputs = 2 * windows.rows * windows.columns
-    per_channel = outputs * (windows.taps * INSTRUCTIONS_PER_PRODUCT + INSTRUCTIONS_PER_OUTPUT)
-    words = pack.rows * pack.columns
-    return images * channels * (per_channel + INSTRUCTIONS_PER_WORD * words + INSTRUCTIONS_PER_CHANNEL)
+    channel = Parts(
+        products=INSTRUCTIONS_PER_PRODUCT * windows.taps * outputs,
+        outputs=INSTRUCTIONS_PER_OUTPUT * outputs,
+        copies=INSTRUCTIONS_PER_WORD * pack.rows * pack.columns,
+        calls=INSTRUCTIONS_PER_CHANNEL,
+        # One for the pair of outputs.
+        multiplications=windows.taps * outputs / 2,
+    )
+    return channel * (images * channels)
 
 
 def _function(problem: Problem, pack: PackPlane, windows: PairWindows) -> Any:

@@ -29,6 +29,7 @@ from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import FRAMES, VECTOR, Strip
 from .kernel import Candidate, Problem
+from .parts import Parts
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import pack_weights, packed_shape, strip_kernels_of
@@ -52,14 +53,15 @@ def _plan(
     found = _cheapest(problem, windows, strip, wide=wide)
     if found is None:
         return None
-    cost, rows, row = found
+    parts, rows, row = found
     height, width = problem.shapes["data"][1], _row_bytes(problem)
     image, shape = (height, width), (rows, *problem.output_shape[1:])
     stride = problem.attrs["strides"][0]
     return plan(
         scratch=copied_bytes(windows, rows * problem.output_shape[2]),
         rule="mve direct im2col, wide" if row else "mve direct im2col",
-        instructions=cost,
+        instructions=parts.total,
+        parts=parts,
         function=lambda: _build(row or strip, windows, image, shape, stride, epilogue.rounding),
         constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], row.strip if row else strip),
@@ -96,21 +98,22 @@ def _windows(problem: Problem) -> Windows:
 
 def _cheapest(
     problem: Problem, windows: Windows, strip: Strip, *, wide: bool
-) -> tuple[float, int, WideRow | None] | None:
+) -> tuple[Parts, int, WideRow | None] | None:
     """Instructions, the number of output rows at a time that takes the least of them within the scratch, and tiles."""
     _, height, width, channels = problem.output_shape
-    choices: list[tuple[bool, float, int, WideRow | None]] = []
+    choices: list[tuple[bool, float, int, Parts, WideRow | None]] = []
     for rows in range(1, height + 1):
         size = copied_bytes(windows, rows * width)
         if size > MAX_SCRATCH:
             continue
         copies = rows * im2col_instructions(windows, width)
         for products, row in matrix_ways(strip, rows * width, channels, wide=wide):
-            choices.append((size > SCRATCH, -(-height // rows) * (copies + products), rows, row))
+            parts = (products + Parts(copies=copies)) * -(-height // rows)
+            choices.append((size > SCRATCH, parts.total, rows, parts, row))
     if not choices:
         return None
-    _, cost, rows, row = min(choices, key=lambda choice: choice[:3])
-    return cost, rows, row
+    _, _, rows, parts, row = min(choices, key=lambda choice: choice[:3])
+    return parts, rows, row
 
 
 @cache

@@ -19,14 +19,15 @@ from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
+from .parts import Parts
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
     pack_weights,
     packed_shape,
     register_strip,
-    strip_instructions,
     strip_kernels_of,
+    strip_parts,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -52,13 +53,13 @@ def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
 
 def matrix_ways(
     strip: Strip, pixels: int, channels: int, *, wide: bool
-) -> list[tuple[float, WideRow | None]]:
+) -> list[tuple[Parts, WideRow | None]]:
     """Ways to multiply `pixels` windows side by side by the weights, with their instructions."""
     if wide:
-        return [(row.instructions, row) for row in wide_rows(strip, pixels, channels)]
+        return [(row.parts, row) for row in wide_rows(strip, pixels, channels)]
     if pixels < TILE:
         return []
-    return [(-(-channels // 2) * strip_instructions(strip, pixels), None)]
+    return [(strip_parts(strip, pixels) * -(-channels // 2), None)]
 
 
 def _plan(
@@ -68,20 +69,21 @@ def _plan(
     if channels < 2:
         return None
     # How many output rows at a time: what costs least within the scratch.
-    choices: list[tuple[bool, float, int, WideRow | None]] = []
+    choices: list[tuple[bool, float, int, Parts, WideRow | None]] = []
     for rows in range(1, height + 1):
         band = band_of(problem, rows)
         size = band.nbytes + copied_bytes(first, rows * width)
         if size > MAX_SCRATCH:
             continue
-        copies = rows * im2col_instructions(_windows(problem, band), width)
+        gathered = rows * im2col_instructions(_windows(problem, band), width)
         bands = -(-height // rows)
+        copies = Parts(copies=band.instructions(bands) + bands * gathered)
         for products, row in matrix_ways(strip, rows * width, channels, wide=wide):
-            cost = band.instructions(bands) + bands * (copies + products)
-            choices.append((size > SCRATCH, cost, rows, row))
+            parts = products * bands + copies
+            choices.append((size > SCRATCH, parts.total, rows, parts, row))
     if not choices:
         return None
-    _, cost, rows, row = min(choices, key=lambda choice: choice[:3])
+    _, _, rows, parts, row = min(choices, key=lambda choice: choice[:3])
     band = band_of(problem, rows)
     windows = _windows(problem, band)
     shape = (rows, height, width, channels)
@@ -89,7 +91,8 @@ def _plan(
     return plan(
         scratch=band.nbytes + copied_bytes(windows, rows * width),
         rule="mve im2col, wide" if row else "mve im2col",
-        instructions=cost,
+        instructions=parts.total,
+        parts=parts,
         function=lambda: _build(row or strip, band, windows, shape, stride, epilogue.rounding),
         constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], row.strip if row else strip),

@@ -8,13 +8,14 @@ TensorIR function, the constants in the layout its loops read and the micro-kern
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from .code_size import LOOP_BYTES
+from .parts import Parts
 
 Array: TypeAlias = npt.NDArray[Any]
 
@@ -105,6 +106,7 @@ class Candidate:
     scratch: bytes of the buffers that the kernel will allocate in the arena, estimated.
     loop_bytes: bytes of code around the micro-kernels, estimated.
     counted: instructions of one call as they were counted, if they were.
+    parts: what the estimate consists of, where the rule's cost model tells them apart.
     """
 
     rule: str
@@ -114,6 +116,12 @@ class Candidate:
     scratch: int = 0
     loop_bytes: int = LOOP_BYTES
     counted: int | None = None
+    parts: Parts | None = None
+
+    def called(self, times: int) -> Candidate:
+        """The candidate with the estimate of so many calls."""
+        parts = None if self.parts is None else self.parts * times
+        return replace(self, instructions=self.instructions * times, parts=parts)
 
     @property
     def cost(self) -> float:

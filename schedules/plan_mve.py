@@ -10,6 +10,7 @@ from typing import Any
 
 from .intrinsics.mve.assembly import PRELUDE
 from .kernel import Array, Candidate, Kernel, MicroKernel
+from .parts import Parts
 
 
 def plan(
@@ -17,13 +18,21 @@ def plan(
     rule: str,
     instructions: float,
     scratch: int,
+    parts: Parts | None = None,
     function: Callable[[], Any],
     constants: Callable[[], Mapping[str, Array]],
     micro_kernels: Callable[[], tuple[MicroKernel, ...]],
 ) -> Candidate:
-    """A candidate. function, constants, micro_kernels: make what a `Kernel` has of these names."""
+    """A candidate.
+
+    parts: of the instructions, where they are told apart. function, constants, micro_kernels: make what a `Kernel` has
+    of these names.
+    """
 
     def used() -> tuple[MicroKernel, ...]:
         return (PRELUDE, *micro_kernels())
 
-    return Candidate(rule, instructions, lambda: Kernel(function(), constants(), used()), used, scratch)
+    def build() -> Kernel:
+        return Kernel(function(), constants(), used())
+
+    return Candidate(rule, instructions, build, used, scratch, parts=parts)

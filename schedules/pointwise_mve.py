@@ -20,8 +20,8 @@ from .strip_mve import (
     pack_weights,
     packed_shape,
     register_strip,
-    strip_instructions,
     strip_kernels_of,
+    strip_parts,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -81,12 +81,13 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
 def _plan(problem: Problem, epilogue: Epilogue, layer: _Layer) -> Candidate:
     strip, row = layer.strip, layer.wide
     pairs = -(-layer.channels // 2)
+    parts = (row.parts if row else strip_parts(strip, layer.pixels) * pairs) * layer.strips
     rule = "mve pointwise" if problem.operator == "conv2d" else "mve dense rows"
     return plan(
         scratch=0,
         rule=f"{rule}, wide" if row else rule,
-        instructions=layer.strips
-        * (row.instructions if row else pairs * strip_instructions(strip, layer.pixels)),
+        instructions=parts.total,
+        parts=parts,
         function=lambda: _build_wide(layer, row) if row else _build(layer),
         constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], strip),

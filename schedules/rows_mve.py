@@ -18,6 +18,7 @@ from .intrinsics.mve.column_strip import MAX_COLUMNS
 from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
+from .parts import Parts
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
@@ -26,6 +27,7 @@ from .strip_mve import (
     register_strip,
     strip_instructions,
     strip_kernels_of,
+    strip_parts,
     strip_stages,
 )
 from .tensorize_mve import tensorizable
@@ -56,11 +58,13 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         return []
     strip = min(strips, key=lambda candidate: strip_instructions(candidate, width))
     shape = (height, width, channels)
+    products = strip_parts(strip, width) * (height * -(-channels // 2))
+    parts = products + Parts(copies=band.instructions(height))
     candidate = plan(
         scratch=band.nbytes,
         rule=f"mve {strip.form} rows",
-        instructions=band.instructions(height)
-        + height * -(-channels // 2) * strip_instructions(strip, width),
+        instructions=parts.total,
+        parts=parts,
         function=lambda: _build(strip, band, shape, epilogue.rounding),
         constants=lambda: {
             "weight": pack_weights(problem.constants["weight"], strip),

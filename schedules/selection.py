@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -77,12 +77,24 @@ def select(
 
 
 def rounds(
-    layers: Sequence[Sequence[Candidate]], scratch: Sequence[int] | None = None
+    layers: Sequence[Sequence[Candidate]],
+    scratch: Sequence[int] | None = None,
+    kinds: Sequence[Hashable] | None = None,
 ) -> Iterator[list[Choice]]:
-    """Selections in which every candidate that is within the scratch is taken at least once."""
+    """Selections in which every candidate that is within the scratch is taken at least once.
+
+    kinds: of the layers; those of equal kind have equal candidates and share them out among themselves.
+    """
     network = _Network(layers, scratch)
-    for number in range(max(map(len, network.allowed), default=0)):
-        taken = [allowed[min(number, len(allowed) - 1)] for allowed in network.allowed]
+    alike: dict[Hashable, list[int]] = {}
+    for layer, allowed in enumerate(network.allowed):
+        alike.setdefault((layer if kinds is None else kinds[layer], tuple(allowed)), []).append(layer)
+    needed = [-(-len(network.allowed[members[0]]) // len(members)) for members in alike.values()]
+    for number in range(max(needed, default=0)):
+        taken = [0] * len(layers)
+        for members in alike.values():
+            for place, layer in enumerate(members, number * len(members)):
+                taken[layer] = network.allowed[layer][min(place, len(network.allowed[layer]) - 1)]
         yield [network.choice(layer, taken) for layer in range(len(layers))]
 
 

@@ -19,6 +19,7 @@ from .intrinsics.mve.deep_strip import deep_strip_instructions, deep_strip_kerne
 from .intrinsics.mve.flat_strip import flat_strip, flat_strip_kernels, instructions, strip_kernel
 from .intrinsics.mve.strip import VECTOR, Strip
 from .kernel import Array, MicroKernel
+from .parts import Parts
 from .requantize_mve import Rounding, table_size
 
 _PARTS = {"column": column_strip, "flat": flat_strip}
@@ -38,6 +39,12 @@ def strip_instructions(strip: Strip, pixels: int) -> float:
     if strip.form == "deep":
         return _CALL + deep_strip_instructions(strip, pixels)
     return _CALL + instructions(strip, _PARTS[strip.form](strip), pixels)
+
+
+def strip_parts(strip: Strip, pixels: int) -> Parts:
+    """The same, with the requantisation among the products, which it runs beside."""
+    vectors = strip.rows * -(-strip.row_bytes // VECTOR)
+    return Parts(strip_instructions(strip, pixels), multiplications=2 * pixels * vectors)
 
 
 def pack_weights(weight: Array, strip: Strip) -> Array:

@@ -13,9 +13,10 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .intrinsics.mve.strip import TILE, Strip
+from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .intrinsics.mve.wide_tile import WideTile, wide_instructions, wide_kernel
 from .kernel import MicroKernel
+from .parts import Parts
 from .requantize_mve import Rounding, table_size
 from .strip_mve import packed_shape, weight_column
 
@@ -51,6 +52,13 @@ class WideRow:
             (wide_instructions(WideTile(self.strip, size), self.channels // 2), n) for size, n in self.tiles
         )
         return sum(count * (_CALL + one) for one, count in parts)
+
+    @property
+    def parts(self) -> Parts:
+        """The same, with the requantisation among the products."""
+        computed = sum(size * count for size, count in self.tiles)
+        vectors = -(-self.strip.depth // VECTOR)
+        return Parts(self.instructions, multiplications=computed * self.channels * vectors)
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
         """The micro-kernels of its tiles."""

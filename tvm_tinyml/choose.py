@@ -4,7 +4,7 @@ Scratch lies in the arena between the tensors. A layer may use what the tensors 
 the stack, and of what the tensors of the whole network need at once plus `scratch_limit`. What code the flash leaves
 room for, and the objective, are the selection's business (`schedules/selection.py`). It goes by the estimates of the
 schedules, or by instructions that were counted: then the whole network is built as often as a layer has candidates,
-each time with other ones, and run.
+each time with other ones, and run. Layers of equal kind share their candidates out, so that fewer runs do.
 """
 
 from __future__ import annotations
@@ -113,10 +113,13 @@ def _counted(
 ) -> list[Sequence[Candidate]]:
     """The candidates of all layers with the instructions they execute, the fastest first."""
     counted = [list(candidates) for candidates in lowering.candidates]
-    for choices in rounds(lowering.candidates, room):
+    alike = [[other for other, kind in enumerate(lowering.kinds) if kind == mine] for mine in lowering.kinds]
+    for choices in rounds(lowering.candidates, room, lowering.kinds):
         model, _, memory_plan = _planned(lowering, choices, config, keep_all=False)
         for layer, (choice, instructions) in enumerate(zip(choices, count(model, memory_plan), strict=True)):
-            counted[layer][choice.taken] = replace(choice.candidate, counted=instructions)
+            for other in alike[layer]:
+                known = counted[other][choice.taken]
+                counted[other][choice.taken] = replace(known, counted=instructions)
     return [sorted(candidates, key=lambda candidate: candidate.cost) for candidates in counted]
 
 

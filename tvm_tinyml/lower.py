@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import asdict, replace
 from math import isfinite
 from typing import Any
 
@@ -25,7 +25,7 @@ from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
 from .dialect.relax_api import Array, Attrs, TensorSpec, attributes, constant_value, spec_of
 from .patch import Node, PatchPlan, Region, Stage, shape_region
-from .schedules import Candidate, Choice, Kernel, Problem, candidates, code_bytes, stored_constant
+from .schedules import Candidate, Choice, Kernel, Parts, Problem, candidates, code_bytes, stored_constant
 from .target import TargetConfig
 
 SIGNATURE_ATTR = "tinyml.signature"
@@ -40,6 +40,7 @@ class Lowering:
 
     outline: the model with layers that have no functions and no scratch yet: what memory the tensors need.
     candidates: what the rules offer for each layer.
+    kinds: of the layers; equal ones have candidates that take the same instructions.
     constant_bytes: of all layers, before schedules pack them.
     pulled: inputs that regions of the plan fetch; no other operator reads them.
     """
@@ -62,6 +63,7 @@ class Lowering:
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self.constant_bytes = 0
         self.candidates: list[Sequence[Candidate]] = []
+        self.kinds: list[Hashable] = []
         for parameter, described in zip(function.params, signature["inputs"], strict=True):
             info = TensorInfo(
                 described["name"], spec_of(parameter), described["scale"], described["zero_point"]
@@ -161,9 +163,10 @@ class Lowering:
             calls,
         )
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
-        offered = [replace(one, instructions=one.instructions * calls) for one in candidates(problem)]
+        offered = [one.called(calls) for one in candidates(problem)]
         self._arguments.append(names)
         self.candidates.append(offered)
+        self.kinds.append(_kind(node.operator, calls, [*specs, output], attrs, offered))
         self.constant_bytes += sum(value.nbytes for value in problem.constants.values())
         self.outline.layers.append(
             Layer(
@@ -177,6 +180,7 @@ class Lowering:
                 scratch=(),
                 macs=node.operator.macs(node.specs, node.attrs),
                 attributes=node.attrs,
+                share_inside=node.operator.share_inside(node.specs, node.attrs),
             )
         )
 
@@ -280,6 +284,7 @@ class _Builder:
                     scratch_bytes=candidate.scratch,
                     taken=index == choice.taken,
                     reason=reason,
+                    parts=_rounded(candidate.parts),
                 )
                 for index, (candidate, reason) in enumerate(
                     zip(choice.candidates, choice.reasons, strict=True)
@@ -301,6 +306,24 @@ class _Builder:
             self._model.functions[symbol] = lowered
             self._model.micro_kernels |= {micro.name: micro.source for micro in kernel.micro_kernels}
         return self._model.functions[symbol]
+
+
+def _kind(
+    operator: Operator, calls: int, specs: Sequence[TensorSpec], attrs: Attrs, offered: Sequence[Candidate]
+) -> Hashable:
+    """What layers have in common whose candidates take the same instructions."""
+    own = ("name", "tensor", "scale")
+    return (
+        operator.name,
+        calls,
+        tuple((spec.dtype, tuple(spec.shape)) for spec in specs),
+        repr(sorted((key, value) for key, value in attrs.items() if key not in own)),
+        tuple((one.rule, one.instructions, one.scratch, one.loop_bytes) for one in offered),
+    )
+
+
+def _rounded(parts: Parts | None) -> dict[str, int] | None:
+    return None if parts is None else {name: round(count) for name, count in asdict(parts).items()}
 
 
 def _roles(inputs: tuple[str, ...], count: int) -> list[str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .listing import executed
+
 # Loads, stores and additions take constants of twelve bits.
 REACH = 2047
 ARGUMENTS = tuple(f"a{number}" for number in range(8))
@@ -60,6 +62,13 @@ class Factors:
     multiplier: str
     addend: str
     shift: str
+
+
+def output_instructions(epilogue: Epilogue) -> int:
+    """Instructions that turn a sum into an output and store it."""
+    asm = Assembly(arguments=0)
+    asm.requantize("a0", Factors("a1", "a2", "a3"), ("a4", "a5"), epilogue)
+    return executed(asm.split()) + 1
 
 
 class Assembly:

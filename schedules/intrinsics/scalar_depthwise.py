@@ -13,9 +13,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
+from ..parts import Parts
 from . import rv32_depthwise
 from .listing import executed
-from .rv32_assembly import Epilogue
+from .rv32_assembly import Epilogue, output_instructions
 from .scalar import assembly_body, factors_c, requantized_c, requantized_expr
 from .tensor_intrinsic import Operand, register
 
@@ -122,10 +123,17 @@ class DepthwiseStrip:
         )
         return MicroKernel(self.name, source)
 
-    def executed_rv32(self, rows: int) -> int:
+    def parts_rv32(self, rows: int) -> Parts:
         """Instructions of a call with `rows` rows of output on RV32."""
         lines, columns = rv32_depthwise.counted_strip(self)
-        return executed(lines, *([columns] if columns else []), rows)
+        inner = [columns] if columns else []
+        once, outputs = executed(lines, *inner, 0), rows * self.outputs * output_instructions(self.epilogue)
+        products = executed(lines, *inner, rows) - once - outputs
+        return Parts(products, outputs, calls=once, multiplications=self.multiplications(rows))
+
+    def multiplications(self, rows: int) -> int:
+        """Products of `rows` rows of output; columns outside of the image have none."""
+        return rows * self.kernel_h * sum(len(self.products(column)) for column in range(self.width))
 
     def _portable(self) -> str:
         taps = [(ky, kx) for ky in range(self.kernel_h) for kx in range(self.kernel_w)]

@@ -13,9 +13,10 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ..kernel import MicroKernel
+from ..parts import Parts
 from . import rv32_depthwise_row, thumb2_depthwise_row
 from .listing import executed
-from .rv32_assembly import Epilogue
+from .rv32_assembly import Epilogue, output_instructions
 from .scalar import NAKED, assembly_body, factors_c, requantized_c, requantized_expr
 from .scalar_depthwise import StripOperands
 from .tensor_intrinsic import Operand, register
@@ -94,10 +95,17 @@ class DepthwiseRow:
         body = assembly_body(thumb2_depthwise_row.depthwise_row(self))
         return f"#elif defined(__thumb2__)\n{NAKED}{signature}{body}"
 
-    def executed(self, rows: int, *, rv32: bool) -> int:
+    def parts(self, rows: int, *, rv32: bool) -> Parts:
         """Instructions of a call with `rows` rows of the window."""
-        module = rv32_depthwise_row if rv32 else thumb2_depthwise_row
-        return executed(module.depthwise_row(self), rows)
+        if rv32:
+            lines, output = rv32_depthwise_row.depthwise_row(self), output_instructions(self.epilogue)
+        else:
+            lines = thumb2_depthwise_row.depthwise_row(self)
+            output = thumb2_depthwise_row.output_instructions(self.epilogue)
+        once, outputs = executed(lines, 0), self.outputs * output
+        multiplications = rows * sum(len(self.products(column)) for column in self.columns)
+        products = executed(lines, rows) - once
+        return Parts(products, outputs, calls=once - outputs, multiplications=multiplications)
 
     def _portable(self) -> str:
         zero = f" - ({self.zero_point})" if self.zero_point else ""

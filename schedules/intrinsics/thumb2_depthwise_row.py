@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .scalar_thumb2 import load_fine, requantization, requantized
 
 if TYPE_CHECKING:
+    from .rv32_assembly import Epilogue
     from .scalar_depthwise_row import DepthwiseRow
 
 # Registers of sums and weights; beside them there are the addresses, a counter and a pixel.
@@ -33,6 +34,11 @@ def weights_held(kernel_w: int) -> int:
 def most_outputs(kernel_w: int) -> int:
     """Sums that the registers hold beside the weights."""
     return len(FREE) - weights_held(kernel_w)
+
+
+def output_instructions(epilogue: Epilogue) -> int:
+    """Instructions that turn a sum into an output and store it."""
+    return len(requantized("r4", "r1", "r12", "lr", "r5", epilogue)) + 1
 
 
 def _slot(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from tests.runner.tools import usable_target
 from tests.schedules.layers_rvv import convolution
 from tests.support.layers import module_of
+from tvm_tinyml.codegen import LoweredModel
 from tvm_tinyml.errors import RunError, TinyMLError
+from tvm_tinyml.lower import Lowering
 from tvm_tinyml.module import AOTModule
-from tvm_tinyml.schedules import Candidate, Problem, candidates
+from tvm_tinyml.schedules import Candidate, Choice, Problem, candidates
 from tvm_tinyml.target import parse_target
 
 
@@ -31,6 +34,28 @@ def test_counts_overrule_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
     assert None not in counts.values()
     assert counts[measured.schedule] == min(count for count in counts.values() if count is not None)
     assert measured.schedule != believed.schedule
+
+
+def test_layers_of_equal_kind_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two layers with other weights but one geometry: half of the runs, and every candidate of both is counted."""
+    config = usable_target("-mcpu=cortex-m4 -opt=speed")
+    generator = np.random.default_rng(1)
+    one, other = (convolution(generator, (6, 6, 8), 8, (1, 1)) for _ in range(2))
+    cases = [one, replace(other, attrs=one.attrs)]
+    built: list[object] = []
+    build = Lowering.build
+
+    def recorded(self: Lowering, choices: Sequence[Choice]) -> LoweredModel:
+        built.append(choices)
+        return build(self, choices)
+
+    monkeypatch.setattr(Lowering, "build", recorded)
+    layers = AOTModule(module_of(cases), config, measure=True).compiled.model.layers
+    first, second = ([one.counted_instructions for one in layer.alternatives] for layer in layers)
+    assert first == second
+    assert None not in first
+    # The last one is what was chosen.
+    assert len(built) == -(-len(first) // 2) + 1
 
 
 @pytest.mark.parametrize("target", ["tinyml/host", "tinyml -board=nrf52840-dk"])

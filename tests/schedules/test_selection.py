@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tvm_tinyml.schedules import Candidate, MicroKernel, code_bytes, select
+from tvm_tinyml.schedules import Candidate, MicroKernel, code_bytes, rounds, select
 from tvm_tinyml.schedules.code_size import source_bytes
 
 
@@ -60,6 +60,26 @@ def test_scratch_beyond_the_limit_is_not_taken_and_the_least_is_where_nothing_fi
     choices = select([layer, layer, layer], "speed", scratch=[300, 250, 50])
     assert taken(choices) == [0, 1, 2]
     assert choices[1].reasons[0] == "300 bytes of scratch where 250 are left"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "expected"),
+    [
+        (None, [[0, 0, 0], [1, 1, 1], [2, 2, 1], [3, 3, 1], [4, 4, 1]]),
+        (["same", "same", "other"], [[0, 1, 0], [2, 3, 1], [4, 4, 1]]),
+    ],
+)
+def test_layers_of_equal_kind_share_their_candidates_out(
+    kinds: list[str] | None, expected: list[list[int]]
+) -> None:
+    layers = [[candidate(10.0 + index) for index in range(count)] for count in (5, 5, 2)]
+    assert [taken(choices) for choices in rounds(layers, None, kinds)] == expected
+
+
+def test_layers_of_equal_kind_with_different_scratch_run_what_each_may_take() -> None:
+    layers = [[candidate(1.0, scratch=100), candidate(2.0)] for _ in range(2)]
+    ran = [taken(choices) for choices in rounds(layers, [100, 0], ["same", "same"])]
+    assert ran == [[0, 1], [1, 1]]
 
 
 def test_code_limit_gives_up_the_cheapest_instructions_per_byte() -> None:

@@ -16,6 +16,7 @@ class Alternative:
     instructions: of one inference, estimated; None when the schedule has no estimate.
     counted_instructions: the same as counted, where candidates were run.
     code_bytes: with all its micro-kernels, which other layers may share.
+    parts: the estimated instructions by what they are spent on (`schedules.Parts`), where the schedule knows.
     """
 
     schedule: str
@@ -25,6 +26,7 @@ class Alternative:
     scratch_bytes: int
     taken: bool
     reason: str
+    parts: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Layer:
     arguments: names of activations and of constants, in the order of the C function's parameters; the output and
         `scratch` follow them.
     alternatives: the schedules that could be taken, the fastest first.
+    share_inside: part of the multiply-accumulates whose operands are not padding.
     scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
     """
 
@@ -48,3 +51,4 @@ class Layer:
     macs: int
     attributes: Mapping[str, Any]
     alternatives: tuple[Alternative, ...] = ()
+    share_inside: float = 1.0

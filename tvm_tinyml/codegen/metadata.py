@@ -193,6 +193,7 @@ def _layer(model: LoweredModel, memory_plan: MemoryPlan, layer: Layer) -> dict[s
         "scale": output.scale,
         "zero_point": output.zero_point,
         "macs": layer.macs,
+        "share_inside": round(layer.share_inside, 4),
         "constant_bytes": sum(value.nbytes for value in constants),
         "alternatives": [asdict(one) for one in layer.alternatives],
         "scratch": [

@@ -181,6 +181,16 @@ def _macs_depthwise(inputs: Sequence[TensorSpec], attrs: Attrs) -> int:
     return _infer_depthwise(inputs, attrs).elements * inputs[1].shape[1] * inputs[1].shape[2]
 
 
+def _share_inside_conv2d(inputs: Sequence[TensorSpec], attrs: Attrs) -> float:
+    output = _infer_conv2d(inputs, attrs)
+    return windows.share_inside(inputs[0].shape, inputs[1].shape[1:3], output.shape, attrs)
+
+
+def _share_inside_depthwise(inputs: Sequence[TensorSpec], attrs: Attrs) -> float:
+    output = _infer_depthwise(inputs, attrs)
+    return windows.share_inside(inputs[0].shape, inputs[1].shape[1:3], output.shape, attrs)
+
+
 def _border(attrs: Attrs) -> int:
     return int(attrs["input_zero_point"])
 
@@ -194,6 +204,7 @@ register(
         compute=_compute_conv2d,
         bounds=_bounds_conv2d,
         macs=_macs_conv2d,
+        share_inside=_share_inside_conv2d,
         border=_border,
         transposed=windows.swap_axes,
         adds_zero_point=True,
@@ -208,6 +219,7 @@ register(
         compute=_compute_depthwise,
         bounds=_bounds_depthwise,
         macs=_macs_depthwise,
+        share_inside=_share_inside_depthwise,
         border=_border,
         transposed=windows.swap_axes,
         adds_zero_point=True,

@@ -33,6 +33,7 @@ class Operator:
     compute: the same as a TE expression over TE tensors, from which the TensorIR function is made.
     bounds: which region of each input a region of the output reads.
     macs: multiply-accumulate operations of one call; 0 where the notion does not apply.
+    share_inside: part of `macs` whose operands are not padding, 0 to 1.
     border: value of the first input that equals its padding, None when no value does or nothing is padded. Where the
         operator accumulates: a value that changes nothing.
     accumulates: byte that fills the output before the first of several calls that each take a part of the first
@@ -52,6 +53,7 @@ class Operator:
     compute: Callable[[Sequence[Any], Attrs], Any]
     bounds: Callable[[Sequence[TensorSpec], Attrs], tuple[InputBounds, ...]]
     macs: Callable[[Sequence[TensorSpec], Attrs], int] = lambda _inputs, _attrs: 0
+    share_inside: Callable[[Sequence[TensorSpec], Attrs], float] = lambda _inputs, _attrs: 1.0
     border: Callable[[Attrs], int | None] = lambda _attrs: None
     accumulates: Callable[[Attrs], int | None] = lambda _attrs: None
     is_view: bool = False

@@ -34,6 +34,17 @@ def same_padding(extent: int, kernel: int, stride: int, dilation: int) -> tuple[
     return total // 2, total - total // 2
 
 
+def share_inside(x: Sequence[int], kernel: Sequence[int], output: Sequence[int], attrs: Attrs) -> float:
+    """Share of the taps of all windows that lie in the image, not in its padding; x, output: NHWC shapes."""
+    share = 1.0
+    for axis in range(2):
+        stride, step, before = attrs["strides"][axis], attrs["dilation"][axis], attrs["padding"][axis]
+        origins = np.arange(output[1 + axis])[:, None] * stride - before
+        taps = origins + np.arange(kernel[axis]) * step
+        share *= float(np.mean((taps >= 0) & (taps < x[1 + axis])))
+    return share
+
+
 def swap_axes(attrs: Attrs) -> Attrs:
     """Attributes of the same windows over an image whose rows and columns are swapped."""
     top, left, bottom, right = attrs["padding"]

@@ -6,7 +6,7 @@ Everything is read from the metadata.json of the generated project and from what
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Any
 
@@ -49,10 +49,22 @@ class Work:
 
 
 @dataclass(frozen=True)
+class Other:
+    """A schedule that a layer did not get: why, and what it was estimated at; None without an estimate."""
+
+    reason: str
+    instructions: int | None
+
+
+@dataclass(frozen=True)
 class LayerWork:
     """One layer: its class, the schedule rule that made its code and its estimate of the instructions, its work.
 
     shape: of the output.
+    share_inside: part of the multiply-accumulates whose operands are not padding.
+    inputs_per_output: elements of the first input over those of the output.
+    parts: the estimated instructions by what they are spent on, where the schedule tells them apart.
+    others: of the schedules that could have been taken, why not, and their estimated instructions.
     """
 
     name: str
@@ -61,6 +73,10 @@ class LayerWork:
     work: Work
     shape: tuple[int, ...] = ()
     estimated_instructions: int | None = None
+    share_inside: float = 1.0
+    inputs_per_output: float = 1.0
+    parts: Mapping[str, int] | None = None
+    others: Mapping[str, Other] = field(default_factory=dict)
 
     @property
     def channels(self) -> int:
@@ -110,14 +126,32 @@ def layer_work(
                 None if estimated is None else estimated.register_lists,
             ),
             tuple(layer["shape"]),
-            _estimate_of(layer),
+            _taken(layer, "instructions"),
+            layer.get("share_inside", 1.0),
+            _inputs_per_output(layer, shapes),
+            _taken(layer, "parts"),
+            _others(layer),
         )
         for layer, count, estimated in zip(metadata["layers"], counts, cycles, strict=True)
     )
 
 
-def _estimate_of(layer: Mapping[str, Any]) -> int | None:
-    return next((one["instructions"] for one in layer.get("alternatives", ()) if one["taken"]), None)
+def _inputs_per_output(layer: Mapping[str, Any], shapes: Mapping[str, Sequence[int]]) -> float:
+    return prod(shapes[layer["inputs"][0]]) / prod(layer["shape"]) if layer["inputs"] else 0.0
+
+
+def _taken(layer: Mapping[str, Any], figure: str) -> Any:
+    """A figure of the schedule that was taken; None when it is not known."""
+    return next((one.get(figure) for one in layer.get("alternatives", ()) if one["taken"]), None)
+
+
+def _others(layer: Mapping[str, Any]) -> dict[str, Other]:
+    """The fastest candidate of each rule that was not taken."""
+    found: dict[str, Other] = {}
+    for one in layer.get("alternatives", ()):
+        if not one["taken"]:
+            found.setdefault(one["schedule"], Other(one["reason"], one["instructions"]))
+    return found
 
 
 def by_class(layers: Iterable[LayerWork]) -> list[ClassWork]:

@@ -18,7 +18,7 @@ from .dense import (
     vector_instructions,
     vector_stage,
 )
-from .depthwise import Window, depthwise_plane, plane_instructions, plane_stages
+from .depthwise import Window, depthwise_plane, plane_parts, plane_stages
 from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
 from .elementwise import ExtremeVector, Offsets, SumVector
 from .epilogue import Epilogue, epilogue_of, factor_epilogue
@@ -97,7 +97,7 @@ __all__ = [
     "pack_vector",
     "pack_windows",
     "pixel_pairs",
-    "plane_instructions",
+    "plane_parts",
     "plane_stages",
     "pool_instructions",
     "reachable",

@@ -16,6 +16,7 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ... import script
 from ...kernel import MicroKernel
+from ...parts import Parts
 from .assembly import Intrinsic, add_immediate, naked_function
 from .epilogue import AWAY, FITTED, Accumulator, Epilogue
 from .planes import MAX_PAIR_OFFSET, Planes
@@ -154,14 +155,32 @@ def tiling(window: Window, epilogue: Epilogue) -> Tiling:
     return Tiling(width, count, rest)
 
 
-def plane_instructions(window: Window, epilogue: Epilogue) -> float:
+def plane_parts(window: Window, epilogue: Epilogue) -> Parts:
     """Instructions of one call of the generated function."""
     tiles = tiling(window, epilogue)
-    row: float = tiles.count * (tile_instructions(window, tiles.width, 0) + (10 if tiles.count > 1 else 6))
+    products = tiles.count * tile_instructions(window, tiles.width, 0)
+    calls = 8 + tiles.count * (10 if tiles.count > 1 else 6)
     if tiles.rest:
-        row += tile_instructions(window, tiles.rest, tiles.count * tiles.width) + 6
-    row += window.columns * (epilogue.instructions + 0.5) + 8
-    return window.rows * row + 20 + 8 * len(_segments(window))
+        products += tile_instructions(window, tiles.rest, tiles.count * tiles.width)
+        calls += 6
+    row = Parts(
+        products=products,
+        outputs=window.columns * (epilogue.instructions + 0.5),
+        calls=calls,
+        multiplications=_multiplications(window, tiles),
+    )
+    return row * window.rows + Parts(calls=20 + 8 * len(_segments(window)))
+
+
+def _multiplications(window: Window, tiles: Tiling) -> int:
+    """Of a row of outputs."""
+    kinds = ((tiles.count, tiles.width, 0), (1, tiles.rest, tiles.count * tiles.width))
+    return sum(
+        count * len(_tile_products(window, segment, width, start)[2])
+        for count, width, start in kinds
+        if width
+        for segment in _segments(window)
+    )
 
 
 def _tile_products(

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...kernel import MicroKernel
+from ...parts import Parts
 from .assembly import ACCUMULATOR_LIST, ACCUMULATORS, SAVED_BYTES, function, restore, save
 from .epilogue import Requantization, correct_ties, narrow
 from .strip import VECTOR
@@ -89,15 +90,20 @@ def dense_kernel(tile: Dense) -> MicroKernel:
     return function(tile.name, parameters, [*code, *restore(_STACK)])
 
 
-def dense_instructions(tile: Dense, groups: int) -> float:
+def dense_parts(tile: Dense, groups: int) -> Parts:
     """Instructions of one call, the call included."""
-    per_vector = 1 + 2 * tile.channels
+    per_vector, finish = 1 + 2 * tile.channels, len(_finish(tile, 0))
+    multiplications = (tile.vectors + (1 if tile.tail else 0)) * tile.channels
     if tile.shared:
         rest = 3 + 4 * tile.channels if tile.tail else 0
-        return 30 + groups * (8 + tile.vectors * (per_vector + 2) + rest + len(_finish(tile, 0)) + 2)
+        products = tile.vectors * (per_vector + 2) + rest
+        group = Parts(products, finish, calls=10, multiplications=multiplications)
+        return Parts(calls=30) + group * groups
     turns = tile.vectors // tile.unroll if tile.unroll else 0
     body = len(_products(tile, 0)) - (tile.unroll * per_vector + 2 if tile.unroll else 0)
-    return 30 + groups * (body + len(_finish(tile, 0)) + 2 + turns * (tile.unroll * per_vector + 2))
+    products = body + turns * (tile.unroll * per_vector + 2)
+    group = Parts(products, finish, calls=2, multiplications=multiplications)
+    return Parts(calls=30) + group * groups
 
 
 def _mask(mask: int) -> list[str]:

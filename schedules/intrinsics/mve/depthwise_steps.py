@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ...kernel import MicroKernel
+from ...parts import Parts
 from .assembly import ACCUMULATORS, SAVED_BYTES, data, function, restore, save, shared_function
 from .depthwise import (
     LANES,
@@ -138,13 +139,17 @@ def stepped_kernels(stepped: SteppedTile) -> tuple[MicroKernel, MicroKernel]:
     return shared, function(tile.name, PARAMETERS, code)
 
 
-def stepped_instructions(stepped: SteppedTile, channels: int) -> float:
+def stepped_parts(stepped: SteppedTile, channels: int) -> Parts:
     """Instructions of one call."""
     writer = _Writer(stepped)
     groups = len(stepped.walk.steps) // stepped.loads
     again = len(writer.jump_back()) if stepped.walk.back else 0
     channel = len(writer.load_channel()) + len(writer.next_channel()) + again + 3
-    return 60 + channels * (channel + groups * len(writer.group()))
+    outputs = groups * len(writer.requantize())
+    products = groups * len(writer.group()) - outputs
+    multiplications = groups * OUTPUTS * writer.lanes.parts
+    each = Parts(products, outputs, calls=channel, multiplications=multiplications)
+    return Parts(calls=60) + each * channels
 
 
 def _words(stepped: SteppedTile) -> tuple[str, ...]:
@@ -258,16 +263,19 @@ class _Writer:
                     accumulator = ACCUMULATORS[index * lanes.outputs + neighbour]
                     code.append(f"{product}.s8 {accumulator}, {self.data}, q{part + neighbour}")
                 load += 1
+        return [*code, *self.requantize(), "subs r5, r5, #1", "bgt 3b"]
+
+    def requantize(self) -> list[str]:
+        """Turn the accumulators into outputs and store them."""
         both = (self.data, self.second)
-        code += [f"stm r11, {{{', '.join(ACCUMULATORS)}}}", f"ldm sp, {{{', '.join(_CONSTANTS)}}}"]
+        code = [f"stm r11, {{{', '.join(ACCUMULATORS)}}}", f"ldm sp, {{{', '.join(_CONSTANTS)}}}"]
         code += [f"vldrw.u32 {both[0]}, [r11]", f"vldrw.u32 {both[1]}, [r11, #16]"]
         code += requantize_vectors(self.how, both, _CONSTANTS, self.temporary)
         places = self.places or self.second
         code += [] if self.places else [f"vldrw.u32 {places}, [sp, #{_PLACES}]"]
         masked = self.stepped.few
         code += ["vpst"] if masked else []
-        code += [f"vstrb{'t' if masked else ''}.16 {self.data}, [r7, {places}]", "add r7, r7, r8"]
-        return [*code, "subs r5, r5, #1", "bgt 3b"]
+        return [*code, f"vstrb{'t' if masked else ''}.16 {self.data}, [r7, {places}]", "add r7, r7, r8"]
 
     def jump_back(self) -> list[str]:
         """To the last group when it repeats outputs."""

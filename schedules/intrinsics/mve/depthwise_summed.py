@@ -9,6 +9,7 @@ whose constants are vectors from the layer's table, and stores them side by side
 from __future__ import annotations
 
 from ...kernel import MicroKernel
+from ...parts import Parts
 from .assembly import ACCUMULATORS, SAVED_BYTES, add_constant, data, function, restore, save
 from .depthwise import LANES, OUTPUTS, Depthwise, Lanes, arrange
 from .epilogue import correct_ties, narrow
@@ -57,11 +58,17 @@ def summed_kernel(tile: Depthwise, lanes: Lanes) -> MicroKernel:
     return function(tile.name, SUMMED_PARAMETERS, [*code, ".balign 4", "8:", *literals])
 
 
-def summed_instructions(tile: Depthwise, lanes: Lanes) -> float:
+def summed_parts(tile: Depthwise, lanes: Lanes) -> Parts:
     """Instructions of one call."""
     outputs = tile.height * tile.width
     frame = len(_prologue(tile, lanes)) + len(_constants(tile, lanes)) + len(restore(_stack(tile)))
-    return frame + SUMMED * (len(_channel(tile, lanes)) + 1) + outputs * (len(_output(tile)) + 1)
+    channel = _channel(tile, lanes)
+    return Parts(
+        products=SUMMED * (len(channel) + 1),
+        outputs=outputs * (len(_output(tile)) + 1),
+        calls=frame,
+        multiplications=SUMMED * sum(line.startswith("vmladav") for line in channel),
+    )
 
 
 def _stack(tile: Depthwise) -> int:

@@ -7,9 +7,10 @@ incomplete group of eight. Up to four neighbouring outputs share a vector.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import gcd, inf
+from math import gcd
 
 from ...kernel import MicroKernel
+from ...parts import Parts
 from .assembly import (
     ACCUMULATOR_LIST,
     ACCUMULATORS,
@@ -48,15 +49,23 @@ def unrolled_kernel(tile: Depthwise, lanes: Lanes) -> MicroKernel:
     return function(tile.name, PARAMETERS, _Writer(tile, lanes).code())
 
 
-def unrolled_instructions(tile: Depthwise, lanes: Lanes, channels: int) -> float:
-    """Instructions of one call; infinite when the code would be too long."""
+def unrolled_parts(tile: Depthwise, lanes: Lanes, channels: int) -> Parts | None:
+    """Instructions of one call; None when the code would be too long."""
     writer = _Writer(tile, lanes)
     plan = writer.plan()
     if plan is None:
-        return inf
+        return None
     writer.code()
     groups = plan.turns * len(plan.period) + len(plan.rest)
-    return 60 + channels * (writer.channel_instructions + plan.turns * 4 + groups * writer.group_instructions)
+    outputs = groups * len(writer.requantize())
+    products = groups * writer.group_instructions - outputs
+    channel = Parts(
+        products,
+        outputs,
+        calls=writer.channel_instructions + plan.turns * 4,
+        multiplications=groups * writer.outputs * lanes.parts,
+    )
+    return Parts(calls=60) + channel * channels
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ class _Writer:
         return min(quick, key=lambda choice: choice.groups)
 
     def _most(self) -> int:
-        return MAX_UNROLLED // len([*self._products(0, 0)[0], *self._requantize()])
+        return MAX_UNROLLED // len([*self._products(0, 0)[0], *self.requantize()])
 
     def _cost(self, choice: Unrolling) -> float:
         """Groups of one channel; the loop takes a part of one per turn."""
@@ -236,7 +245,7 @@ class _Writer:
                 code += [f"ldr r0, [sp, #{_PITCH}]", f"movs r2, #{expected - start}", "mls r7, r0, r2, r7"]
             expected = start + OUTPUTS
             group, position = self._products(start, position)
-            code += [*group, *self._requantize()]
+            code += [*group, *self.requantize()]
             code += ["add r7, r7, r9"]
         return code, position
 
@@ -265,7 +274,8 @@ class _Writer:
         move = add_constant("r1", target - position)
         return [*move, f"vldrb.u8 {self.data}, [r1, {self.offsets}]"], target
 
-    def _requantize(self) -> list[str]:
+    def requantize(self) -> list[str]:
+        """Turn the accumulators of a group into outputs and store them."""
         how, both, temporary = self.tile.requantization, (self.data, self.second), self.temporary
         code = [
             f"stm sp, {ACCUMULATOR_LIST}",

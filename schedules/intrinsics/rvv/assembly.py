@@ -17,9 +17,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from ...kernel import MicroKernel
+from ...parts import Parts
 
 # Instructions per statement of inline assembly.
 STATEMENT_LINES = 96
+# How instructions begin that multiply activations by weights.
+MULTIPLICATIONS = ("vwmul", "vwmacc")
 
 
 @dataclass
@@ -27,12 +30,16 @@ class Assembly:
     """Instructions of one kernel in order.
 
     executed: instructions executed by one call.
+    outputs: those of them that requantise and store.
+    multiplications: those of them that multiply vectors, requantisation left out.
     registers: the same, each vector instruction counted as the registers of its widest operand.
     """
 
     lines: list[str] = field(default_factory=list)
     executed: float = 0
     registers: float = 0
+    outputs: float = 0
+    multiplications: float = 0
     _times: float = 1
     _labels: int = 0
 
@@ -42,6 +49,7 @@ class Assembly:
             self.lines.append(instruction)
             self.executed += self._times
             self.registers += self._times * group
+            self.multiplications += self._times * instruction.startswith(MULTIPLICATIONS)
 
     @contextmanager
     def loop(self, counter: str, times: int) -> Iterator[None]:
@@ -74,6 +82,13 @@ class Assembly:
         self._times = before
 
     @contextmanager
+    def finishing(self) -> Iterator[None]:
+        """Count what the body executes among `outputs`."""
+        before = self.executed
+        yield
+        self.outputs += self.executed - before
+
+    @contextmanager
     def saved(self, registers: Sequence[str]) -> Iterator[None]:
         """Let the body use registers that belong to the caller; stack arguments lie `frame_bytes` further up."""
         frame = frame_bytes(registers)
@@ -82,6 +97,12 @@ class Assembly:
         yield
         self.emit(*(f"lw {register}, {4 * index}(sp)" for index, register in enumerate(registers)))
         self.emit(f"addi sp, sp, {frame}")
+
+    @property
+    def parts(self) -> Parts:
+        """What one call is spent on."""
+        products = self.executed - self.outputs
+        return Parts(products, self.outputs, multiplications=self.multiplications)
 
     @property
     def code_bytes(self) -> int:

@@ -186,7 +186,8 @@ class ChannelTile:
                 with asm.repeated(self.rows - 1):
                     asm.emit("add a0, a0, a4", *(["add s0, s0, a4"] if pair else []), f"j {row}b")
                 asm.lines.append(f"{done}:")
-                table.finish(asm, self.epilogue, "a1", "a5")
+                with asm.finishing():
+                    table.finish(asm, self.epilogue, "a1", "a5")
                 asm.emit("sub a1, a1, s2", "add a0, a0, a7", "addi s4, s4, -1")
                 if pair:
                     asm.emit("add s0, s0, a7", f"bnez s4, {tile}b")

@@ -161,7 +161,8 @@ class DepthwiseTile:
                     self._products(asm, sums, together)
                     if together < rows:
                         asm.emit("add t2, t2, a4")
-                table.finish(asm, self.epilogue, "t3", "s5")
+                with asm.finishing():
+                    table.finish(asm, self.epilogue, "t3", "s5")
                 asm.emit("add a0, a0, a7", "addi s4, s4, -1", f"bnez s4, {tile}b")
         return asm
 

@@ -124,8 +124,9 @@ class PixelTile:
             advance(asm, "a7", self.window + 1, source="a1")
         self._begin(asm, sums)
         self._sum(asm, sums)
-        self._scale(asm, sums)
-        self._store(asm, sums)
+        with asm.finishing():
+            self._scale(asm, sums)
+            self._store(asm, sums)
         return asm
 
     def micro_kernel(self) -> MicroKernel:
