@@ -18,7 +18,8 @@ from .dense import (
     vector_instructions,
     vector_stage,
 )
-from .depthwise import Window, depthwise_plane, plane_parts, plane_stages
+from .depthwise import Window, depthwise_plane, plane_stages
+from .depthwise_parts import plane_parts
 from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
 from .elementwise import ExtremeVector, Offsets, SumVector
 from .epilogue import Epilogue, epilogue_of, factor_epilogue

@@ -16,7 +16,6 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from ... import script
 from ...kernel import MicroKernel
-from ...parts import Parts
 from .assembly import Intrinsic, add_immediate, naked_function
 from .epilogue import AWAY, FITTED, Accumulator, Epilogue
 from .planes import MAX_PAIR_OFFSET, Planes
@@ -68,7 +67,7 @@ class _Segment:
     slot: int
 
 
-def _segments(window: Window) -> list[_Segment]:
+def segments_of(window: Window) -> list[_Segment]:
     """The kernel in pieces, and which pairs of taps each needs as words."""
     found: list[_Segment] = []
     slot = 0
@@ -123,7 +122,7 @@ class Tiling:
 
 def max_width(window: Window, epilogue: Epilogue) -> int:
     """Outputs of a tile: one accumulator each beside the weights, two words of data and the plane's pointer."""
-    words = max(len(segment.words) for segment in _segments(window))
+    words = max(len(segment.words) for segment in segments_of(window))
     # The epilogue's operands (four or, with a shift, five) and two more registers lie where weights and data were.
     words = max(words, {FITTED: 2, AWAY: 5}.get(epilogue.form, 3))
     return max(1, len(_REGISTERS) - words - 2)
@@ -132,8 +131,8 @@ def max_width(window: Window, epilogue: Epilogue) -> int:
 def tile_instructions(window: Window, width: int, start: int) -> int:
     """Instructions of a tile before its epilogue."""
     total = 0
-    for segment in _segments(window):
-        phase, words, products = _tile_products(window, segment, width, start)
+    for segment in segments_of(window):
+        phase, words, products = tile_products(window, segment, width, start)
         del phase
         total += -(-len(segment.words) // 2) + -(-words // 2) + len(products)
     return total
@@ -155,35 +154,7 @@ def tiling(window: Window, epilogue: Epilogue) -> Tiling:
     return Tiling(width, count, rest)
 
 
-def plane_parts(window: Window, epilogue: Epilogue) -> Parts:
-    """Instructions of one call of the generated function."""
-    tiles = tiling(window, epilogue)
-    products = tiles.count * tile_instructions(window, tiles.width, 0)
-    calls = 8 + tiles.count * (10 if tiles.count > 1 else 6)
-    if tiles.rest:
-        products += tile_instructions(window, tiles.rest, tiles.count * tiles.width)
-        calls += 6
-    row = Parts(
-        products=products,
-        outputs=window.columns * (epilogue.instructions + 0.5),
-        calls=calls,
-        multiplications=_multiplications(window, tiles),
-    )
-    return row * window.rows + Parts(calls=20 + 8 * len(_segments(window)))
-
-
-def _multiplications(window: Window, tiles: Tiling) -> int:
-    """Of a row of outputs."""
-    kinds = ((tiles.count, tiles.width, 0), (1, tiles.rest, tiles.count * tiles.width))
-    return sum(
-        count * len(_tile_products(window, segment, width, start)[2])
-        for count, width, start in kinds
-        if width
-        for segment in _segments(window)
-    )
-
-
-def _tile_products(
+def tile_products(
     window: Window, segment: _Segment, width: int, start: int
 ) -> tuple[int, int, list[tuple[int, int, tuple[int, int], str]]]:
     """First word, number of words, and multiplications (word, output, taps, half) of a tile in order of words."""
@@ -399,7 +370,7 @@ def _tile(
                 if index + 1 < len(segment.words)
                 else f"ldr {weights[index]}, [sp, #{offset}]"
             )
-        first, words, products = _tile_products(window, segment, width, start)
+        first, words, products = tile_products(window, segment, width, start)
         address = segment.row * window.row_step * shape.row_bytes + 4 * first
         if not 0 <= address - position <= MAX_PAIR_OFFSET - 4 * words:
             lines += add_immediate("r0", address - position)
@@ -455,7 +426,7 @@ def _single(segment: _Segment, tap: int) -> tuple[int, str]:
 
 def _plane_function(window: Window, shape: Planes, epilogue: Epilogue) -> MicroKernel:
     """r0 walks over the plane; everything else that outlives a tile is in the frame."""
-    segments = _segments(window)
+    segments = segments_of(window)
     frame = _Frame(4 * (segments[-1].slot + len(segments[-1].words) + len(segments[-1].words) % 2))
     step, row = window.strides[1], window.strides[0] * shape.row_bytes
     lines = [
