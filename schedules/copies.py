@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, Protocol, TypeAlias
 
-from tvm import s_tir
+import numpy as np
+from tvm import s_tir, tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from tvm_tinyml.dialect.pad import border_regions
-from tvm_tinyml.dialect.resize import nearest_lines
+from tvm_tinyml.dialect import operator
 
 from .intrinsics.long_copy import LongCopy
 from .intrinsics.rvv import memory as rvv
 from .intrinsics.scalar_memory import WORD, Copy, Fill
-from .kernel import Candidate, Kernel, MicroKernel, Problem
+from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
 from .tensor_ir import drop_unit_loops
 
 # Runs below this length are no better than single bytes.
@@ -77,12 +77,14 @@ Moves: TypeAlias = "list[Move]"
 
 
 def schedule_copies(problem: Problem) -> Candidate | None:
-    """Schedule operators that move int8 on RV32 and Armv6-M; None elsewhere and where runs are single bytes."""
+    """Schedule operators that move int8 on RV32 and Armv6-M; None elsewhere, and for single bytes."""
     if problem.operator not in _MOVES or not problem.features & {"rv32", "thumb1"}:
         return None
     if {str(parameter.ty.dtype) for parameter in problem.compute().params} != {"int8"}:
         return None
     moves = _MOVES[problem.operator](problem)
+    if not moves:
+        return None
     copied = [move.nbytes for move in moves if move.operand is not None]
     if min(copied) < MIN_RUN or ("rvv" in problem.features and not all(map(_is_for_vectors, copied))):
         return None
@@ -200,10 +202,15 @@ def _pad(problem: Problem) -> Moves:
     (shape,), flat = problem.shapes.values(), problem.attrs["pad_width"]
     widths, out = list(zip(flat[::2], flat[1::2], strict=True)), _strides(problem.output_shape)
     moves = []
-    for region in border_regions(shape, widths):
-        loops = [Axis(end - begin, to, 0) for (begin, end), to in zip(region, out, strict=True)]
-        begins = sum(begin * to for (begin, _), to in zip(region, out, strict=True))
-        moves.append(_merged(loops, (begins, 0), None, problem.attrs["pad_value"]))
+    for axis, (before, after) in enumerate(widths):
+        # The border of an axis goes along those in front of it inside, along those behind it as a whole.
+        extents = (*shape[:axis], 0, *problem.output_shape[axis + 1 :])
+        corner = sum(width * to for (width, _), to in zip(widths[:axis], out, strict=False))
+        for width, begin in ((before, 0), (after, before + shape[axis])):
+            loops = [Axis(width if i == axis else extents[i], to, 0) for i, to in enumerate(out)]
+            if width:
+                first = (corner + begin * out[axis], 0)
+                moves.append(_merged(loops, first, None, problem.attrs["pad_value"]))
     inside = [Axis(*one) for one in zip(shape, out, _strides(shape), strict=True)]
     begins = sum(before * to for (before, _), to in zip(widths, out, strict=True))
     return [*moves, _merged(inside, (begins, 0))]
@@ -231,10 +238,11 @@ def _transpose(problem: Problem) -> Moves:
 def _resize_nearest(problem: Problem) -> Moves:
     (shape,) = problem.shapes.values()
     read, out = _strides(shape), _strides(problem.output_shape)
-    rows, columns = (
-        lambda index, line=line, stride=stride: line.expression(index) * stride
-        for line, stride in zip(nearest_lines(shape, problem.attrs), read[1:3], strict=True)
-    )
+    positions = np.arange(shape[1] * shape[2]).reshape(1, shape[1], shape[2], 1)
+    found = operator("resize_nearest").reference([positions], problem.attrs)[0, :, :, 0]
+    rows, columns = _index(found[:, 0] // shape[2], read[1]), _index(found[0] % shape[2], read[2])
+    if rows is None or columns is None:
+        return []
     batch, height, width, channels = problem.output_shape
     loops = [
         Axis(batch, out[0], read[0]),
@@ -243,6 +251,17 @@ def _resize_nearest(problem: Problem) -> Moves:
         Axis(channels, 1, 1),
     ]
     return [_merged(loops, (0, 0))]
+
+
+def _index(table: Array, stride: int) -> Callable[[Any], Any] | None:
+    """Where the elements of a table lie, as an expression of the index; None unless it repeats or leaves out evenly."""
+    each = -(-len(table) // (int(table[-1]) + 1))
+    if np.array_equal(table, np.arange(len(table)) // each):
+        return lambda index: tirx.floordiv(index, each) * stride
+    first, step = int(table[0]), int(table[-1] - table[0]) // max(1, len(table) - 1)
+    if np.array_equal(table, np.arange(len(table)) * step + first):
+        return lambda index: (index * step + first) * stride
+    return None
 
 
 _MOVES: dict[str, Callable[[Problem], Moves]] = {

@@ -33,6 +33,8 @@ def layers(generator: np.random.Generator) -> list[LayerCase]:
         LayerCase("transpose", (data(3, 5, 8),), {"axes": (1, 0, 2)}),
         LayerCase("transpose", (data(3, 2, 5, 7),), {"axes": (2, 1, 0, 3)}),
         LayerCase("resize_nearest", (data(1, 3, 4, 4),), {"size": (5, 9), **nearest}),
+        LayerCase("resize_nearest", (data(1, 3, 4, 4),), {"size": (9, 8), **nearest}),
+        LayerCase("resize_nearest", (data(1, 6, 4, 4),), {"size": (2, 4), **nearest}),
         LayerCase("resize_nearest", (data(1, 2, 5, 6),), {"size": (4, 3), **nearest}),
     ]
     return cases

@@ -43,7 +43,7 @@ def _reference(arrays: Sequence[Array], attrs: Attrs) -> Array:
     return np.pad(arrays[0], _widths(attrs), constant_values=attrs["pad_value"])
 
 
-def border_regions(shape: Sequence[int], widths: Sequence[tuple[int, int]]) -> Iterator[Region]:
+def _borders(shape: Sequence[int], widths: Sequence[tuple[int, int]]) -> Iterator[Region]:
     """Disjoint slabs that make up the border: those of an axis span the whole of the axes behind it."""
     padded = [extent + before + after for extent, (before, after) in zip(shape, widths, strict=True)]
     inner: list[Interval] = []
@@ -63,7 +63,7 @@ def _compute(tensors: Sequence[Any], attrs: Attrs) -> Any:
     inside = tuple((before, before + extent) for extent, before in zip(shape, origin, strict=True))
     borders = [
         Part(f"border_{number}", region, value=attrs["pad_value"])
-        for number, region in enumerate(border_regions(shape, widths))
+        for number, region in enumerate(_borders(shape, widths))
     ]
     padded = [extent + before + after for extent, (before, after) in zip(shape, widths, strict=True)]
     return assemble(tensors, padded, [*borders, Part("inside", inside, source=0, origin=origin)], "pad")

@@ -112,7 +112,7 @@ def index_line(table: Array, numerator: int, denominator: int) -> IndexLine:
 
 def _infer_nearest(inputs: Sequence[TensorSpec], attrs: Attrs) -> TensorSpec:
     output = _infer_shape(inputs, attrs)
-    for source, line in zip(inputs[0].shape[1:3], nearest_lines(inputs[0].shape, attrs), strict=True):
+    for source, line in zip(inputs[0].shape[1:3], _lines(inputs[0].shape, attrs), strict=True):
         if len(line.corrections) > MAX_CORRECTIONS:
             raise ValueError(
                 f"resize_nearest of {source} elements to {output.shape}: {len(line.corrections)} positions are "
@@ -121,8 +121,7 @@ def _infer_nearest(inputs: Sequence[TensorSpec], attrs: Attrs) -> TensorSpec:
     return output
 
 
-def nearest_lines(shape: Sequence[int], attrs: Attrs) -> list[IndexLine]:
-    """Source rows and source columns of `resize_nearest` on data of `shape`."""
+def _lines(shape: Sequence[int], attrs: Attrs) -> list[IndexLine]:
     return [
         index_line(table, *_ratio(shape[axis + 1], len(table), attrs))
         for axis, table in enumerate(_tables(shape, attrs))
@@ -143,7 +142,7 @@ def _compute_nearest(tensors: Sequence[Any], attrs: Attrs) -> Any:
     """Spatial axes at another size, each element from its nearest neighbour."""
     (data,) = tensors
     shape = [int(extent) for extent in data.shape]
-    rows, columns = nearest_lines(shape, attrs)
+    rows, columns = _lines(shape, attrs)
     return te.compute(
         (shape[0], *attrs["size"], shape[3]),
         lambda n, h, w, c: data[n, rows.expression(h), columns.expression(w), c],
