@@ -23,6 +23,7 @@ def test_document_holds_the_whole_plan() -> None:
     document = succeed("plan", DIGITS, "--target", M4, "--json").document
     assert set(document) == {
         "model",
+        "quantization",
         "target",
         "arena_bytes",
         "arena_alignment",
