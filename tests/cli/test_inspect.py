@@ -16,6 +16,7 @@ def test_document_describes_the_file() -> None:
     summary = summarize(DIGITS)
     assert set(document) == {
         "model",
+        "quantization",
         "macs",
         "weight_bytes",
         "peak_activation_bytes",
