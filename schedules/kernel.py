@@ -107,6 +107,8 @@ class Candidate:
     loop_bytes: bytes of code around the micro-kernels, estimated.
     counted: instructions of one call as they were counted, if they were.
     parts: what the estimate consists of, where the rule's cost model tells them apart.
+    waits: estimated cycles that the core waits for results of its own, beyond what other ways to compute such a layer
+        do; they weigh like instructions.
     """
 
     rule: str
@@ -117,16 +119,17 @@ class Candidate:
     loop_bytes: int = LOOP_BYTES
     counted: int | None = None
     parts: Parts | None = None
+    waits: float = 0.0
 
     def called(self, times: int) -> Candidate:
         """The candidate with the estimate of so many calls."""
         parts = None if self.parts is None else self.parts * times
-        return replace(self, instructions=self.instructions * times, parts=parts)
+        return replace(self, instructions=self.instructions * times, parts=parts, waits=self.waits * times)
 
     @property
     def cost(self) -> float:
-        """Instructions of one call, as well as they are known."""
-        return self.instructions if self.counted is None else self.counted
+        """Instructions of one call, as well as they are known, and what it waits."""
+        return self.waits + (self.instructions if self.counted is None else self.counted)
 
 
 Answer: TypeAlias = "Candidate | Sequence[Candidate] | None"

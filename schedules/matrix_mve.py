@@ -64,12 +64,14 @@ def plan_matrix(
         copies = Parts(copies=brought + bands * rows * im2col_instructions(windows, width))
         for products, row in _ways(strip, rows * width, channels, wide=wide):
             parts = products * bands + copies
-            choices.append((size > SCRATCH, parts.total, rows, parts, row))
+            waits = row.waits * bands if row else 0.0
+            choices.append((size > SCRATCH, parts.total + waits, rows, parts, row))
     if not choices:
         return None
     _, _, rows, parts, row = min(choices, key=lambda choice: choice[:3])
     beside, windows, _ = source(rows)
     return plan(
+        waits=row.waits * -(-height // rows) if row else 0.0,
         scratch=beside + copied_bytes(windows, rows * width),
         rule=f"{name}, wide" if row else name,
         instructions=parts.total,

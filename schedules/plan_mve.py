@@ -19,14 +19,15 @@ def plan(
     instructions: float,
     scratch: int,
     parts: Parts | None = None,
+    waits: float = 0.0,
     function: Callable[[], Any],
     constants: Callable[[], Mapping[str, Array]],
     micro_kernels: Callable[[], tuple[MicroKernel, ...]],
 ) -> Candidate:
     """A candidate.
 
-    parts: of the instructions, where they are told apart. function, constants, micro_kernels: make what a `Kernel` has
-    of these names.
+    parts: of the instructions, where they are told apart. waits: cycles, as `Candidate` has them.
+    function, constants, micro_kernels: make what a `Kernel` has of these names.
     """
 
     def used() -> tuple[MicroKernel, ...]:
@@ -35,4 +36,4 @@ def plan(
     def build() -> Kernel:
         return Kernel(function(), constants(), used())
 
-    return Candidate(rule, instructions, build, used, scratch, parts=parts)
+    return Candidate(rule, instructions, build, used, scratch, parts=parts, waits=waits)

@@ -85,6 +85,7 @@ def _plan(problem: Problem, epilogue: Epilogue, layer: _Layer) -> Candidate:
     rule = "mve pointwise" if problem.operator == "conv2d" else "mve dense rows"
     return plan(
         scratch=0,
+        waits=row.waits * layer.strips if row else 0.0,
         rule=f"{rule}, wide" if row else rule,
         instructions=parts.total,
         parts=parts,

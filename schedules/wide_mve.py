@@ -26,6 +26,9 @@ MAX_PIXELS = 64
 _MAX_DEPTH = 256
 # The caller's instructions per tile: arguments and loop.
 _CALL = 16.0
+# Estimated cycles that two channels of a tile wait for their own sums, where a strip requantises the tile before beside
+# the products of the next.
+_WAIT = 9.0
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class WideRow:
             (wide_instructions(WideTile(self.strip, size), self.channels // 2), n) for size, n in self.tiles
         )
         return sum(count * (_CALL + one) for one, count in parts)
+
+    @property
+    def waits(self) -> float:
+        """Cycles of the row in which strips would do something."""
+        return _WAIT * (self.channels // 2) * sum(count for _, count in self.tiles)
 
     @property
     def parts(self) -> Parts:

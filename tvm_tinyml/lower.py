@@ -318,7 +318,7 @@ def _kind(
         calls,
         tuple((spec.dtype, tuple(spec.shape)) for spec in specs),
         repr(sorted((key, value) for key, value in attrs.items() if key not in own)),
-        tuple((one.rule, one.instructions, one.scratch, one.loop_bytes) for one in offered),
+        tuple((one.rule, one.instructions, one.waits, one.scratch, one.loop_bytes) for one in offered),
     )
 
 
