@@ -15,7 +15,7 @@ TARGET = "tinyml -mcpu=cortex-m55"
 def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
     """Layers and the way that each must be computed: every form of strip and what ends them."""
     shapes: list[tuple[tuple[int, int, int], int, tuple[int, int], tuple[int, int], str]] = [
-        ((5, 5, 64), 8, (1, 1), (1, 1), "mve pointwise, wide"),
+        ((5, 5, 64), 8, (1, 1), (1, 1), "mve pointwise"),
         ((3, 5, 8), 7, (1, 1), (1, 1), "mve pointwise"),
         ((3, 5, 16), 7, (1, 1), (1, 1), "mve pointwise"),
         ((3, 5, 12), 6, (1, 1), (1, 1), "mve pointwise, wide"),
@@ -32,6 +32,7 @@ def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
         ((3, 3, 40), 6, (3, 3), (1, 1), "mve im2col"),
         ((7, 9, 32), 5, (1, 1), (2, 2), "mve direct im2col"),
         ((9, 8, 16), 6, (3, 2), (3, 2), "mve direct im2col, wide"),
+        ((2, 4, 64), 8, (1, 1), (1, 1), "mve pointwise, wide"),
     ]
     return [
         (convolution(generator, image, channels, kernel, strides=strides), way)
@@ -82,7 +83,7 @@ def test_extreme_values_are_exact() -> None:
     [
         ((25, 5, 64), 64, (1, 1), (1, 1), 0.155, 0),
         # One row of a few pixels, as streamed plans have it.
-        ((1, 5, 64), 64, (1, 1), (1, 1), 0.18, 0),
+        ((1, 5, 64), 64, (1, 1), (1, 1), 0.19, 0),
         ((1, 7, 96), 16, (1, 1), (1, 1), 0.17, 0),
         ((6, 6, 128), 128, (1, 1), (1, 1), 0.15, 0),
         ((14, 14, 384), 64, (1, 1), (1, 1), 0.128, 0),
