@@ -26,8 +26,9 @@ class Geometry:
 
     @property
     def padded(self) -> bool:
-        """Whether any window leaves the image."""
-        return any(self.padding)
+        """Whether any window leaves the image; padding alone does not say so, as strides may leave it out."""
+        rows, columns = self.output
+        return len(self.inner_rows) < rows or len(self.inner_columns) < columns
 
     @property
     def window(self) -> int:

@@ -132,7 +132,10 @@ def test_windows_larger_than_the_image_are_exact(target: str) -> None:
         for stride in (1, 2)
     ]
     module = assert_layers_exact(cases, target)
-    assert {layer.schedule for layer in module.compiled.model.layers} == {"scalar depthwise rows"}
+    # The smallest images may take plain loops.
+    taken = {layer.schedule for layer in module.compiled.model.layers}
+    assert "scalar depthwise rows" in taken
+    assert taken <= {"scalar depthwise rows", "scalar depthwise"}
 
 
 def test_rows_far_apart_are_exact_on_rv32() -> None:

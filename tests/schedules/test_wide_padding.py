@@ -32,3 +32,14 @@ def test_windows_without_a_pixel_of_the_image_are_exact(core: str) -> None:
         cases.append(with_padding(depthwise(generator, (6, 9, 8), kernel), padding))
         cases.append(with_padding(convolution(generator, (6, 9, 8), 8, kernel), padding))
     assert_layers_exact(cases, f"tinyml -mcpu={core}")
+
+
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55", "rv32imc", "rv32imcv"])
+def test_padding_that_strides_leave_out_is_exact(core: str) -> None:
+    generator = np.random.default_rng(1)
+    cases = [
+        with_padding(convolution(generator, (6, 8, 8), 8, (2, 2), strides=(2, 2)), (0, 0, 1, 1)),
+        with_padding(convolution(generator, (5, 7, 16), 4, (1, 1), strides=(2, 2)), (0, 0, 1, 1)),
+        with_padding(depthwise(generator, (6, 8, 16), (2, 2), strides=(2, 2)), (0, 0, 1, 1)),
+    ]
+    assert_layers_exact(cases, f"tinyml -mcpu={core}")
