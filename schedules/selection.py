@@ -19,7 +19,7 @@ from .code_size import source_bytes
 from .kernel import Candidate
 
 # Percent of all instructions that one percent of the code is worth.
-WEIGHTS: Mapping[str, float] = {"speed": 0.0, "balanced": 0.13, "size": 4.0}
+WEIGHTS: Mapping[str, float] = {"speed": 0.0, "balanced": 0.13, "size": 5.0}
 # What stands for the estimate of the plain schedule, which is none.
 UNKNOWN = 1e12
 # Doublings of the price in search of code that fits a limit.
