@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.cli.invocation import DIGITS, HOST, refuse, succeed
+from tests.cli.invocation import DIGITS, HOST, invoke, refuse, succeed
 
 pytest.importorskip("onnxruntime")
 
@@ -44,6 +44,10 @@ def test_commands_quantise_and_tell_the_loss_of_every_layer(folder: Path, tmp_pa
     described = succeed("inspect", *given, "--json").document
     assert described["quantization"] == ran["quantization"]
     assert described["macs"] == 64 * (27 * 4 + 4 * 6) + 30
+    # Its progress is on standard error.
+    measured = invoke("bench", *given, "--target", HOST, "--inputs", "1", "--json").document
+    assert measured["quantization"] == {"net": ran["quantization"]}
+    assert [(row["macs"], row["bit_exact"]) for row in measured["results"]] == [(described["macs"], True)]
 
 
 def test_archives_are_quantised_when_they_are_trusted(folder: Path, tmp_path: Path) -> None:

@@ -65,6 +65,11 @@ IMAGES: dict[str, Operator] = {
     "add": with_other("Add", 0.1),
     "sub": with_other("Sub", 0.03),
     "mul": with_other("Mul", 0.03),
+    "times a number, and relu": lambda build, value: build.node(
+        "Relu", [build.node("Mul", [value, build.constant(-0.7, "float32")])]
+    ),
+    "a number less it": lambda build, value: build.node("Sub", [build.constant([[1.5]], "float32"), value]),
+    "over a number": lambda build, value: build.node("Div", [value, build.constant([3.0], "float32")]),
     "max": with_other("Max", 0.05),
     "min": with_other("Min", 0.05),
     "add per channel": with_constant("Add", 4, 1, 1),

@@ -76,6 +76,13 @@ def exported(*operators: Any, shape: tuple[int, ...] = (1, 3, 8, 8)) -> Any:
     return quantized(network, lambda: torch.randn(shape, generator=generator))
 
 
+class Numbers(nn.Module):
+    """Arithmetic with numbers, as in activations that people write out."""
+
+    def forward(self, x: Any) -> Any:
+        return 1 - x * nn.functional.relu6(x + 3) / 6
+
+
 def test_operators_without_a_counterpart_are_all_named() -> None:
     class Odd(nn.Module):
         def forward(self, x: Any) -> Any:
@@ -104,6 +111,7 @@ def test_a_float_model_is_refused_with_the_remedy() -> None:
         [nn.Flatten(), nn.Linear(192, 7), nn.GELU()],
         [nn.ZeroPad2d((1, 2, 0, 3)), nn.Conv2d(3, 4, 3), nn.Tanh()],
         [nn.Conv2d(3, 5, 1), nn.Hardsigmoid(), nn.Softmax(1)],
+        [nn.Conv2d(3, 5, 1), Numbers()],
     ],
     ids=lambda layers: "-".join(type(one).__name__ for one in layers),
 )
@@ -122,6 +130,35 @@ def test_layers_are_within_a_step_of_the_reference(layers: list[Any]) -> None:
     steep = isinstance(layers[-1], (nn.Softmax, nn.Tanh))
     assert steps.max() <= (2 if steep else 1)
     assert steep or (steps == 0).mean() > 0.9
+
+
+def test_layers_that_are_always_zero_or_constant_are_exact() -> None:
+    class Dead(nn.Module):
+        def forward(self, x: Any) -> Any:
+            return torch.relu(x - 1000) + (x - x)
+
+    layers = [
+        nn.Conv2d(3, 4, 3),
+        Dead(),
+        nn.Conv2d(4, 4, 3),
+        nn.Conv2d(4, 4, 1),
+        nn.ReLU(),
+        nn.Conv2d(4, 2, 1),
+    ]
+    torch.manual_seed(4)
+    network = nn.Sequential(*layers).eval()
+    with torch.no_grad():
+        network.get_parameter("2.weight").zero_()
+        network.get_parameter("2.bias").copy_(torch.tensor([1000.0, -3.0, 0.0, 1e-6]))
+        network.get_parameter("3.weight")[1:].zero_()
+        network.get_parameter("3.bias").copy_(torch.tensor([0.5, 1e5, -1e5, 0.0]))
+    generator = torch.Generator().manual_seed(3)
+    reference, program = quantized(network, lambda: torch.randn((1, 3, 8, 8), generator=generator))
+    module, _ = from_pytorch(program)
+    image = torch.randn(1, 3, 8, 8, generator=generator)
+    (ours,) = relay.build(module, target="tinyml -mcpu=host").run(channels_last(image)).outputs
+    with torch.no_grad():
+        np.testing.assert_array_equal(ours, channels_last(reference(image)))
 
 
 def test_quantisation_aware_training_goes_the_same_way() -> None:

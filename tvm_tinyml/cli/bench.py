@@ -22,10 +22,12 @@ from .common import (
     opt_option,
     print_json,
     print_table,
+    quantize_option,
     target_config,
     trust_option,
 )
 from .compare import Extras, extra_options
+from .quantization import losses_document, print_losses
 from .results import COLUMNS, CSV_FILE, HEADINGS, MARKDOWN_FILE, TERMINAL_COLUMNS, csv_text, markdown_text
 from .run import CHECK_FAILED
 
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     "--output", "-o", type=click.Path(path_type=Path), help=f"Folder for {CSV_FILE} and {MARKDOWN_FILE}."
 )
 @trust_option
+@quantize_option
 @extra_options
 @force_option
 @json_option
@@ -81,6 +84,7 @@ def bench_command(
     peers: Path | None,
     plots: bool,
     trust: bool,
+    samples: Path | None,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -96,7 +100,7 @@ def bench_command(
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):
             refuse_existing(output / name, force)
     tools = _tools(configs)
-    imported = [import_model(path, trust=trust) for path in models]
+    imported = [import_model(path, trust=trust, samples=samples) for path in models]
     rows: list[dict[str, Any]] = []
     for model in imported:
         bench = _ModelBench(model, count, extras, measure, trust)
@@ -110,8 +114,12 @@ def bench_command(
         for name, text in texts.items():
             write_text(output / name, text, force=force)
     if as_json:
-        print_json({"inputs": count, "tools": tools, "results": rows, **extras.document()})
+        losses = {model.path.stem: losses_document(model.losses) for model in imported}
+        document = {"inputs": count, "tools": tools, "results": rows, "quantization": losses}
+        print_json(document | extras.document())
     else:
+        for model in imported:
+            print_losses(model.losses)
         shown = [column for column in TERMINAL_COLUMNS if any(row[column] is not None for row in rows)]
         headings = [HEADINGS[column] for column in shown]
         print_table("Results", headings, [[row[column] for column in shown] for row in rows])
@@ -181,15 +189,13 @@ class _ModelBench:
     """One model on one target after the other; inputs and references are the same for all of them."""
 
     def __init__(self, model: Model, count: int, extras: Extras, measure: bool, trust: bool) -> None:
-        from tvm_tinyml.frontend.files import summarize_file
-
         from .tensors import random_inputs
 
         self.model = model
         self.extras = extras
         self.measure = measure
         # Of the file: passes may leave less to do, which must show as fewer instructions for the same work.
-        self.macs = summarize_file(model.path, trust=trust).macs
+        self.macs = model.macs(trust=trust)
         self.inputs = [random_inputs(model.signature["inputs"], seed) for seed in range(count)]
         self._references: dict[str, tuple[str, list[list[Array]]]] = {}
         self._built: dict[Any, AOTModule] = {}

@@ -18,6 +18,7 @@ from rich.text import Text
 from tvm_tinyml.errors import ModelError
 
 if TYPE_CHECKING:
+    from tvm_tinyml.frontend.qdq import Network
     from tvm_tinyml.module import AOTModule
     from tvm_tinyml.quantization import LayerLoss
     from tvm_tinyml.target import TargetConfig
@@ -73,13 +74,22 @@ class Model:
     """An imported model file.
 
     signature: name, inputs and outputs as the importer describes them.
-    losses: of its layers, when it was quantised here.
+    losses: of its layers, when it was quantised here, and network: what it has become then.
     """
 
     path: Path
     module: Any
     signature: Mapping[str, Any]
     losses: Sequence[LayerLoss] = ()
+    network: Network | None = None
+
+    def macs(self, *, trust: bool) -> int:
+        """Multiply-accumulates of the model before any pass; `trust` as for `import_model`."""
+        from tvm_tinyml.frontend.files import summarize_file, summarize_network
+
+        if self.network is None:
+            return summarize_file(self.path, trust=trust).macs
+        return summarize_network(self.network).macs
 
     @property
     def tflite_file(self) -> Path | None:
@@ -117,6 +127,7 @@ def import_model(path: Path, *, trust: bool = False, samples: Path | None = None
     """
     require_file(path)
     losses: Sequence[LayerLoss] = ()
+    network: Network | None = None
     with progress(f"Reading {path.name}" if samples is None else f"Quantising {path.name}"):
         from tvm_tinyml import frontend
         from tvm_tinyml.lower import SIGNATURE_ATTR
@@ -130,7 +141,7 @@ def import_model(path: Path, *, trust: bool = False, samples: Path | None = None
 
             network, losses = quantized_network(path, samples, trust)
             module = import_network(network)
-    return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]), losses)
+    return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]), losses, network)
 
 
 def build(model: Model, config: TargetConfig, measure: bool, point: int | None) -> AOTModule:

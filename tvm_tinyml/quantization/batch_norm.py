@@ -47,3 +47,8 @@ def fold_batch_norms(graph: Any) -> None:
         makers[node.output[0]] = conv
     del graph.node[:]
     graph.node.extend(left)
+    # ONNX Runtime warns of constants that nothing reads.
+    read = {name for node in left for name in node.input} | {one.name for one in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)

@@ -22,6 +22,8 @@ from .loss import LayerLoss, LossMeter, spread
 if TYPE_CHECKING:
     import onnx
 
+SMALLEST_RANGE = 255 * 2.0**-20
+"""Of an activation, as in PyTorch (`tvm_tinyml.torch.TinyMLQuantizer`): of one that always is 0, too."""
 _QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
 
 
@@ -145,7 +147,12 @@ def _quantized(runtime: Any, proto: Any, feeds: Sequence[dict[str, Array]]) -> A
             weight_type=quantization.QuantType.QInt8,
             per_channel=True,
             op_types_to_quantize=[kind for kind in supported_operators() if kind not in _QUANTIZERS],
-            extra_options={"ActivationSymmetric": False, "WeightSymmetric": True},
+            extra_options={
+                "ActivationSymmetric": False,
+                "WeightSymmetric": True,
+                # Without it a tensor that is always 0 gets a zero point that its ReLU does not clamp to.
+                "MinimumRealRange": SMALLEST_RANGE,
+            },
         )
         return onnx.load(place)
 

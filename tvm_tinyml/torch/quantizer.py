@@ -49,6 +49,9 @@ _SUMS = (
     _aten.sub_.Tensor,
     _aten.mul.Tensor,
     _aten.mul_.Tensor,
+    _aten.div.Tensor,
+    _aten.div_.Tensor,
+    _aten.rsub.Scalar,
 )
 _MOVING = (
     _aten.max_pool2d.default,

@@ -207,7 +207,7 @@ def _cut_sum(
             values, constant = known.get(node.inputs[0], _unknown(len(kept_inputs)))
             dropped = ~kept_inputs & constant
             steps = (values - node.attrs["input_zero_point"])[dropped]
-            sums = weight[..., dropped].astype(np.int64).reshape(len(weight), -1, len(steps)).sum(axis=1)
+            sums = weight[..., dropped].astype(np.int64).sum(axis=tuple(range(1, weight.ndim - 1)))
             bias = bias.copy()
             bias[kept] = (bias[kept].astype(np.int64) + sums @ steps).astype(np.int32)
             weight = weight[..., kept_inputs]

@@ -118,6 +118,13 @@ def _sum(kind: str) -> Translation:
     return translate
 
 
+def _difference(a: Arguments) -> Translated:
+    """The second operand less the first."""
+    if float(a.get(2, "alpha", 1)) != 1.0:
+        raise ValueError("its factor alpha is not 1")
+    return "Sub", [a.value(1), a.value(0)], {}
+
+
 def _with(kind: str, name: str, default: float) -> Translation:
     return lambda a: (kind, [a.value(0)], {name: float(a.get(1, name, default))})
 
@@ -242,7 +249,9 @@ TRANSLATIONS: dict[str, Translation] = {
     "aten.linear.default": _linear,
     **_overloads(_sum("Add"), "aten.add.Tensor", "aten.add_.Tensor"),
     **_overloads(_sum("Sub"), "aten.sub.Tensor", "aten.sub_.Tensor"),
+    "aten.rsub.Scalar": _difference,
     **_overloads(_same("Mul", 2), "aten.mul.Tensor", "aten.mul_.Tensor"),
+    **_overloads(_same("Div", 2), "aten.div.Tensor", "aten.div_.Tensor"),
     "aten.maximum.default": _same("Max", 2),
     "aten.minimum.default": _same("Min", 2),
     **_overloads(_same("Relu"), "aten.relu.default", "aten.relu_.default"),

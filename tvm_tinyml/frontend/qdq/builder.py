@@ -83,6 +83,13 @@ class Builder:
         array = np.ascontiguousarray(np.asarray(data, dtype))
         return self.tensor(name, array.shape, quantization, dtype=dtype, data=array)
 
+    def bias(self, call: Call, position: int, steps: Array | None) -> Tensor | None:
+        """A constant for the bias that a call has at `position`, in steps of its sums; None without one."""
+        value = call.input(position)
+        return (
+            None if value is None or steps is None else self.constant(f"{value.name}:int32", steps, "int32")
+        )
+
     def operator(self, kind: str, inputs: Sequence[Tensor | None], output: Tensor, **options: Any) -> Tensor:
         """Append an integer operator that makes `output`, and give that back."""
         self.operators.append(Operator(len(self.operators), kind, tuple(inputs), (output,), options))
@@ -195,6 +202,8 @@ def parameters(call: Call) -> Quantization:
     dtype = stored_dtype(call)
     if dtype not in ("int8", "uint8", "int32"):
         reject(f"it quantises to {dtype}, supported are int8 and uint8")
+    if not ((scale.data > 0) & np.isfinite(scale.data)).all():
+        reject("its scale is not a positive number")
     zeros = np.zeros((), np.int64) if zero_point is None else zero_point.data
     return quantization_of(scale.data, zeros, dtype, int(call.attrs.get("axis", 1)))
 

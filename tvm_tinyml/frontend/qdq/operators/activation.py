@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from ...tflite.graph import Quantization
+from ...tflite.graph import Quantization, Tensor
 from ...tflite.node import Conversion, Layer, Node
-from ..builder import Builder, Converter, limits_of, not_quantized, reject
+from ..builder import Builder, Converter, limits_of, reject
 from ..layout import axis_of
 from ..network import Call
 
@@ -83,19 +83,23 @@ FUNCTIONS: dict[str, RealFunction] = {
 }
 
 
-def _unary(builder: Builder, call: Call) -> None:
-    data = builder.activation(call)
-    quantization = builder.quantization_after(call.outputs[0]) or not_quantized(call.outputs[0])
-    output, _ = builder.result(call, shape=data.shape, quantization=quantization)
+def tabled(builder: Builder, call: Call, data: Tensor, function: Callable[[Any], Any]) -> None:
+    """A function of one element as a table, with the clamp that follows if there is one."""
+    output, (low, high) = builder.result(call, shape=data.shape)
     if data in builder.orders:
         builder.orders[output] = builder.orders[data]
     steps = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.float32) - np.float32(data.zero_point)
     with np.errstate(over="ignore"):
-        real = np.asarray(FUNCTIONS[call.kind](steps * np.float32(data.scale), call), np.float32)
+        real = np.asarray(function(steps * np.float32(data.scale)), np.float32)
+    real = np.clip(real, -math.inf if low is None else low, math.inf if high is None else high)
     # In single precision and half to even, as QuantizeLinear is defined.
     entries = np.rint(real / np.float32(output.scale)) + output.zero_point
     table = builder.constant(f"{output.name}:table", np.clip(entries, INT8_MIN, INT8_MAX), "int8")
     builder.operator(TABLE, (data, table), output, function=call.kind.lower())
+
+
+def _unary(builder: Builder, call: Call) -> None:
+    tabled(builder, call, builder.activation(call), lambda x: FUNCTIONS[call.kind](x, call))
 
 
 def _softmax(builder: Builder, call: Call) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from ...tflite.graph import Tensor
 from ..builder import Builder, Converter, reject
 from ..network import Call
-from .convolution import along, bias_tensor, constant_weight
+from .sums import constant_weight, fitted, real_bias
 
 MATRIX = 2
 
@@ -37,25 +37,19 @@ def _product(
     builder: Builder, call: Call, last: Call, *, transposed: bool, bias_of: tuple[Call, int] | None
 ) -> None:
     """last: the call whose result is the operator's. transposed: the weight is stored [channels, depth]."""
-    data, weight = builder.activation(call), constant_weight(builder, call, 1)
-    assert weight.data is not None
-    assert weight.quantization is not None
-    if weight.data.ndim != MATRIX:
-        reject(f"weight {weight} has {weight.data.ndim} dimensions, supported are {MATRIX}")
-    outward = 0 if transposed else 1
-    if len(weight.quantization.scales) > 1 and weight.quantization.axis % MATRIX != outward:
-        reject(f"weight {weight} is quantised along the dimension that is summed up")
-    matrix = weight.data if transposed else weight.data.T
+    data = builder.activation(call)
+    weight, scales = constant_weight(builder, call, 1, MATRIX, 0 if transposed else 1)
+    matrix = weight if transposed else weight.T
     if data in builder.orders:
         matrix = matrix[:, builder.orders[data]]
-    bias = None
-    if bias_of is not None:
-        bias = bias_tensor(builder, *bias_of, data, weight, matrix.shape[0])
+    bias = None if bias_of is None else real_bias(builder, *bias_of, matrix.shape[0])
     output, limits = builder.result(last)
-    kernels = builder.constant(f"{weight.name}:rows", np.ascontiguousarray(matrix), "int8", along(weight, 0))
+    sums = fitted(np.ascontiguousarray(matrix), scales, bias, data, output)
+    kernels = builder.constant(f"{output.name}:weight", sums.weights, "int8", sums.quantization(0))
+    added = None if bias_of is None else builder.bias(*bias_of, sums.bias)
     builder.operator(
         "FULLY_CONNECTED",
-        (data, kernels, bias),
+        (data, kernels, added),
         output,
         fused_activation_function=limits,
         weights_format=0,
