@@ -17,9 +17,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .geometry_rvv import Geometry, parts
+from .intrinsics.description import allocate
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.channels import ChannelTile, TileOperands
-from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.memory import Copy, Fill
 from .intrinsics.rvv.products import possible_groups

@@ -20,8 +20,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .classes_rvv import classify
 from .geometry_rvv import Geometry, folded_bias, geometry_of
+from .intrinsics.description import allocate
 from .intrinsics.rvv.accumulators import NARROW, WIDE
-from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters, fit_epilogue
 from .intrinsics.rvv.memory import Transpose
 from .intrinsics.rvv.pixels import PixelOperands, PixelTile

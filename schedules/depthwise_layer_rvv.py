@@ -11,9 +11,9 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .geometry_rvv import Geometry, parts
+from .intrinsics.description import allocate
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseOperands, DepthwiseTile, unrolled_rows
-from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import Parameters
 from .intrinsics.rvv.products import consecutive, possible_groups
 from .kernel import Array, Problem

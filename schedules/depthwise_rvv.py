@@ -18,9 +18,9 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from .depthwise_layer_rvv import MAX_SCRATCH, Buffers, DepthwiseLayer, called
 from .depthwise_strips_rvv import DepthwiseStrips
 from .geometry_rvv import Geometry, folded_bias, geometry_of
+from .intrinsics.description import allocate
 from .intrinsics.rvv.accumulators import NARROW, WIDE
 from .intrinsics.rvv.depthwise import DepthwiseTile
-from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.epilogue import fit_epilogue
 from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import WindowPacker

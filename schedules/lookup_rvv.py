@@ -9,7 +9,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .elementwise import BYTES, byte_table, problem_types
-from .intrinsics.rvv.description import allocate
+from .intrinsics.description import allocate
 from .intrinsics.rvv.lookup import ENTRIES, LookupTile
 from .kernel import Candidate, Kernel, Problem
 

@@ -9,7 +9,7 @@ from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .intrinsics.rvv.description import allocate
+from .intrinsics.description import allocate
 from .intrinsics.rvv.pool import MAX_COLUMNS, PoolTile, Scale
 from .kernel import Candidate, Kernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL

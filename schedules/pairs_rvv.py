@@ -13,8 +13,8 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .broadcast import pairs_of
+from .intrinsics.description import allocate
 from .intrinsics.rvv.assembly import Assembly
-from .intrinsics.rvv.description import allocate
 from .intrinsics.rvv.splat import Splat
 from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL

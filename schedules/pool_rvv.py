@@ -13,7 +13,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .geometry_rvv import Geometry
-from .intrinsics.rvv.description import allocate
+from .intrinsics.description import allocate
 from .intrinsics.rvv.pool import MAX_COLUMNS, PoolTile
 from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .packing_rvv import INSTRUCTIONS_PER_CALL

@@ -14,7 +14,7 @@ from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .intrinsics.rvv.description import allocate
+from .intrinsics.description import allocate
 from .intrinsics.rvv.thresholds import THRESHOLDS, QuantizeTile
 from .kernel import Array, Candidate, Kernel, Problem
 

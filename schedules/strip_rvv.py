@@ -12,7 +12,7 @@ from tvm import tirx
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from .geometry_rvv import Geometry
-from .intrinsics.rvv.description import allocate
+from .intrinsics.description import allocate
 from .intrinsics.rvv.memory import Copy, Fill
 from .kernel import MicroKernel
 from .packing_rvv import INSTRUCTIONS_PER_CALL

@@ -12,6 +12,7 @@ from tests.schedules.layers_rvv import convolution, depthwise, int8_values
 from tests.schedules.test_add_rvv import attributes
 from tests.schedules.test_elementwise_mve import pooling
 from tests.schedules.test_pairs_scalar import product_attributes
+from tests.schedules.weightless_rvv import softmaxes
 from tests.support.candidates import assert_every_candidate_exact
 from tests.support.extremes import extremes
 from tests.support.layers import LayerCase
@@ -78,6 +79,7 @@ def test_elements_and_windows_at_their_ends_are_exact(monkeypatch: pytest.Monkey
         pooling("max_pool2d", int8_values(generator, (1, 6, 7, 37)), (2, 3), (2, 2), clamp_min=-5),
     ]
     cases = [extreme for layer in layers for extreme in extremes(layer)[::3]]
+    cases += softmaxes(generator, 700)
     module = assert_every_candidate_exact(cases, "tinyml -mcpu=cortex-m55")
     names = " ".join(module.compiled.model.micro_kernels)
     parts = {"add_shift", "rounded_sum", "difference", "product_fit", "product_sign", "product_relu"}
@@ -87,6 +89,8 @@ def test_elements_and_windows_at_their_ends_are_exact(monkeypatch: pytest.Monkey
         "lookup",
         "window_average",
         "window_maximum",
+        "softmax_scale",
+        "softmax_sum",
         "sum_2x3",
         "sum_pixels",
     }

@@ -15,9 +15,9 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .accumulators import Accumulators, LaneTable
 from .assembly import Assembly, advance, frame_bytes
-from .description import nest, register
 from .epilogue import Epilogue
 
 # Groups of taps that the reduction loop unrolls: a power of two.

@@ -13,9 +13,9 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .accumulators import Accumulators, LaneTable
 from .assembly import Assembly, frame_bytes
-from .description import nest, register
 from .epilogue import Epilogue
 
 # Taps that are unrolled altogether; above, rows are a loop.

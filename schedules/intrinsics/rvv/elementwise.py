@@ -10,8 +10,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from tvm.sym import Analyzer
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .assembly import Assembly
-from .description import nest, register
 from .epilogue import Epilogue
 
 # Lanes at VLEN = 128: int32 in eight registers, and int8.

@@ -8,8 +8,8 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .assembly import Assembly
-from .description import nest, register
 
 ENTRIES = 256
 # Bytes of eight registers at VLEN = 128.

@@ -13,9 +13,9 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .accumulators import Accumulators
 from .assembly import Assembly, advance
-from .description import nest, register
 from .epilogue import Epilogue
 from .products import unrolling
 

@@ -13,8 +13,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from tvm.sym import Analyzer
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .assembly import Assembly
-from .description import nest, register
 from .epilogue import Epilogue
 
 # Sums of so many int8 values fit 16 bits.

@@ -15,8 +15,8 @@ from tvm_tinyml.dialect.fixed_functions import EXP_OF_MINUS_EIGHTH, POWER_EXPONE
 from tvm_tinyml.dialect.softmax import SUM_INTEGER_BITS
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .assembly import Assembly
-from .description import nest, register
 
 # Lanes at VLEN = 128: int32 in four registers and in eight, and int8 in eight.
 _LANES, _PRODUCTS, _BYTES = 16, 32, 128
@@ -162,33 +162,6 @@ class SoftmaxScale:
     depth: int
 
     name = "rvv_softmax_scale"
-
-    def block(self, exponentials: Any, scale: Any, output: Any, row: Any) -> None:
-        """Emit the tile as a TensorIR block: scale int32[1, 2] holds the factor and the shift below 32."""
-        depth = self.depth
-        T.reads(exponentials[0:1, 0:depth], scale[0:1, 0:2])
-        T.writes(output[row, 0:depth])
-        with nest("scale", (depth,)) as (k,):
-            product = T.call_pure_extern("int32", "tinyml_multiply_high", exponentials[0, k], scale[0, 0])
-            scaled = T.call_pure_extern("int32", "tinyml_shift_right_rounding", product, scale[0, 1])
-            T.buffer_store(output, T.Cast("int8", T.max(T.min(scaled - 128, 127), -128)), [row, k])
-
-    def register(self) -> str:
-        """Register the tile as a TensorIntrin and return its name."""
-        row = (1, self.depth)
-        return register(
-            f"{self.name}_{self.depth}",
-            {"exponentials": (row, "int32"), "scale": ((1, 2), "int32"), "output": (row, "int8")},
-            lambda exponentials, scale, output: self.block(exponentials, scale, output, 0),
-            lambda exponentials, scale, output: [
-                exponentials.access_ptr("r"),
-                scale.access_ptr("r"),
-                output.access_ptr("w"),
-                self.depth,
-            ],
-            kernel=self.name,
-            written=1,
-        )
 
     def assemble(self) -> Assembly:
         """Code of the tile: a0 exponentials, a1 scale, a2 output, a3 depth."""

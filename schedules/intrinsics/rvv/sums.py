@@ -12,8 +12,8 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from tvm.sym import Analyzer
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .assembly import Assembly
-from .description import nest, register
 from .epilogue import Epilogue
 
 # Lanes of a group of eight registers at VLEN = 128.

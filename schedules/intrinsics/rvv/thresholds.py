@@ -13,8 +13,8 @@ from typing import Any
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
 from ...kernel import MicroKernel
+from ..description import nest, register
 from .assembly import Assembly
-from .description import nest, register
 
 THRESHOLDS = 255
 _MAGNITUDE, _INFINITY = 0x7FFFFFFF, 0x7F800000
