@@ -28,6 +28,9 @@ MAX_CHANNELS = 2040
 
 # Products: weights in scratch; in flash, two in a half word; in flash as they are.
 STRIPS, SCALED, PLAIN = "dsp strips", "dsp scaled strips", "dsp plain strips"
+# The last two for all channels of a few pixels.
+SCALED_PANEL, PLAIN_PANEL = "dsp scaled panel", "dsp plain panel"
+_SCALED, _PANELS = (SCALED, SCALED_PANEL), (SCALED_PANEL, PLAIN_PANEL)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
     geometry = _geometry(problem)
     if geometry is None:
         return []
-    products = [STRIPS, PLAIN, *([SCALED] if _fits_24_bits(problem) else [])]
+    products = [STRIPS, PLAIN, PLAIN_PANEL, *(_SCALED if _fits_24_bits(problem) else [])]
     options = [(_cost(geometry, blocks, channels), blocks) for blocks in _divisions(geometry, products)]
     common = dsp.epilogue_of(problem, 0) if options else None
     if common is None:
@@ -99,11 +102,14 @@ def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
         for product, blocks in {blocks.product: blocks for _, blocks in options}.items()
     }
     fitting = [option for option in options if epilogues[option[1].product] is not None]
+    # Panels bring functions of their own, so what they beat may still be cheaper with its code.
+    kinds = [
+        [option for option in fitting if (option[1].product in _PANELS) == panels] for panels in (False, True)
+    ]
     return [
         _candidate(problem, geometry, blocks, epilogue, estimate)
-        for estimate, blocks in undominated(
-            fitting, lambda option: (option[0], _scratch(geometry, option[1]))
-        )
+        for kind in kinds
+        for estimate, blocks in undominated(kind, lambda option: (option[0], _scratch(geometry, option[1])))
         if (epilogue := epilogues[blocks.product]) is not None
     ]
 
@@ -128,9 +134,11 @@ def _candidate(
 
 def _epilogue(weight: Array, blocks: _Blocks, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
     """The epilogue with the product's biases; None when one becomes too large for the table."""
-    if blocks.product != SCALED:
+    if blocks.product not in _SCALED:
         return epilogue
     ordered = dsp.window_weights(weight, blocks.windows)
+    if blocks.product == SCALED_PANEL:
+        return dsp.panel_bias(epilogue, ordered)
     return epilogue.with_bias(dsp.scaled_bias(epilogue.table[:, 0], ordered))
 
 
@@ -138,8 +146,12 @@ def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp
     # Step 1. Weights in the order that the product reads them.
     channels = problem.output_shape[-1]
     first, windows = _pair_starts(channels), blocks.windows
-    weights = _pair_weights(dsp.window_weights(problem.constants["weight"], windows), first)
-    if blocks.product == SCALED:
+    weights = dsp.window_weights(problem.constants["weight"], windows)
+    if blocks.product in _PANELS:
+        weights, table = weights.reshape(channels, -1, 4), epilogue.rows
+    else:
+        weights, table = _pair_weights(weights, first), epilogue.pairs(first)
+    if blocks.product in _SCALED:
         weights = dsp.pack_scaled(weights)
     # Step 2. Loops over blocks and channel pairs around the micro-kernels.
     value = problem.attrs["input_zero_point"]
@@ -149,7 +161,7 @@ def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp
         sch.tensorize(sch.get_sblock(block), intrinsic.register())
     return Kernel(
         function=sch.mod["main"],
-        constants={"weights": weights, "requantization": epilogue.pairs(first)},
+        constants={"weights": weights, "requantization": table},
         micro_kernels=tuple(intrinsic.micro_kernel for intrinsic in used.values()),
     )
 
@@ -168,6 +180,10 @@ def _intrinsics(
         used["expand"] = dsp.expand_weights(windows.groups)
         used["product"] = dsp.matrix_strip(
             windows.pixels, windows.groups, channels, epilogue, geometry.compact
+        )
+    elif blocks.product in _PANELS:
+        used["product"] = dsp.panel_strip(
+            windows.pixels, windows.groups, channels, epilogue, windows.scaled, geometry.compact
         )
     else:
         scaled = blocks.product == SCALED
@@ -248,17 +264,25 @@ def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
             continue
         for product in products:
             blocks = _blocks(geometry, rows, columns, product)
-            windows = blocks.windows
-            if product == SCALED and windows.rest and not windows.contiguous:
+            if not _applies(product, blocks.windows):
                 continue
             if _scratch(geometry, blocks) <= MAX_SCRATCH_BYTES:
                 yield blocks
 
 
+def _applies(product: str, windows: dsp.Windows) -> bool:
+    """Whether a product can multiply such windows."""
+    if product in _PANELS:
+        few = dsp.MIN_PIXELS <= windows.pixels <= dsp.MAX_PIXELS
+        aligned = 4 * windows.pixels * windows.groups >= dsp.MIN_SCRATCH
+        return few and aligned and not (windows.scaled and windows.rest)
+    return product != SCALED or not windows.rest or windows.contiguous
+
+
 def _scratch(geometry: _Geometry, blocks: _Blocks) -> int:
     """Bytes of packed pixels, expanded weights and the band."""
     windows = blocks.windows
-    needed = windows.groups * 8 * (windows.pixels + windows.pixels % 2)
+    needed = windows.groups * 8 * (windows.pixels + (windows.pixels % 2 and not windows.panel))
     needed += 16 * windows.groups if blocks.product == STRIPS else 0
     return needed + (windows.pitch * blocks.rows.extent if geometry.padded else 0)
 
@@ -280,8 +304,9 @@ def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Bloc
         (geometry.dilation[0], geometry.dilation[1] * depth),
         depth if dilated else geometry.kernel[1] * depth,
         pitch,
-        product == SCALED,
+        product in _SCALED,
         geometry.compact,
+        product in _PANELS,
     )
     return _Blocks(product, vertical, horizontal, windows)
 
@@ -293,7 +318,11 @@ def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
     if geometry.padded:
         cost += blocks.rows.extent * windows.pitch / 10
         cost += 30 + blocks.rows.copied * (14 + blocks.columns.copied * geometry.image[2] * 0.65)
-    if blocks.product == STRIPS:
+    if blocks.product in _PANELS:
+        cost += dsp.panel_instructions(
+            windows.pixels, windows.groups, channels, windows.scaled, geometry.compact
+        )
+    elif blocks.product == STRIPS:
         expand = dsp.expand_instructions(windows.groups)
         cost += pairs * (expand + dsp.strip_instructions(windows.pixels, windows.groups, geometry.compact))
     else:
@@ -309,10 +338,13 @@ def _function(
     rows, columns, windows = blocks.rows, blocks.columns, blocks.windows
     output_width, pixels = geometry.output[1], geometry.output[0] * geometry.output[1]
     groups, pairs, last_channel = windows.groups, -(-channels // 2), channels - 2
-    pixel_pairs, room = dsp.pixel_pairs(windows.pixels, groups), dsp.weight_groups(groups)
+    room, panels = dsp.weight_groups(groups), blocks.product in _PANELS
+    weight_shape = (channels, groups, 4) if panels else (pairs, groups, 2, 4)
+    table_shape = (channels, 2) if panels else (pairs, 4)
     strides, padding, padded = geometry.strides, geometry.padding, geometry.padded
     extent, strips = (rows.copied, columns.copied * depth), blocks.product == STRIPS
-    form = (windows.pixels, groups, blocks.product == SCALED)
+    form = (windows.pixels, groups, windows.scaled)
+    panel_form = (windows.pixels, groups, channels, windows.scaled)
 
     def first(axis: _Axis, outputs: int, block: Any) -> Any:
         return T.min(block * axis.size, outputs - axis.size)
@@ -335,11 +367,11 @@ def _function(
     @script.prim_func(s_tir=True)
     def main(d: T.handle, w: T.handle, r: T.handle, o: T.handle) -> None:
         data = T.match_buffer(d, (height, width * depth), "int8")
-        weights = T.match_buffer(w, (pairs, groups, 2, 4), "int8")
-        requantization = T.match_buffer(r, (pairs, 4), "int32")
+        weights = T.match_buffer(w, weight_shape, "int8")
+        requantization = T.match_buffer(r, table_shape, "int32")
         output = T.match_buffer(o, (pixels, channels), "int8")
-        packed = T.sblock_alloc_buffer((pixel_pairs, groups, 2, 4), "int16")
-        sums = T.sblock_alloc_buffer((windows.pixels, 2), "int32")
+        packed = T.sblock_alloc_buffer(windows.room, "int16")
+        sums = T.sblock_alloc_buffer((windows.pixels, channels if panels else 2), "int32")
         band = T.sblock_alloc_buffer((rows.extent, windows.pitch), "int8", scope=dsp.BAND_SCOPE)
         expanded = T.sblock_alloc_buffer((room, 2, 4), "int16")
         for y, x in T.grid(rows.count, columns.count):
@@ -363,36 +395,43 @@ def _function(
                     dsp.window_stages(
                         data, packed, windows, start(0, rows, vy), start(1, columns, vx) * depth
                     )
-            for n in T.serial(pairs):
-                if strips:
-                    with T.sblock("expand"):
-                        vn = T.axis.spatial(pairs, n)
-                        dsp.expand_stage(weights, expanded, vn, groups)
-                    with T.sblock("product"):
-                        vy, vx, vn = T.axis.remap("SSS", [y, x, n])
-                        dsp.strip_stages(
-                            packed,
-                            expanded,
-                            requantization,
-                            sums,
-                            output,
-                            windows.pixels,
-                            groups,
-                            (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
-                            epilogue,
-                        )
-                else:
-                    with T.sblock("product"):
-                        vy, vx, vn = T.axis.remap("SSS", [y, x, n])
-                        dsp.direct_stages(
-                            packed,
-                            weights,
-                            requantization,
-                            sums,
-                            output,
-                            form,
-                            (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
-                            epilogue,
-                        )
+            if panels:
+                with T.sblock("product"):
+                    vy, vx = T.axis.remap("SS", [y, x])
+                    dsp.panel_stages(
+                        packed, weights, requantization, sums, output, panel_form, pixel(vy, vx), epilogue
+                    )
+            else:
+                for n in T.serial(pairs):
+                    if strips:
+                        with T.sblock("expand"):
+                            vn = T.axis.spatial(pairs, n)
+                            dsp.expand_stage(weights, expanded, vn, groups)
+                        with T.sblock("product"):
+                            vy, vx, vn = T.axis.remap("SSS", [y, x, n])
+                            dsp.strip_stages(
+                                packed,
+                                expanded,
+                                requantization,
+                                sums,
+                                output,
+                                windows.pixels,
+                                groups,
+                                (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
+                                epilogue,
+                            )
+                    else:
+                        with T.sblock("product"):
+                            vy, vx, vn = T.axis.remap("SSS", [y, x, n])
+                            dsp.direct_stages(
+                                packed,
+                                weights,
+                                requantization,
+                                sums,
+                                output,
+                                form,
+                                (vn, pixel(vy, vx), T.min(vn * 2, last_channel)),
+                                epilogue,
+                            )
 
     return main

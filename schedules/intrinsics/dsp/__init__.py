@@ -8,6 +8,7 @@ SXTB16 each delivers; activations and weights share this order, so their product
 from __future__ import annotations
 
 from .assembly import Intrinsic, schedule
+from .band import BAND_SCOPE, MIN_BAND_BYTES, blank_band, blank_stage, copy_rows, copy_stage
 from .dense import (
     DENSE_CALL_INSTRUCTIONS,
     ROWS,
@@ -24,6 +25,7 @@ from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_s
 from .elementwise import ExtremeVector, Offsets, SumVector
 from .epilogue import Epilogue, epilogue_of, factor_epilogue
 from .matrix import matrix_strip, strip_instructions, strip_stages
+from .panel import MAX_PIXELS, MIN_PIXELS, panel_bias, panel_instructions, panel_stages, panel_strip
 from .planes import (
     LANES,
     Planes,
@@ -37,16 +39,17 @@ from .planes import (
 )
 from .pool import PoolWindow, divides, pool_instructions
 from .product import ProductVector
-from .scratch import expand_instructions, expand_stage, expand_weights, pixel_pairs, weight_groups
+from .scratch import (
+    MIN_SCRATCH,
+    expand_instructions,
+    expand_stage,
+    expand_weights,
+    pixel_pairs,
+    weight_groups,
+)
 from .table import ENTRIES, TABLE_CALL_INSTRUCTIONS, TABLE_INSTRUCTIONS, ByteTable
 from .windows import (
-    BAND_SCOPE,
-    MIN_BAND_BYTES,
     Windows,
-    blank_band,
-    blank_stage,
-    copy_rows,
-    copy_stage,
     pack_windows,
     window_instructions,
     window_stages,
@@ -58,8 +61,11 @@ __all__ = [
     "DENSE_CALL_INSTRUCTIONS",
     "ENTRIES",
     "LANES",
+    "MAX_PIXELS",
     "MAX_SUM",
     "MIN_BAND_BYTES",
+    "MIN_PIXELS",
+    "MIN_SCRATCH",
     "ROWS",
     "TABLE_CALL_INSTRUCTIONS",
     "TABLE_INSTRUCTIONS",
@@ -97,6 +103,10 @@ __all__ = [
     "pack_scaled",
     "pack_vector",
     "pack_windows",
+    "panel_bias",
+    "panel_instructions",
+    "panel_stages",
+    "panel_strip",
     "pixel_pairs",
     "plane_parts",
     "plane_stages",

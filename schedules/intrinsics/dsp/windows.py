@@ -15,13 +15,10 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import Array, MicroKernel
 from .assembly import COMPACT, MAX_UNROLLED, Intrinsic, add_immediate, naked_function, repeat
+from .panel_rows import panel_rows_function
 from .scratch import SCALED_GROUPS, pixel_pairs
 
 _MAX_OFFSET = 4095
-# A storage scope of its own: TVM would let int16 scratch move in when the band is not read any more, and then find
-# that the types differ.
-BAND_SCOPE = "global.band"
-MIN_BAND_BYTES = 64
 
 
 @dataclass(frozen=True)
@@ -31,6 +28,7 @@ class Windows:
     rows, columns: windows of the block. steps: rows and bytes from one window to the next. kernel: rows of the kernel
     and runs per row. kernel_steps: rows from one kernel row to the next and bytes from one run to the next. run: bytes
     of a run. pitch: bytes of a row of the image. scaled: for the scaled form of `direct.py`. compact: by little code.
+    panel: packed as `panel.py` wants it, the same words of all windows side by side, instead of two windows.
     """
 
     rows: int
@@ -42,6 +40,7 @@ class Windows:
     pitch: int
     scaled: bool
     compact: bool
+    panel: bool = False
 
     @property
     def runs(self) -> int:
@@ -86,6 +85,11 @@ class Windows:
         """Whether the windows lie one behind the other and can fill a word."""
         return self.runs == self.rows == 1 and self.steps[1] == self.run >= 4
 
+    @property
+    def by_words(self) -> bool:
+        """Whether they become a panel whole words at a time."""
+        return self.panel and self.contiguous and not self.rest
+
     def offset(self, run: int) -> int:
         """Bytes from a window's first value to a run."""
         row, column = divmod(run, self.kernel[1])
@@ -95,9 +99,21 @@ class Windows:
     def key(self) -> str:
         """Part of a function's name."""
         numbers = (self.columns, *self.steps, *self.kernel, *self.kernel_steps, self.run, self.pitch)
-        return (
-            "_".join(str(number) for number in numbers) + "_scaled" * self.scaled + "_compact" * self.compact
-        )
+        form = "_scaled" * self.scaled + "_compact" * self.compact + f"_panel{self.pixels}" * self.panel
+        return "_".join(str(number) for number in numbers) + form
+
+    @property
+    def room(self) -> tuple[int, ...]:
+        """Shape of the int16 that the windows become: pairs, groups, 2, 4, or in a panel groups, 2, windows, 2."""
+        if self.panel:
+            return (self.groups, 2, self.pixels, 2)
+        return (pixel_pairs(self.pixels, self.groups), self.groups, 2, 4)
+
+    def place(self, window: Any, group: Any, word: Any, half: Any) -> tuple[Any, ...]:
+        """Index of one of the four values of a group in that."""
+        if self.panel:
+            return (group, word, window, half)
+        return (window // 2, group, window % 2, word * 2 + half)
 
 
 def window_weights(weight: Array, windows: Windows) -> Array:
@@ -149,50 +165,52 @@ def _scaled_rest(image: Any, windows: Windows, first: Any, window: Any, i: Any, 
 
 @script.macro
 def window_stages(image: Any, packed: Any, windows: Any, row: Any, column: Any) -> None:
-    """Windows as int16[ceil(pixels / 2), groups, 2, 4], two of them side by side.
+    """Windows as int16 of the shape `windows.room`.
 
     row, column: where the first window starts, in rows and bytes. The four values (a, b, c, d) of a group become
     (a, c, b, d), or when scaled (b, d, 256 a - b + 127, 256 c - d + 127). Values of the last groups beyond the window
     are undefined, as is the partner of the last of an odd number of windows.
     """
     T.reads(image[row : row + windows.extent[0], column : column + windows.extent[1]])
-    T.writes(packed[0 : pixel_pairs(windows.pixels, windows.groups), 0 : windows.groups, 0:2, 0:4])
+    T.writes(
+        packed[0 : windows.room[0], 0 : windows.room[1], 0 : windows.room[2], 0 : windows.room[3]],
+    )
     if windows.whole > 0:
         for r, c, k, i, j in T.grid(windows.rows, windows.columns, windows.whole, 2, 2):
             with T.sblock("pack_group"):
                 vr, vc, vk, vi, vj = T.axis.remap("SSSSS", [r, c, k, i, j])
-                packed[(vr * windows.columns + vc) // 2, vk, (vr * windows.columns + vc) % 2, vi * 2 + vj] = (
-                    _group_value(image, windows, (row, column), (vr, vc), vk, vi, vj)
+                packed[windows.place(vr * windows.columns + vc, vk, vi, vj)] = _group_value(
+                    image, windows, (row, column), (vr, vc), vk, vi, vj
                 )
     if windows.rest > 0 and windows.scaled:
         for r, c, i, j in T.grid(windows.rows, windows.columns, 2, 2):
             with T.sblock("pack_rest"):
                 vr, vc, vi, vj = T.axis.remap("SSSS", [r, c, i, j])
-                packed[
-                    (vr * windows.columns + vc) // 2,
-                    windows.whole,
-                    (vr * windows.columns + vc) % 2,
-                    vi * 2 + vj,
-                ] = _scaled_rest(image, windows, (row, column), (vr, vc), vi, vj)
+                packed[windows.place(vr * windows.columns + vc, windows.whole, vi, vj)] = _scaled_rest(
+                    image, windows, (row, column), (vr, vc), vi, vj
+                )
     if windows.rest > 0 and not windows.scaled:
         for r, c, k in T.grid(windows.rows, windows.columns, windows.rest):
             with T.sblock("pack_rest"):
                 vr, vc, vk = T.axis.remap("SSS", [r, c, k])
                 packed[
-                    (vr * windows.columns + vc) // 2,
-                    windows.whole + vk // 4,
-                    (vr * windows.columns + vc) % 2,
-                    vk % 2 * 2 + vk // 2 % 2,
+                    windows.place(vr * windows.columns + vc, windows.whole + vk // 4, vk % 2, vk // 2 % 2)
                 ] = T.Cast("int16", _rest_value(image, windows, (row, column), (vr, vc), vk))
 
 
 def pack_windows(windows: Windows, scope: str) -> Intrinsic:
     """A block of windows of an image in a storage scope; see `window_stages`."""
-    micro_kernel = _rows_function(windows.scaled) if windows.contiguous else _pack_function(windows)
-    arguments = (windows.columns, windows.run) if windows.contiguous else (windows.rows,)
-    function, groups, pitch = micro_kernel.name, windows.groups, windows.pitch
+    if windows.by_words:
+        micro_kernel = panel_rows_function(windows.pixels, windows.scaled)
+        arguments: tuple[int, ...] = (windows.whole,)
+    elif windows.contiguous and not windows.panel:
+        micro_kernel = _rows_function(windows.scaled)
+        arguments = (windows.columns, windows.run)
+    else:
+        micro_kernel = _pack_function(windows)
+        arguments = (windows.rows,)
+    function, pitch, room = micro_kernel.name, windows.pitch, windows.room
     height, width = windows.extent
-    pairs = pixel_pairs(windows.pixels, groups)
 
     def build() -> tuple[Any, Any]:
         @script.prim_func(s_tir=True)
@@ -200,7 +218,7 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
             image = T.match_buffer(
                 s, (height, width), "int8", offset_factor=1, strides=[pitch, 1], scope=scope
             )
-            packed = T.match_buffer(p, (pairs, groups, 2, 4), "int16", offset_factor=1)
+            packed = T.match_buffer(p, room, "int16", offset_factor=1)
             with T.sblock("root"):
                 window_stages(image, packed, windows, 0, 0)
 
@@ -209,10 +227,10 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
             image = T.match_buffer(
                 s, (height, width), "int8", offset_factor=1, strides=[pitch, 1], scope=scope
             )
-            packed = T.match_buffer(p, (pairs, groups, 2, 4), "int16", offset_factor=1)
+            packed = T.match_buffer(p, room, "int16", offset_factor=1)
             with T.sblock("root"):
                 T.reads(image[0:height, 0:width])
-                T.writes(packed[0:pairs, 0:groups, 0:2, 0:4])
+                T.writes(packed[0 : room[0], 0 : room[1], 0 : room[2], 0 : room[3]])
                 T.evaluate(
                     T.call_extern(
                         "int32", function, image.access_ptr("r"), packed.access_ptr("w"), *arguments
@@ -227,9 +245,11 @@ def pack_windows(windows: Windows, scope: str) -> Intrinsic:
 
 def window_instructions(windows: Windows) -> float:
     """Instructions of one call of the generated function."""
-    if windows.contiguous:
+    if windows.by_words:
+        return 16 + windows.pixels * (7 + windows.whole * (8 if windows.scaled else 6))
+    if windows.contiguous and not windows.panel:
         return 16 + -(-windows.pixels // 2) * (12 + windows.groups * (13 if windows.scaled else 7.5))
-    whole = windows.whole * (6 if windows.scaled else 4)
+    whole = windows.whole * ((6 if windows.scaled else 4) + windows.panel)
     rest = windows.filled - windows.whole
     loops = 0 if _unrolled(windows) else 3 * windows.runs
     return 12 + windows.rows * 5 + windows.pixels * (7 + whole + 7 * rest + loops)
@@ -294,9 +314,14 @@ def _unrolled(windows: Windows) -> bool:
 
 def _pack_function(windows: Windows) -> MicroKernel:
     """r0 walks over windows, r1 over the target, r2 and r3 count rows and columns; r4 goes back from the end of one
-    window's target to the start of the next, alternating with r5 - r4. r9: even bytes' addend when scaled.
+    window's target to the start of the next, alternating with r5 - r4 where windows lie in pairs. r9: even bytes'
+    addend when scaled.
     """
-    partner, both = 8 - 16 * windows.filled, 16 * (windows.groups - 2 * windows.filled)
+    if windows.panel:
+        partner = 4 - 8 * windows.pixels * windows.filled
+        both = 2 * partner
+    else:
+        partner, both = 8 - 16 * windows.filled, 16 * (windows.groups - 2 * windows.filled)
     lines = ["push {r4-r11, lr}", *_constant("r5", both), *_constant("r4", partner)]
     lines += ["mov r9, #0x7f007f"] if windows.scaled else []
     finish = (
@@ -305,10 +330,10 @@ def _pack_function(windows: Windows) -> MicroKernel:
             "sxtb16 r6, r6, ror #8",
             "orr r7, r9, r7, lsl #8",
             "ssub16 r7, r7, r6",
-            "strd r6, r7, [r1], #16",
+            *_store(windows, "r6", "r7"),
         ]
         if windows.scaled
-        else ["sxtb16 r7, r6", "sxtb16 r8, r6, ror #8", "strd r7, r8, [r1], #16"]
+        else ["sxtb16 r7, r6", "sxtb16 r8, r6, ror #8", *_store(windows, "r7", "r8")]
     )
     words, longest = windows.run // 4, COMPACT if windows.compact else MAX_UNROLLED
     lines += ["1:", f"mov r3, #{windows.columns}", "2:"]
@@ -369,127 +394,13 @@ def _rest(windows: Windows) -> list[str]:
             lines.append("pkhbt r6, r6, r8, lsl #16")
         if len(group) > 3:
             lines.append("pkhbt r7, r7, r10, lsl #16")
-        lines.append(f"strd {even}, {odd}, [r1], #16")
+        lines += _store(windows, even, odd)
     return lines
 
 
-@script.macro
-def copy_stage(image: Any, band: Any, extent: Any, source: Any, target: Any) -> None:
-    """Rows and bytes of an image into a band with borders; source and target: first row and byte of each."""
-    T.reads(image[source[0] : source[0] + extent[0], source[1] : source[1] + extent[1]])
-    T.writes(band[target[0] : target[0] + extent[0], target[1] : target[1] + extent[1]])
-    for r, i in T.grid(extent[0], extent[1]):
-        with T.sblock("copy_value"):
-            vr, vi = T.axis.remap("SS", [r, i])
-            band[target[0] + vr, target[1] + vi] = image[source[0] + vr, source[1] + vi]
-
-
-def copy_rows(rows: int, length: int, image_pitch: int, band_pitch: int) -> Intrinsic:
-    """Rows of some bytes; see `copy_stage`."""
-    micro_kernel = _copy_function()
-    function, extent = micro_kernel.name, (rows << 16) + length
-
-    def build() -> tuple[Any, Any]:
-        @script.prim_func(s_tir=True)
-        def description(s: T.handle, b: T.handle) -> None:
-            image = T.match_buffer(s, (rows, length), "int8", offset_factor=1, strides=[image_pitch, 1])
-            band = T.match_buffer(
-                b, (rows, length), "int8", offset_factor=1, strides=[band_pitch, 1], scope=BAND_SCOPE
-            )
-            with T.sblock("root"):
-                copy_stage(image, band, (rows, length), (0, 0), (0, 0))
-
-        @script.prim_func(s_tir=True)
-        def implementation(s: T.handle, b: T.handle) -> None:
-            image = T.match_buffer(s, (rows, length), "int8", offset_factor=1, strides=[image_pitch, 1])
-            band = T.match_buffer(
-                b, (rows, length), "int8", offset_factor=1, strides=[band_pitch, 1], scope=BAND_SCOPE
-            )
-            with T.sblock("root"):
-                T.reads(image[0:rows, 0:length])
-                T.writes(band[0:rows, 0:length])
-                T.evaluate(
-                    T.call_extern(
-                        "int32",
-                        function,
-                        image.access_ptr("r"),
-                        band.access_ptr("w"),
-                        extent,
-                        band_pitch,
-                        image_pitch,
-                    )
-                )
-
-        return description, implementation
-
-    return Intrinsic(f"{function}_{rows}_{length}_{image_pitch}_{band_pitch}", micro_kernel, build)
-
-
-def _copy_function() -> MicroKernel:
-    """r2 counts rows; r5, r6: from a row's end to the next; r4: bytes of a row, r7 what is left of them."""
-    pair = ["ldr r8, [r0], #4", "ldr r9, [r0], #4", "str r8, [r1], #4", "str r9, [r1], #4"]
-    lines = ["push {r4-r9, lr}", "ldr r5, [sp, #28]", "uxth r4, r2", "lsr r2, r2, #16"]
-    lines += ["sub r5, r4", "sub r6, r3, r4", "1:", "subs r7, r4, #16", "blt 3f"]
-    lines += [
-        "2:",
-        *pair,
-        *pair,
-        "subs r7, #16",
-        "bge 2b",
-        "3:",
-        "adds r7, #16",
-        "beq 6f",
-        "subs r7, #4",
-        "blt 5f",
-    ]
-    lines += [
-        "4:",
-        "ldr r8, [r0], #4",
-        "str r8, [r1], #4",
-        "subs r7, #4",
-        "bge 4b",
-        "5:",
-        "adds r7, #4",
-        "beq 6f",
-    ]
-    lines += ["7:", "ldrb r8, [r0], #1", "strb r8, [r1], #1", "subs r7, #1", "bne 7b"]
-    lines += ["6:", "add r0, r5", "add r1, r6", "subs r2, #1", "bne 1b", "pop {r4-r9, pc}"]
-    parameters = "const int8_t *image, int8_t *band, int32_t extent, int32_t band_pitch, int32_t image_pitch"
-    return naked_function("tinyml_dsp_copy", parameters, lines)
-
-
-@script.macro
-def blank_stage(band: Any, rows: Any, pitch: Any, value: Any) -> None:
-    """All of a band becomes `value`."""
-    T.reads()
-    T.writes(band[0:rows, 0:pitch])
-    for r, i in T.grid(rows, pitch):
-        with T.sblock("blank_value"):
-            vr, vi = T.axis.remap("SS", [r, i])
-            band[vr, vi] = T.int8(value)
-
-
-def blank_band(rows: int, pitch: int, value: int, fill: MicroKernel) -> Intrinsic:
-    """Fill a band; see `blank_stage`. The band's size is a multiple of four."""
-    words, function = rows * pitch // 4, fill.name
-    pattern = (value & 0xFF) * 0x01010101
-    pattern -= (pattern >> 31) << 32
-
-    def build() -> tuple[Any, Any]:
-        @script.prim_func(s_tir=True)
-        def description(b: T.handle) -> None:
-            band = T.match_buffer(b, (rows, pitch), "int8", offset_factor=1, scope=BAND_SCOPE)
-            with T.sblock("root"):
-                blank_stage(band, rows, pitch, value)
-
-        @script.prim_func(s_tir=True)
-        def implementation(b: T.handle) -> None:
-            band = T.match_buffer(b, (rows, pitch), "int8", offset_factor=1, scope=BAND_SCOPE)
-            with T.sblock("root"):
-                T.reads()
-                T.writes(band[0:rows, 0:pitch])
-                T.evaluate(T.call_extern("int32", function, band.access_ptr("w"), pattern, words))
-
-        return description, implementation
-
-    return Intrinsic(f"{function}_{rows}_{pitch}_{value}_bytes", fill, build)
+def _store(windows: Windows, first: str, second: str) -> list[str]:
+    """Store the two words of a group and go on to the next group of the window."""
+    if windows.panel:
+        step = 4 * windows.pixels
+        return [f"str {second}, [r1, #{step}]", f"str {first}, [r1], #{2 * step}"]
+    return [f"strd {first}, {second}, [r1], #16"]
