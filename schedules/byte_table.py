@@ -13,7 +13,7 @@ from typing import Any
 from tvm import te
 
 from .code_size import LOOP_BYTES
-from .elementwise import BYTES, byte_table, elementwise_function, problem_types
+from .elementwise import byte_table, byte_types, elementwise_function
 from .kernel import Candidate, Kernel, Problem
 from .plain import schedule_plain
 
@@ -29,12 +29,10 @@ UNROLLED_BYTES = 30
 
 def schedule_byte_table(problem: Problem) -> list[Candidate] | None:
     """Schedule requantize of bytes, and lookup where that gains, on scalar cores; None for everything else."""
-    if problem.operator not in PLAIN_INSTRUCTIONS_PER_OUTPUT or problem.features & {"dsp", "mve", "rvv"}:
+    types = None if problem.features & {"dsp", "mve", "rvv"} else byte_types(problem)
+    if types is None:
         return None
     is_lookup = problem.operator == "lookup"
-    source, target = problem_types(problem)
-    if source not in BYTES or target not in BYTES or is_lookup != bool(problem.constants):
-        return None
     if is_lookup and not problem.features & {"thumb1", "rv32"}:
         # Thumb-2 adds and extends for nothing: its own table takes 4.0 instructions, this one 4.3.
         return None
@@ -45,7 +43,7 @@ def schedule_byte_table(problem: Problem) -> list[Candidate] | None:
         Candidate(
             rule=f"{problem.operator} by table",
             instructions=INSTRUCTIONS_PER_OUTPUT * problem.outputs,
-            build=lambda: _build(problem, source, target),
+            build=lambda: _build(problem, *types),
             loop_bytes=LOOP_BYTES + UNROLLED_BYTES + (0 if is_lookup else TABLE_BYTES),
         ),
         replace(schedule_plain(problem), instructions=plain * problem.outputs, loop_bytes=LOOP_BYTES),

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 
-from tvm import s_tir
-
+from .channel_tile import build_channel_tile
 from .code_size import C_LOOP_BYTES
-from .kernel import Candidate, Kernel, Problem
+from .kernel import Candidate, Problem
 from .parts import Parts
-from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
+from .tensor_ir import accumulators, largest_divisor
 
 # (per product, per output) measured on Cortex-M0 and Cortex-M3; they rank this rule behind those with own kernels.
 INSTRUCTIONS_THUMB1 = (5.0, 100.0)
@@ -48,28 +47,6 @@ def schedule_convolution(problem: Problem) -> Candidate | None:
         rule=RULES[problem.operator],
         instructions=parts.total,
         parts=parts,
-        build=lambda: _build(problem),
+        build=lambda: build_channel_tile(problem, 3),
         loop_bytes=C_LOOP_BYTES,
     )
-
-
-def _build(problem: Problem) -> Kernel:
-    sch = s_tir.Schedule(problem.compute())
-    # Step 1. The padding stage becomes a guard inside the window loops.
-    inline_injective(sch)
-    accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
-    # Step 2. A tile of channels lives in registers from the first product to the requantised store.
-    channel = sch.get_loops(requantize)[-1]
-    tile = largest_divisor(extent_of(sch, channel), accumulators(problem.features))
-    outer, inner = sch.split(channel, [None, tile])
-    sch.compute_at(accumulate, outer, preserve_unit_loops=True)
-    *_, tile_channel, kernel_h, kernel_w, input_channel = sch.get_loops(accumulate)
-    sch.reorder(kernel_h, kernel_w, input_channel, tile_channel)
-    # Step 3. Taps outside the image contribute nothing: the window loops are clamped instead of guarded.
-    sch.annotate(kernel_h, CLAMP_WINDOW, 1)
-    sch.annotate(kernel_w, CLAMP_WINDOW, 1)
-    initial = sch.decompose_reduction(accumulate, kernel_h)
-    # Step 4. Unrolled tiles keep the accumulators out of memory.
-    for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
-        sch.unroll(loop)
-    return Kernel(sch.mod["main"], problem.stored)

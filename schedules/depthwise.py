@@ -6,14 +6,12 @@ side in NHWC.
 
 from __future__ import annotations
 
-from tvm import s_tir
-
 from tvm_tinyml.dialect.windows import share_inside
 
+from .channel_tile import build_channel_tile
 from .code_size import C_LOOP_BYTES
-from .kernel import Candidate, Kernel, Problem
+from .kernel import Candidate, Problem
 from .parts import Parts
-from .tensor_ir import CLAMP_WINDOW, accumulators, extent_of, inline_injective, largest_divisor
 
 # Per product, row of a window of several columns, and output; measured on Cortex-M0, and on Cortex-M3 and RV32.
 INSTRUCTIONS_THUMB1 = (9.0, 0.0, 100.0)
@@ -37,24 +35,6 @@ def schedule_depthwise(problem: Problem) -> Candidate | None:
         rule="scalar depthwise",
         instructions=parts.total,
         parts=parts,
-        build=lambda: _build(problem),
+        build=lambda: build_channel_tile(problem, 2),
         loop_bytes=C_LOOP_BYTES,
     )
-
-
-def _build(problem: Problem) -> Kernel:
-    sch = s_tir.Schedule(problem.compute())
-    inline_injective(sch)
-    accumulate, requantize = sch.get_sblock("accumulate"), sch.get_sblock("requantize")
-    channel = sch.get_loops(requantize)[-1]
-    tile = largest_divisor(extent_of(sch, channel), accumulators(problem.features))
-    outer, inner = sch.split(channel, [None, tile])
-    sch.compute_at(accumulate, outer, preserve_unit_loops=True)
-    *_, tile_channel, kernel_h, kernel_w = sch.get_loops(accumulate)
-    sch.reorder(kernel_h, kernel_w, tile_channel)
-    sch.annotate(kernel_h, CLAMP_WINDOW, 1)
-    sch.annotate(kernel_w, CLAMP_WINDOW, 1)
-    initial = sch.decompose_reduction(accumulate, kernel_h)
-    for loop in (tile_channel, inner, sch.get_loops(initial)[-1]):
-        sch.unroll(loop)
-    return Kernel(sch.mod["main"], problem.stored)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import numpy as np
 from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
@@ -67,16 +66,7 @@ def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
     for band in layer.bands():
         for tile in layer.tiles():
             sch.tensorize(sch.get_sblock(f"row_{band.first}_{tile.first}"), tile.row.register(band.rows))
-    outputs = weight.shape[3]
-    return Kernel(
-        function=sch.mod["main"],
-        constants={
-            "weight": np.ascontiguousarray(weight.reshape(-1, outputs).T),
-            "factors": form.factors,
-            "fine": form.fine,
-        },
-        micro_kernels=layer.micro_kernels(),
-    )
+    return Kernel(sch.mod["main"], form.constants_by_channel(weight), layer.micro_kernels())
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
@@ -89,16 +88,7 @@ def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
         sch.tensorize(sch.get_sblock(block), layer.strip.register(rows))
     if layer.pads:
         sch.tensorize(sch.get_sblock("taps"), layer.copy.register())
-    outputs = weight.shape[3]
-    return Kernel(
-        function=sch.mod["main"],
-        constants={
-            "weight": np.ascontiguousarray(weight.reshape(-1, outputs).T),
-            "factors": form.factors,
-            "fine": form.fine,
-        },
-        micro_kernels=layer.micro_kernels(),
-    )
+    return Kernel(sch.mod["main"], form.constants_by_channel(weight), layer.micro_kernels())
 
 
 @dataclass(frozen=True)

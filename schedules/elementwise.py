@@ -16,12 +16,20 @@ from .tensor_ir import largest_divisor
 
 UNROLL = 4
 BYTES = ("int8", "uint8")
+# Elements from which a table of 256 bytes is worth its flash where the model brings none.
+MIN_TABLE_ELEMENTS = 128
 
 
-def problem_types(problem: Problem) -> tuple[str, str]:
-    """Types of the first input and of the output."""
+def byte_types(problem: Problem) -> tuple[str, str] | None:
+    """Types of a lookup, or of a requantize between types of eight bits; None for everything else."""
+    if problem.operator not in ("lookup", "requantize"):
+        return None
     parameters = problem.compute().params
-    return str(parameters[0].ty.dtype), str(parameters[-1].ty.dtype)
+    source, target = str(parameters[0].ty.dtype), str(parameters[-1].ty.dtype)
+    is_lookup = problem.operator == "lookup"
+    if source not in BYTES or target not in BYTES or is_lookup != bool(problem.constants):
+        return None
+    return source, target
 
 
 def byte_table(problem: Problem, source: str) -> Array:

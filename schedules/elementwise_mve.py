@@ -9,7 +9,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .elementwise import BYTES, byte_table, problem_types
+from .elementwise import byte_table, byte_types
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.elementwise import LOOKUP, LOOKUP_PER_VECTOR, QUANTIZE, QUANTIZE_PER_VECTOR
 from .kernel import Candidate, Kernel, Problem
@@ -20,19 +20,13 @@ _CALL = 20.0
 
 def schedule_lookup_mve(problem: Problem) -> Candidate | None:
     """Schedule lookup, and requantize between types of eight bits, by a table of all bytes; None for the rest."""
-    if "mve" not in problem.features or problem.operator not in ("lookup", "requantize"):
-        return None
-    source, target = problem_types(problem)
-    if (
-        source not in BYTES
-        or target not in BYTES
-        or (problem.operator == "lookup") != bool(problem.constants)
-    ):
+    types = byte_types(problem) if "mve" in problem.features else None
+    if types is None:
         return None
     return Candidate(
         rule=f"mve {problem.operator} by table",
         instructions=_CALL + LOOKUP_PER_VECTOR * problem.outputs,
-        build=lambda: _build_lookup(problem, source, target),
+        build=lambda: _build_lookup(problem, *types),
         micro_kernels=lambda: (PRELUDE, LOOKUP),
     )
 

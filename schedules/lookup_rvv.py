@@ -8,26 +8,18 @@ from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .elementwise import BYTES, byte_table, problem_types
+from .elementwise import MIN_TABLE_ELEMENTS, byte_table, byte_types
 from .intrinsics.description import allocate
 from .intrinsics.rvv.lookup import ENTRIES, LookupTile
 from .kernel import Candidate, Kernel, Problem
 
-# Elements from which a table of 256 bytes is worth its flash where the model brings none.
-MIN_ELEMENTS = 128
-
 
 def schedule_lookup_rvv(problem: Problem) -> Candidate | None:
     """Schedule lookup, and requantize between types of eight bits, on cores with RVV; None for the rest."""
-    if "rvv" not in problem.features or problem.operator not in ("lookup", "requantize"):
+    types = byte_types(problem) if "rvv" in problem.features else None
+    if types is None or not (problem.constants or problem.outputs >= MIN_TABLE_ELEMENTS):
         return None
-    source, target = problem_types(problem)
-    has_table = bool(problem.constants)
-    if not has_table and problem.outputs < MIN_ELEMENTS:
-        return None
-    if source not in BYTES or target not in BYTES or has_table != (problem.operator == "lookup"):
-        return None
-    tile = LookupTile(problem.outputs, source, target)
+    tile = LookupTile(problem.outputs, *types)
     return Candidate(
         rule=f"RVV {problem.operator} by table",
         instructions=tile.assemble().executed,

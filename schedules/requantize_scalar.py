@@ -72,6 +72,11 @@ class ScalarRequantization:
         """What micro-kernels know of the form; attrs: "clamp_min" and "clamp_max" of the layer."""
         return Epilogue(attrs["clamp_min"], attrs["clamp_max"], self.finer, self.point, self.apart)
 
+    def constants_by_channel(self, weight: Array) -> dict[str, Array]:
+        """Constants of a depthwise layer that runs channel by channel; weight int8[1, kernel_h, kernel_w, channels]."""
+        by_channel = np.ascontiguousarray(weight.reshape(-1, weight.shape[3]).T)
+        return {"weight": by_channel, "factors": self.factors, "fine": self.fine}
+
     def without(self, input_zero_sums: Array) -> Array:
         """The factors with biases that take in what a raw input adds.
 

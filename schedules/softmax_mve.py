@@ -9,7 +9,7 @@ from tvm import s_tir
 
 from .intrinsics.mve.assembly import PRELUDE
 from .intrinsics.mve.softmax import SCALE_KERNEL, SoftmaxSum, row_instructions
-from .intrinsics.softmax_scale import register_scale
+from .intrinsics.softmax_tiles import register_scale
 from .kernel import Array, Candidate, Kernel, Problem
 from .softmax import exponential_table
 from .softmax_rows import MAX_SCRATCH, softmax_function

@@ -12,7 +12,7 @@ from tvm_tinyml.dialect.fixed_functions import count_leading_zeros_expr, recipro
 from tvm_tinyml.dialect.softmax import OUTPUT_EXPONENT
 
 from .intrinsics.description import allocate
-from .intrinsics.softmax_scale import scale_block
+from .intrinsics.softmax_tiles import scale_block
 
 # Bytes of scratch.
 MAX_SCRATCH = 5 * 1024

@@ -8,7 +8,7 @@ from __future__ import annotations
 from tvm import s_tir
 
 from .intrinsics.rvv.softmax import Exponent, SoftmaxScale, SoftmaxSum
-from .intrinsics.softmax_scale import register_scale
+from .intrinsics.softmax_tiles import register_scale
 from .kernel import Candidate, Kernel, Problem
 from .softmax_rows import MAX_SCRATCH, softmax_function
 

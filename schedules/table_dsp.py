@@ -7,26 +7,18 @@ from typing import Any
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
-from .elementwise import BYTES, byte_table, problem_types
+from .elementwise import MIN_TABLE_ELEMENTS, byte_table, byte_types
 from .intrinsics import dsp
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import drop_unit_loops
 
-# Elements from which a table of 256 bytes is worth its flash where the model brings none.
-MIN_ELEMENTS = 128
-
 
 def schedule_table_dsp(problem: Problem) -> Candidate | None:
     """Schedule lookup, and requantize between types of eight bits, on cores with DSP; None for the rest."""
-    if "dsp" not in problem.features or problem.operator not in ("lookup", "requantize"):
+    types = byte_types(problem) if "dsp" in problem.features else None
+    if types is None or not (problem.constants or problem.outputs >= MIN_TABLE_ELEMENTS):
         return None
-    source, target = problem_types(problem)
-    has_table = bool(problem.constants)
-    if not has_table and problem.outputs < MIN_ELEMENTS:
-        return None
-    if source not in BYTES or target not in BYTES or has_table != (problem.operator == "lookup"):
-        return None
-    table = dsp.ByteTable(problem.outputs, source, target)
+    table = dsp.ByteTable(problem.outputs, *types)
     return Candidate(
         rule=f"dsp {problem.operator} by table",
         instructions=dsp.TABLE_CALL_INSTRUCTIONS + dsp.TABLE_INSTRUCTIONS * problem.outputs,

@@ -14,6 +14,7 @@ from tvm.script.ir_builder import tirx as T  # noqa: N812
 from tvm_tinyml.dialect.softmax import SUM_INTEGER_BITS
 
 from ..description import nest, register
+from ..softmax_tiles import summed
 from .assembly import function
 
 # Elements of a vector of bytes and of words.
@@ -115,24 +116,14 @@ class SoftmaxSum:
         depth, entries = self.depth, self.entries
         T.reads(data[row, 0:depth], table[0:1, 0:entries])
         T.writes(maximum[0:1, 0:1], total[0:1, 0:1], exponentials[0:1, 0:depth])
-        with nest("start", ()):
-            T.buffer_store(maximum, -128, [0, 0])
-        with nest("maximum", (), (depth,)) as (k,):
-            T.buffer_store(maximum, T.max(maximum[0, 0], T.Cast("int32", data[row, k])), [0, 0])
-        with nest("clear", ()):
-            T.buffer_store(total, 0, [0, 0])
-        with nest("empty", (depth,)) as (k,):
-            T.buffer_store(exponentials, 0, [0, k])
-        # An index that depends on data could not be compared, so every entry is added that belongs to the element.
-        with nest("exponential", (depth,), (entries,)) as (k, t):
-            difference = maximum[0, 0] - T.Cast("int32", data[row, k])
-            entry = T.if_then_else(T.min(difference, entries - 1) == t, table[0, t], 0)
-            T.buffer_store(exponentials, exponentials[0, k] + entry, [0, k])
-        with nest("sum", (), (depth,)) as (k,):
-            rounded = T.call_pure_extern(
-                "int32", "tinyml_shift_right_rounding", exponentials[0, k], SUM_INTEGER_BITS
-            )
-            T.buffer_store(total, total[0, 0] + rounded, [0, 0])
+        with summed(data, maximum, total, exponentials, row):
+            with nest("empty", (depth,)) as (k,):
+                T.buffer_store(exponentials, 0, [0, k])
+            # An index that depends on data could not be compared, so every entry is added that belongs to the element.
+            with nest("exponential", (depth,), (entries,)) as (k, t):
+                difference = maximum[0, 0] - T.Cast("int32", data[row, k])
+                entry = T.if_then_else(T.min(difference, entries - 1) == t, table[0, t], 0)
+                T.buffer_store(exponentials, exponentials[0, k] + entry, [0, k])
 
     def register(self) -> str:
         """Register the tile as a TensorIntrin and return its name."""

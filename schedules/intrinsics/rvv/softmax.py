@@ -16,6 +16,7 @@ from tvm_tinyml.dialect.softmax import SUM_INTEGER_BITS
 
 from ...kernel import MicroKernel
 from ..description import nest, register
+from ..softmax_tiles import summed
 from .assembly import Assembly
 
 # Lanes at VLEN = 128: int32 in four registers and in eight, and int8 in eight.
@@ -88,19 +89,8 @@ class SoftmaxSum:
         depth = self.depth
         T.reads(data[row, 0:depth])
         T.writes(maximum[0:1, 0:1], total[0:1, 0:1], exponentials[0:1, 0:depth])
-        with nest("start", ()):
-            T.buffer_store(maximum, -128, [0, 0])
-        with nest("maximum", (), (depth,)) as (k,):
-            T.buffer_store(maximum, T.max(maximum[0, 0], T.Cast("int32", data[row, k])), [0, 0])
-        with nest("clear", ()):
-            T.buffer_store(total, 0, [0, 0])
-        with nest("exponential", (depth,)) as (k,):
+        with summed(data, maximum, total, exponentials, row), nest("exponential", (depth,)) as (k,):
             T.buffer_store(exponentials, self.exponent.describe(data[row, k], maximum[0, 0]), [0, k])
-        with nest("sum", (), (depth,)) as (k,):
-            rounded = T.call_pure_extern(
-                "int32", "tinyml_shift_right_rounding", exponentials[0, k], SUM_INTEGER_BITS
-            )
-            T.buffer_store(total, total[0, 0] + rounded, [0, 0])
 
     @property
     def _constants(self) -> list[int]:

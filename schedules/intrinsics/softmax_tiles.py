@@ -1,12 +1,37 @@
-"""The second tile of softmax on vector cores, as kernels describe it: a row's exponentials times a factor."""
+"""Softmax of a row in two tiles, as kernels of vector cores describe them: exponentials and their sum; scaled ones."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
+from tvm_tinyml.dialect.softmax import SUM_INTEGER_BITS
+
 from .description import nest, register
+
+
+@contextmanager
+def summed(data: Any, maximum: Any, total: Any, exponentials: Any, row: Any) -> Iterator[None]:
+    """Emit the maximum of a row of data, then what the body emits, then the sum of what it has left in exponentials.
+
+    maximum and total int32[1, 1]; exponentials int32[1, depth] in Q0.31.
+    """
+    depth = int(exponentials.shape[1])
+    with nest("start", ()):
+        T.buffer_store(maximum, -128, [0, 0])
+    with nest("maximum", (), (depth,)) as (k,):
+        T.buffer_store(maximum, T.max(maximum[0, 0], T.Cast("int32", data[row, k])), [0, 0])
+    with nest("clear", ()):
+        T.buffer_store(total, 0, [0, 0])
+    yield
+    with nest("sum", (), (depth,)) as (k,):
+        rounded = T.call_pure_extern(
+            "int32", "tinyml_shift_right_rounding", exponentials[0, k], SUM_INTEGER_BITS
+        )
+        T.buffer_store(total, total[0, 0] + rounded, [0, 0])
 
 
 def scale_block(depth: int, exponentials: Any, factor: Any, output: Any, row: Any) -> None:
