@@ -25,6 +25,7 @@ ALLOWED: dict[str, set[str]] = {
     "patch": {"dialect", "errors", "memory"},
     "codegen": {"dialect", "errors", "memory", "output", "patch", "resources", "target"},
     "runner": {"errors", "resources", "target"},
+    "firmware": {"errors", "resources", "runner", "target"},
     "profile": {"errors", "runner", "target"},
     "frontend": {"dialect", "errors"},
     "quantization": {"errors", "frontend"},
@@ -38,6 +39,7 @@ ALLOWED: dict[str, set[str]] = {
         "codegen",
         "dialect",
         "errors",
+        "firmware",
         "memory",
         "patch",
         "pipeline",
@@ -63,6 +65,7 @@ ALLOWED: dict[str, set[str]] = {
     "cli": {
         "dialect",
         "errors",
+        "firmware",
         "frontend",
         "lower",
         "memory",

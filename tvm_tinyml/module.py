@@ -14,10 +14,18 @@ from typing import Any
 import numpy as np
 
 from .choose import Count
-from .codegen import LoweredModel, project_files, selftest_inputs, write_folder, write_model_library
+from .codegen import (
+    LoweredModel,
+    has_selftest,
+    project_files,
+    selftest_inputs,
+    write_folder,
+    write_model_library,
+)
 from .dialect.evaluate import evaluate
 from .dialect.relax_api import Array
 from .errors import BuildError, RunError
+from .firmware import Generated, project_layout, project_marker
 from .memory import MemoryPlan
 from .patch import PatchPlan
 from .pipeline import Compiled, compile_module
@@ -97,6 +105,19 @@ class AOTModule:
         """
         files = self._files(self._selftest_outputs()) if selftest else self.files
         write_folder(files, Path(destination), force=force)
+        return Path(destination)
+
+    def export_project(self, destination: str | Path, kind: str, *, force: bool = False) -> Path:
+        """Write a firmware project of a kind of `firmware.KINDS`, with a program that runs the self-test.
+
+        A model that can have no self-test is run on zeros instead.
+        Raises OutputExistsError as `export_folder`, BuildError for an unknown kind, TargetError for one that does not
+        exist for the target.
+        """
+        marker = project_marker(kind)
+        possible = has_selftest(self.compiled.model, self.config)
+        generated = Generated(self._files(self._selftest_outputs() if possible else None), self.config)
+        write_folder(project_layout(kind, generated), Path(destination), force=force, marker=marker)
         return Path(destination)
 
     def _selftest_outputs(self) -> list[Array]:

@@ -12,7 +12,6 @@ import pytest
 
 from tests.support.single_ops.networks import small_networks
 from tvm_tinyml import relay
-from tvm_tinyml.errors import PlanError
 from tvm_tinyml.module import AOTModule
 from tvm_tinyml.resources import data_dir
 
@@ -104,13 +103,6 @@ def test_the_selftest_passes_and_sees_damage(tmp_path: Path) -> None:
         )
     )
     run(program(folder, SELFTEST, "-Wno-unused-function", "-Wno-unused-variable"), folder, expected=2)
-
-
-@pytest.mark.parametrize("options", ["-io=caller", "-input=rows"])
-def test_a_selftest_without_inputs_in_the_arena_is_refused(options: str, tmp_path: Path) -> None:
-    with pytest.raises(PlanError, match="self-test"):
-        digits(options).export_folder(tmp_path / "project", selftest=True)
-    assert not list(tmp_path.iterdir())
 
 
 def test_guards_see_what_writes_past_the_arena(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tvm_tinyml.firmware import KINDS, project_marker
 from tvm_tinyml.output import refuse_existing
 
 from .common import (
@@ -51,6 +52,11 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
     help=f"Folder to write, or a Model Library Format archive when it ends in {ARCHIVE}.",
 )
 @click.option(
+    "--project",
+    type=click.Choice(KINDS),
+    help="Write a project that builds as it stands, with the model and a program that runs its self-test.",
+)
+@click.option(
     "--explain",
     is_flag=True,
     help="Show every schedule that a layer could have, what it costs, and why one was taken.",
@@ -71,6 +77,7 @@ def compile_command(
     samples: Path | None,
     point: int | None,
     output: Path,
+    project: str | None,
     explain: bool,
     selftest: bool,
     force: bool,
@@ -79,13 +86,17 @@ def compile_command(
     """Compile MODEL to C with one static memory plan."""
     config = target_config(target, opt)
     is_archive = output.suffix == ARCHIVE
-    if is_archive and selftest:
-        raise click.UsageError("a Model Library Format archive has no self-test: give --output a folder")
-    refuse_existing(output, force, None if is_archive else "metadata.json")
+    if is_archive and (selftest or project):
+        raise click.UsageError(
+            "a Model Library Format archive has no self-test and is no project: give --output a folder"
+        )
+    refuse_existing(output, force, None if is_archive else _marker(project))
     imported = import_model(model, trust=trust, samples=samples)
     built = build(imported, config, measure, point)
     if is_archive:
         built.export_model_library_format(output, force=force)
+    elif project:
+        built.export_project(output, project, force=force)
     else:
         built.export_folder(output, force=force, selftest=selftest)
     description = built.metadata
@@ -122,6 +133,11 @@ def compile_command(
             "written to": output,
         }
     )
+
+
+def _marker(project: str | None) -> str:
+    """The file that tells what this command writes from a folder of other things."""
+    return project_marker(project) if project else "metadata.json"
 
 
 def _ram_text(memory: Mapping[str, Any]) -> str:

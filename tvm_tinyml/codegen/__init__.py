@@ -5,12 +5,13 @@ from __future__ import annotations
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
 from .project import project_files, write_folder, write_model_library
-from .selftest_source import selftest_inputs
+from .selftest_source import has_selftest, selftest_inputs
 
 __all__ = [
     "Layer",
     "LoweredModel",
     "TensorInfo",
+    "has_selftest",
     "project_files",
     "selftest_inputs",
     "write_folder",

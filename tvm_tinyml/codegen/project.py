@@ -45,7 +45,7 @@ def project_files(
     name = model.name
     implementation = sources.implementation(model, plan, config, functions)
     constants = sources.data_source(model, config)
-    digest = model_hash(implementation, constants)
+    digest = model_hash(sources.header(model, plan, config, ""), implementation, constants)
     headers = [*sources.runtime_headers(model), GUARD_HEADER]
     extra = {} if selftest is None else selftest_files(model, selftest)
     files = [*sources.source_files(model), *(file for file in extra if file.endswith(".c"))]
@@ -78,12 +78,12 @@ def _cmake(model: LoweredModel, files: Sequence[str]) -> str:
 
 def _makefile(model: LoweredModel, config: TargetConfig, files: Sequence[str]) -> str:
     program, *flags = config.compiler_command()
-    archiver = program.removesuffix("gcc") + "gcc-ar" if program.endswith("gcc") else "llvm-ar"
+    archiver = "gcc-ar" if config.compiler == "gcc" else "ar"
     objects = " ".join(file.removesuffix(".c") + ".o" for file in files)
     return (
         f"# Builds lib{model.name}.a for {config}.\n"
-        f"CC = {program}\nAR = {archiver}\nARCH_FLAGS = {' '.join(flags)}\n"
-        f"CFLAGS = {WARNING_FLAGS}\n\n"
+        f"CC = {program}\nAR = {config.core.gcc}{archiver}\nARCH_FLAGS = {' '.join(flags)}\n"
+        f"{_c_library(config)}CFLAGS = {WARNING_FLAGS}\n\n"
         f"lib{model.name}.a: {objects}\n\t$(AR) rcs $@ $^\n\n"
         f"%.o: %.c {model.name}.h {model.name}_data.h\n"
         "\t$(CC) $(ARCH_FLAGS) $(CFLAGS) -Iinclude -c $< -o $@\n\n"
@@ -91,8 +91,19 @@ def _makefile(model: LoweredModel, config: TargetConfig, files: Sequence[str]) -
     )
 
 
-def write_folder(files: Mapping[str, str], destination: Path, *, force: bool = False) -> None:
-    """Write a project folder.
+def _c_library(config: TargetConfig) -> str:
+    """Lines of a Makefile that let clang find the C library of the core's gcc; it has none of its own."""
+    if config.compiler == "gcc" or config.core.family == "host":
+        return ""
+    asked = f"{' '.join(config.linker_command())} -E -M -include string.h -x c /dev/null"
+    folder = f"$(dir $(firstword $(filter %/string.h,$(shell {asked}))))"
+    return f"C_LIBRARY := {folder}\nARCH_FLAGS += -isystem $(C_LIBRARY)\n"
+
+
+def write_folder(
+    files: Mapping[str, str], destination: Path, *, force: bool = False, marker: str = METADATA
+) -> None:
+    """Write a project folder; `marker` is the file that tells one of its kind from a folder of other things.
 
     Raises OutputExistsError when `destination` exists and `force` is false.
     """
@@ -104,7 +115,7 @@ def write_folder(files: Mapping[str, str], destination: Path, *, force: bool = F
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(text)
 
-    write_whole(destination, write, force=force, marker=METADATA)
+    write_whole(destination, write, force=force, marker=marker)
 
 
 def write_model_library(

@@ -24,12 +24,17 @@ _SEED = 2463534242
 _FLOAT_STEP = 32.0
 
 
+def has_selftest(model: LoweredModel, config: TargetConfig) -> bool:
+    """Whether a model can have a self-test: its inputs have to lie in the arena."""
+    return config.io == "arena" and not model.pulled
+
+
 def selftest_inputs(model: LoweredModel, config: TargetConfig) -> list[Array]:
     """The inputs of the self-test, one array per input of the model.
 
     Raises PlanError where a model has no inputs in its arena.
     """
-    if config.io != "arena" or model.pulled:
+    if not has_selftest(model, config):
         raise PlanError(
             "a self-test places its inputs in the arena: leave out -io=caller and -input= for a model that has one"
         )

@@ -158,7 +158,7 @@ def implementation(
         "/* Layers stay functions of their own, so that profiles and stack traces name them. */\n"
         "#if defined(__GNUC__)\n#define TINYML_LAYER __attribute__((noinline))\n"
         "#else\n#define TINYML_LAYER\n#endif\n",
-        *(source + "\n" for source in model.micro_kernels.values()),
+        *_assembly(model),
         "\n".join(_wrap(f"TINYML_LAYER {signature};") for signature in signatures) + "\n",
     ]
     for function in functions:
@@ -171,6 +171,16 @@ def implementation(
         parts.append(_region(region))
     parts.append(_entry(model, plan, config))
     return "\n".join(parts)
+
+
+def _assembly(model: LoweredModel) -> list[str]:
+    """The micro-kernels; those that are all assembly find their parameters in registers and name none."""
+    kernels = [source + "\n" for source in model.micro_kernels.values()]
+    if not any("naked" in source for source in kernels):
+        return kernels
+    unused = '"-Wunused-parameter"'
+    before = f"#if defined(__GNUC__)\n#pragma GCC diagnostic push\n#pragma GCC diagnostic ignored {unused}\n#endif\n"
+    return [before, *kernels, "#if defined(__GNUC__)\n#pragma GCC diagnostic pop\n#endif\n"]
 
 
 def _includes(model: LoweredModel) -> str:

@@ -66,6 +66,11 @@ def build_firmware(
     return Firmware(elf, read_symbols(prefix, elf), read_flash(prefix, elf))
 
 
+def board_flags(config: TargetConfig) -> tuple[str, ...]:
+    """Flags of start-up code, on top of those that say what to generate code for."""
+    return (*_BOARD_FLAGS, *(_GCC_BOARD_FLAGS if config.compiler == "gcc" else ()))
+
+
 def _compile_model(project: Project, config: TargetConfig, folder: Path, extra: tuple[str, ...]) -> list[str]:
     objects = []
     includes = [f"-I{path}" for path in project.include_dirs]
@@ -82,8 +87,7 @@ def _compile_board(project: Project, config: TargetConfig, folder: Path) -> list
     boards = data_dir("runtime_c") / "boards"
     common, family = boards / "common", boards / config.core.family
     includes = [f"-I{path}" for path in (folder, boards, common, *project.include_dirs)]
-    flags = [*_BOARD_FLAGS, *(_GCC_BOARD_FLAGS if config.compiler == "gcc" else ())]
-    command = [*config.compiler_command(), *config.c_library_flags(), *flags, *includes]
+    command = [*config.compiler_command(), *config.c_library_flags(), *board_flags(config), *includes]
     objects = []
     for source in sorted([*common.glob("*.c"), *family.glob("*.c"), *family.glob("*.S")]):
         # The linker script tells the board's code from the model's by this prefix.
