@@ -17,7 +17,8 @@ from tvm_tinyml.memory import verify
 from tvm_tinyml.patch import PatchPlan, Region
 from tvm_tinyml.patch.footprint import PlanFigures, Settings, footprint
 from tvm_tinyml.patch.network import Network
-from tvm_tinyml.patch.search import pareto_front
+from tvm_tinyml.patch.parts import Part
+from tvm_tinyml.patch.search import Path, pareto_front
 
 
 def every_plan(net: Network, configuration: Settings) -> Iterator[PlanFigures]:
@@ -102,6 +103,18 @@ def test_bands_lower_the_arena_of_bottlenecks() -> None:
             ).arena_bytes
             > one.arena_bytes
         )
+
+
+def test_outputs_over_one_another_need_room_for_all_their_distances() -> None:
+    """Each lies below the one before, so that the first one ends as much higher as all of them move."""
+    path = Path(100, 0, 0, 100, None, None)
+    for number in (1, 2, 3):
+        below = f"x{number - 1}"
+        part = Part(110, 0, 1, number - 1, number, 8, (), 90, below, 20)
+        path = path.through(part, below, 90)
+        assert path.reach == 100 + 20 * number
+    assert path.peak == 160
+    assert path.through(Part(110, 0, 1, 3, 4, 0, (), 90), "x3", 0).reach == 90
 
 
 def test_an_operator_that_needs_all_rows_is_left_out_of_regions() -> None:

@@ -10,21 +10,21 @@ is then planned as it will run.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
 from ..errors import PlanError
 from .bands import segment_operation, sweep
-from .footprint import PlanFigures, overwritable, region_macs, region_workspace
+from .footprint import PlanFigures, region_macs, region_workspace
 from .geometry import COLUMNS, ROWS, Columns, Operation, full_columns, strip_columns
 from .parts import Part, Parts, strips_of
 from .plan import Region, Segment
 from .pulling import pulling, pulls_of
 from .region import accumulated, pixel_bytes
 from .rows import stream_rows
-from .workspace import overwrite_distance, rows_done, sweep_bytes
+from .workspace import rows_done, sweep_bytes
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8)
 """Rows of a band that are tried."""
@@ -32,10 +32,10 @@ BAND_ROWS = (1, 2, 3, 4, 6, 8)
 LONGEST = 6
 """Operators of a segment, or of a run that is cut into units of single rows."""
 
-CHAINS = 10
+CHAINS = 16
 """Chains kept per strip, begin and end of a region."""
 
-PLANNED = 8
+PLANNED = 10
 """Regions that are planned per begin and end."""
 
 
@@ -83,11 +83,24 @@ class Candidate(NamedTuple):
 
 
 class _Strip(NamedTuple):
-    """Columns that one strip of a region makes, and how many strips there are."""
+    """Columns that one strip of a region makes, bytes of a row of them, and how many strips there are.
+
+    costs: of the runs met so far.
+    """
 
     columns: Mapping[str, Columns]
+    pitches: Mapping[str, int]
     strips: int
     whole: bool
+    costs: dict[Run, _Cost]
+
+
+class _Cost(NamedTuple):
+    """What a run costs in strips: work, bytes of its line buffers and of that of the tensor made in front of it."""
+
+    macs: int
+    lines: int
+    below: int
 
 
 @dataclass
@@ -98,6 +111,7 @@ class BandParts:
     front: Sequence[PlanFigures]
     _rows: dict[tuple[Run, str, int, int], int] = field(default_factory=dict)
     _cuts: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
+    _runs: dict[tuple[int, int, int], list[Run]] = field(default_factory=dict)
     _bands: dict[tuple[int, int, int, int], Run | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -122,10 +136,13 @@ class BandParts:
         beside = bisect_right(self.works, work) - 1
         return self.front[beside].arena_bytes if beside >= 0 else 1 << 62
 
-    def ending(self, end: int) -> Iterator[Part]:
-        """Parts whose last operator is the one before cut `end`."""
-        first = self.parts.first_begin(end)
-        if first + 1 >= end:
+    def ending(self, end: int, settled: Set[int] = frozenset()) -> Iterator[Part]:
+        """Parts whose last operator is the one before cut `end`.
+
+        settled: cuts where none needs to begin, because plain parts from there on are small enough.
+        """
+        first = next((cut for cut in range(self.parts.first_begin(end), end - 1) if cut not in settled), end)
+        if first == end:
             return
         found: dict[int, list[Candidate]] = {}
         operations = [one for one in self.parts.operations[first:end] if one is not None]
@@ -136,58 +153,90 @@ class BandParts:
             except PlanError:
                 continue
             for begin, chain in self._chains(first, end, shape):
+                if begin in settled:
+                    continue
                 estimate = self._estimate(begin, end, chain, shape)
                 if estimate < self._ceiling(chain.macs, begin, end):
                     found.setdefault(begin, []).append(Candidate(chain.macs, estimate, chain, strip))
         for begin, candidates in found.items():
             for candidate in _best(candidates, PLANNED):
-                part = self._planned(begin, end, candidate.chain, candidate.strip)
-                if part is not None and part.peak < self._ceiling(part.macs, begin, end):
-                    yield part
+                for part in self._planned(begin, end, candidate.chain, candidate.strip):
+                    if part.peak < self._ceiling(part.macs, begin, end):
+                        yield part
 
     def _strip(self, operations: Sequence[Operation], strip: int) -> _Strip:
         fetched = pulls_of(operations, self.settings.pulled)
         every = [*(pulling(name, self.network.specs[name]) for name in fetched), *operations]
         width = operations[-1].width
-        if strip >= width:
-            return _Strip(full_columns(every), 1, True)
-        return _Strip(strip_columns(every, strip), -(-width // strip), False)
+        whole = strip >= width
+        columns = full_columns(every) if whole else strip_columns(every, strip)
+        pitches = {name: one.width * pixel_bytes(self.network.specs[name]) for name, one in columns.items()}
+        return _Strip(columns, pitches, 1 if whole else -(-width // strip), whole, {})
 
     def _chains(self, first: int, end: int, shape: _Strip) -> Iterator[tuple[int, Chain]]:
         """Chains with bands that end at a cut, each with its begin."""
         chains: dict[int, list[Chain]] = {end: [Chain(0, 0, 0, False, None, None)]}
+        output, live = self.parts.size[self.network.nodes[end - 1].tensor], self.parts.live
+        last = [self.network.spans.get(node.tensor, (0, 0))[1] for node in self.network.nodes]
         for begin in range(end - 1, first - 1, -1):
-            found: list[Chain] = []
+            extended: list[Candidate] = []
+            regions: list[Candidate] = []
+            held = min(live[first : begin + 1])
+            # The output of strips lies beside everything else; rows may take the place of an input.
+            beside = max(output, held) if shape.whole else output + held
             for stop in range(begin + 1, min(end, begin + LONGEST) + 1):
                 for chain in chains.get(stop, ()):
-                    found += self._extended(begin, stop, end, chain, shape)
-            candidates = [Candidate(one.macs, one.kept + one.work, one, 0) for one in found]
-            chains[begin] = [one.chain for one in _best(candidates, CHAINS)]
-            for chain in chains[begin]:
+                    if chain.run is not None and last[stop - 1] >= chain.run.end:
+                        continue
+                    for one, below in self._extended(begin, stop, end, chain, shape, beside):
+                        assert one.run is not None
+                        # What is read behind the first run as well must be there before the region: such a
+                        # chain cannot be extended, and must not keep others from it.
+                        goes_on = begin > first and last[begin - 1] < one.run.end
+                        memory = one.kept + one.work + (below if goes_on else 0)
+                        (extended if goes_on else regions).append(Candidate(one.macs, memory, one, 0))
+            chains[begin] = [one.chain for one in _best(extended, CHAINS)]
+            for chain in (*chains[begin], *(one.chain for one in _best(regions, CHAINS))):
                 if chain.banded:
                     yield begin, chain
 
-    def _extended(self, begin: int, stop: int, end: int, chain: Chain, shape: _Strip) -> Iterator[Chain]:
-        """A chain with operators `begin` to `stop` - 1 in front of it."""
+    def _extended(
+        self, begin: int, stop: int, end: int, chain: Chain, shape: _Strip, beside: int
+    ) -> Iterator[tuple[Chain, int]]:
+        """A chain with operators `begin` to `stop` - 1 in front of it, and bytes of the line buffer it reads.
+
+        beside: bytes that inputs and output of every region with that chain take at least.
+        """
         after = chain.run
-        inner = self.network.spans.get(self.network.nodes[stop - 1].tensor, (0, 0))
-        if after is not None and inner[1] >= after.end:
-            return
-        demand = after.demand if after is not None else 0
-        for run in self._runs_of(begin, stop, demand):
-            last = run.units[-1]
-            macs = chain.macs + self._macs(run, shape)
-            kept = chain.kept + sum(rows * self._pitch(tensor, shape) for tensor, rows in run.lines.items())
+        for run in self._runs_of(begin, stop, after.demand if after is not None else 0):
+            if run not in shape.costs:
+                shape.costs[run] = self._cost(run, shape)
+            cost, last = shape.costs[run], run.units[-1]
+            macs, kept = chain.macs + cost.macs, chain.kept + cost.lines
             if after is not None:
-                kept += self._capacity(after, last.output, last.rows, last.lead) * self._pitch(
-                    last.output, shape
-                )
+                rows = self._capacity(after, last.output, last.rows, last.lead)
+                kept += rows * shape.pitches[last.output]
             work = max(chain.work, run.work)
-            if kept + work < self._ceiling(macs, begin, end):
-                yield Chain(kept, work, macs, chain.banded or run.banded, run, chain)
+            if beside + kept + work < self._ceiling(macs, begin, end):
+                yield Chain(kept, work, macs, chain.banded or run.banded, run, chain), cost.below
+
+    def _cost(self, run: Run, shape: _Strip) -> _Cost:
+        """What a run costs in strips; columns outside of the image count with strips only."""
+        macs = shape.strips * sum(count * shape.columns[tensor].width for tensor, count in run.macs.items())
+        lines = sum(rows * shape.pitches[tensor] for tensor, rows in run.lines.items())
+        below = self.network.nodes[run.begin - 1].tensor if run.begin else ""
+        read = any(read.tensor == below for unit in run.units for read in unit.reads)
+        rows = self._capacity(run, below, 1, 0) if read and below in shape.pitches else 0
+        return _Cost(macs, lines, rows and rows * shape.pitches[below])
 
     def _runs_of(self, begin: int, stop: int, demand: int) -> list[Run]:
         """Ways to make units of operators `begin` to `stop` - 1; demand: rows the next unit needs first, 0 for none."""
+        key = begin, stop, demand
+        if key not in self._runs:
+            self._runs[key] = self._all_runs(begin, stop, demand)
+        return self._runs[key]
+
+    def _all_runs(self, begin: int, stop: int, demand: int) -> list[Run]:
         spans, nodes = self.network.spans, self.network.nodes
         members = [one for one in self.parts.operations[begin:stop] if one is not None]
         if len(members) < stop - begin or any(
@@ -197,13 +246,16 @@ class BandParts:
         if (begin, stop) not in self._cuts:
             self._cuts[begin, stop] = list(self._cut(begin, stop, members))
         found = list(self._cuts[begin, stop])
+        height = members[-1].height
         if len(members) > 1 and all(self.swaps[begin:stop]):
-            for rows in BAND_ROWS:
-                height = members[-1].height
-                lead = (demand - 1) % rows + 1 if demand else height % rows or rows
-                run = self._band(begin, stop, members, rows, lead) if rows <= height else None
-                if run is not None:
-                    found.append(run)
+            for rows in (rows for rows in BAND_ROWS if rows <= height):
+                # Bands that end with the next unit's windows need fewer rows of buffer; where the first band is as
+                # high as the others, fewer rows are made beyond the image.
+                even = height % rows or rows
+                for lead in dict.fromkeys(((demand - 1) % rows + 1 if demand else even, even)):
+                    run = self._band(begin, stop, members, rows, lead)
+                    if run is not None:
+                        found.append(run)
         return found
 
     def _band(self, begin: int, stop: int, members: Sequence[Operation], rows: int, lead: int) -> Run | None:
@@ -266,29 +318,21 @@ class BandParts:
             self._rows[key] = stream_rows((maker, *run.units)).buffers[tensor].rows
         return self._rows[key]
 
-    def _pitch(self, tensor: str, shape: _Strip) -> int:
-        """Bytes of a row of a tensor's line buffer."""
-        return shape.columns[tensor].width * pixel_bytes(self.network.specs[tensor])
-
-    def _macs(self, run: Run, shape: _Strip) -> int:
-        """Multiply-accumulates of a run in all strips; columns outside of the image count with strips only."""
-        return shape.strips * sum(macs * shape.columns[tensor].width for tensor, macs in run.macs.items())
-
     def _estimate(self, begin: int, end: int, chain: Chain, shape: _Strip) -> int:
         """Peak of a region, about, if all of its input that can be overwritten is."""
         run, size = chain.run, self.parts.size
         assert run is not None
         output = size[self.network.nodes[end - 1].tensor]
         fetched = pulls_of(run.units, self.settings.pulled)
-        lines = sum(self._capacity(run, tensor, 1, 0) * self._pitch(tensor, shape) for tensor in fetched)
+        lines = sum(self._capacity(run, tensor, 1, 0) * shape.pitches[tensor] for tensor in fetched)
         below = self.network.nodes[begin - 1].tensor if begin else next(iter(self.network.inputs))
         shared = min(output, size.get(self.network.roots[below], 0))
         if not shape.whole or not self.settings.overwrite:
             shared = 0
         return self.parts.live[begin] + output + lines + chain.kept + chain.work - shared
 
-    def _planned(self, begin: int, end: int, chain: Chain, strip: int) -> Part | None:
-        """The region of a chain with the memory that it takes when it runs; None when it cannot."""
+    def _planned(self, begin: int, end: int, chain: Chain, strip: int) -> Iterator[Part]:
+        """The region of a chain with the memory that it takes when it runs, if it can, beside its input and over it."""
         network, settings = self.network, self.settings
         names = tuple(node.name for node in network.nodes[begin:end])
         segments = []
@@ -307,19 +351,18 @@ class BandParts:
                 network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
             )
         except PlanError:
-            return None
-        nodes, output = network.nodes[begin:end], self.parts.size[network.nodes[end - 1].tensor]
-        shared = 0
-        if settings.overwrite and workspace.strips == 1:
-            done = rows_done(workspace.operations, workspace.stream)
-            for tensor in overwritable(network, nodes, workspace.operations):
-                source = self.parts.size[tensor]
-                distance = overwrite_distance(workspace.operations, done, tensor, network.specs)
-                shared = max(shared, output + source - max(output, source + self.parts.aligned(distance)))
+            return
+        output = self.parts.size[network.nodes[end - 1].tensor]
         block = workspace.place(settings.alignment).arena_bytes
-        peak = self.parts.live[begin] + output + block - shared
-        macs = region_macs(network, region, workspace)
-        return Part(peak, macs, workspace.calls, begin, end, strip, tuple(segments))
+        peak = self.parts.live[begin] + output + block
+        macs, calls = region_macs(network, region, workspace), workspace.calls
+        yield Part(peak, macs, calls, begin, end, strip, region.segments, output)
+        if workspace.strips == 1:
+            done = rows_done(workspace.operations, workspace.stream)
+            shared = self.parts.sharing(begin, workspace.operations, done)
+            if shared.nbytes:
+                less = peak - shared.nbytes
+                yield Part(less, macs, calls, begin, end, strip, region.segments, output, *shared[1:])
 
 
 def _unit(members: Sequence[Operation]) -> Operation:
@@ -334,10 +377,22 @@ def _separates(members: Sequence[Operation], cut: int, below: str) -> bool:
 
 
 def _best(candidates: list[Candidate], most: int) -> list[Candidate]:
-    """Those with less memory than every one of no more work, thinned out to `most`."""
+    """Those with less memory than every one of no more work, thinned out to `most`.
+
+    Half of them evenly by number, the others by memory, where little work saves much.
+    """
     front: list[Candidate] = []
     for one in sorted(candidates, key=lambda one: one[:2]):
         if not front or one[1] < front[-1][1]:
             front.append(one)
-    step = -(-len(front) // most)
-    return front if step <= 1 else [*front[:-1:step], front[-1]]
+    if len(front) <= most:
+        return front
+    half = most // 2
+    step = (front[0].memory - front[-1].memory) / half
+    chosen = {round(index * (len(front) - 1) / (half - 1)) for index in range(half)}
+    reached: float = front[0].memory
+    for index, one in enumerate(front):
+        if one.memory <= reached:
+            chosen.add(index)
+            reached = one.memory - step
+    return [front[index] for index in sorted(chosen)]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from ..dialect.relax_api import Array
 from ..errors import PlanError
 from ..memory.problem import round_up
 from .footprint import Settings, overwritable
@@ -25,6 +26,8 @@ class Part(NamedTuple):
     """A region from operator `begin` up to `end`, or a single operator: peak while it runs, and work.
 
     strip: columns; 0 for an operator that runs whole. segments: of a region with bands.
+    output: bytes of what it makes; 0 for a view. source: input in whose place the output lies, at least `distance`
+        bytes below it.
     """
 
     peak: int
@@ -34,6 +37,17 @@ class Part(NamedTuple):
     end: int
     strip: int
     segments: tuple[Segment, ...] = ()
+    output: int = 0
+    source: str = ""
+    distance: int = 0
+
+
+class Sharing(NamedTuple):
+    """Bytes that the output of a region has in common with an input that lies `distance` bytes above it."""
+
+    nbytes: int = 0
+    source: str = ""
+    distance: int = 0
 
 
 class Parts:
@@ -67,12 +81,32 @@ class Parts:
             made = 0 if node.operator.is_view else self.size[node.tensor]
             calls = 0 if node.operator.is_view else 1
             own = self.aligned(self.settings.scratch.get(node.name, 0))
-            yield Part(self.live[end - 1] + made + own, self.network.macs[end - 1], calls, end - 1, end, 0)
+            peak = self.live[end - 1] + made + own
+            yield Part(peak, self.network.macs[end - 1], calls, end - 1, end, 0, output=made)
         begin = self.first_begin(end)
         if begin < end:
             regions = _Regions(self, begin, end)
             for strip in strips_of(regions.operations[-1].width):
                 yield from regions.parts(strip)
+
+    def sharing(self, begin: int, operations: Sequence[Operation], done: Array) -> Sharing:
+        """What the output of a region without strips can have in common with an input, at most.
+
+        begin: its first operator. done: of `rows_done`.
+        """
+        best = Sharing()
+        if not self.settings.overwrite:
+            return best
+        last = operations[-1]
+        nodes = self.network.nodes[begin : self.network.maker[last.output] + 1]
+        output = self.size[last.output]
+        for tensor in overwritable(self.network, nodes, operations):
+            source = self.size[tensor]
+            distance = self.aligned(overwrite_distance(operations, done, tensor, self.network.specs))
+            common = output + source - max(output, source + distance)
+            if common > best.nbytes:
+                best = Sharing(common, tensor, distance)
+        return best
 
     def first_begin(self, end: int) -> int:
         """Where the longest region that ends at `end` begins: its inner tensors are read in it and only there."""
@@ -135,23 +169,16 @@ class _Regions:
             macs += owner.network.macs[begin] // operation.width * width
             calls += strips * operation.calls
             load.take(index)
-            shared = self._shared(index) if whole and owner.settings.overwrite else 0
-            if index < len(self.operations) - 1 or load.fetches or shared:
-                peak = owner.live[begin] + owner.size[last.output] + load.peak(index) - shared
-                yield Part(peak, macs, calls, begin, self.end, strip)
-
-    def _shared(self, index: int) -> int:
-        """Most bytes the output of a region that begins with operation `index` can have in common with an input."""
-        network, operations = self.owner.network, self.operations[index:]
-        nodes = network.nodes[self.first + index - self.pulls : self.end]
-        output = self.owner.size[operations[-1].output]
-        shared = 0
-        for tensor in overwritable(network, nodes, operations):
-            source = self.owner.size[tensor]
-            distance = overwrite_distance(operations, self.done[:, index:], tensor, network.specs)
-            together = max(output, source + self.owner.aligned(distance))
-            shared = max(shared, output + source - together)
-        return shared
+            output = owner.size[last.output]
+            peak = owner.live[begin] + output + load.peak(index)
+            if index < len(self.operations) - 1 or load.fetches:
+                yield Part(peak, macs, calls, begin, self.end, strip, output=output)
+            if not whole:
+                continue
+            shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
+            if shared.nbytes:
+                less = peak - shared.nbytes
+                yield Part(less, macs, calls, begin, self.end, strip, (), output, *shared[1:])
 
 
 class _Load:

@@ -33,14 +33,36 @@ RUNNERS_UP = 12
 """Paths of no more work and no larger peak that it takes to drop one where the planner misses peaks."""
 
 
+SMALL = 2
+"""Bands are not tried where plain parts need less than the smallest arena without bands, divided by this."""
+
+LITTLE = 16
+"""Share of its peak by which the reach of a path must be better to keep it beside one with less peak and work."""
+
+
 class Path(NamedTuple):
-    """A way to a cut; the work counts multiply-accumulates first, calls second."""
+    """A way to a cut; the work counts multiply-accumulates first, calls second.
+
+    reach: least end of the tensor made last, if everything that it and its like lie in the place of lies above it: a
+        row of outputs, each in the place of the one before, moves down by the sum of the distances.
+    """
 
     peak: int
     macs: int
     calls: int
+    reach: int
     part: Part | None
     before: Path | None
+
+    def through(self, part: Part, made: str, source_bytes: int) -> Path:
+        """The way on through `part`; made: the tensor in front of the cut, source_bytes: of the part's source."""
+        reach = part.output
+        if part.source:
+            reach = max(reach, part.distance + (self.reach if part.source == made else source_bytes))
+        elif not part.calls:
+            reach = self.reach
+        peak = max(self.peak, part.peak, reach)
+        return Path(peak, self.macs + part.macs, self.calls + part.calls, reach, part, self)
 
 
 def pareto_front(
@@ -96,29 +118,43 @@ class _Search:
         self.plain = [0]
         for macs in network.macs:
             self.plain.append(self.plain[-1] + macs)
+        self.size = self.all_parts.size
+        self.made = ["", *(node.tensor for node in network.nodes)]
         self.allowed = (max_factor - 1) * self.plain[-1]
 
     def add_bands(self, front: Sequence[PlanFigures]) -> bool:
         """Add regions with bands that may improve a front; whether there are any."""
         bands = BandParts(self.all_parts, front)
-        found = [list(bands.ending(end)) for end in range(1, len(self.parts) + 1)]
+        settled = self._settled(front[-1].arena_bytes // SMALL)
+        found = [list(bands.ending(end, settled[end])) for end in range(1, len(self.parts) + 1)]
         self.parts = [[*parts, *more] for parts, more in zip(self.parts, found, strict=True)]
         return any(found)
 
+    def _settled(self, most: int) -> list[set[int]]:
+        """Of every cut, those from where parts of at most `most` bytes lead to it and repeat no work."""
+        settled = [{0}]
+        for end, parts in enumerate(self.parts, 1):
+            found = {end}
+            for part in parts:
+                if part.peak <= most and part.macs <= self.plain[end] - self.plain[part.begin]:
+                    found |= settled[part.begin]
+            settled.append(found)
+        return settled
+
     def paths(self, known: Sequence[PlanFigures] = ()) -> list[Path]:
         """Those that no other one beats; with a front that is known, also runners-up that may improve it."""
-        fronts: list[list[Path]] = [[Path(0, 0, 0, None, None)]]
+        fronts: list[list[Path]] = [[Path(0, 0, 0, 0, None, None)]]
         arenas = [found.arena_bytes for found in known]
         for end, parts in enumerate(self.parts, 1):
             # What the rest of the plan does at least is not done yet.
             works = [found.macs - (self.plain[-1] - self.plain[end]) for found in known]
             found = [
-                Path(max(path.peak, part.peak), path.macs + part.macs, path.calls + part.calls, part, path)
+                path.through(part, self.made[part.begin], self.size.get(part.source, 0))
                 for part in parts
                 for path in fronts[part.begin]
                 if path.macs + part.macs - self.plain[end] <= self.allowed
             ]
-            fronts.append(_unbeaten(found, partial(_may_improve, works, arenas)))
+            fronts.append(_unbeaten(found, partial(_may_improve, works, arenas), end == len(self.parts)))
         return fronts[-1]
 
 
@@ -133,14 +169,26 @@ def _work(path: Path) -> tuple[int, int, int]:
     return path.macs, path.calls, path.peak
 
 
-def _unbeaten(paths: list[Path], hopeful: Callable[[Path], bool]) -> list[Path]:
-    """Paths with less peak than every path of no more work, and RUNNERS_UP hopeful ones for each; thinned out."""
+def _unbeaten(paths: list[Path], hopeful: Callable[[Path], bool], last: bool) -> list[Path]:
+    """Paths with less peak or reach than every path of no more work, and RUNNERS_UP hopeful ones for each; thinned out.
+
+    last: nothing follows, so that the reach does not matter.
+    """
     front: list[Path] = []
     others: list[Path] = []
     least: list[int] = []
+    # Least reach of all paths so far, by peak: both sorted, the second one downwards.
+    steps: list[tuple[int, int]] = []
     for path in sorted(paths, key=_work):
-        if not least or path.peak < least[0]:
+        reach = 0 if last else path.reach
+        place = bisect_right(steps, (path.peak, reach))
+        beaten = place > 0 and steps[place - 1][1] <= reach + path.peak // LITTLE
+        if not beaten:
             front.append(path)
+            end = place
+            while end < len(steps) and steps[end][1] >= reach:
+                end += 1
+            steps[place:end] = [(path.peak, reach)]
         elif hopeful(path) and (len(least) < RUNNERS_UP or path.peak < least[-1]):
             others.append(path)
         else:
