@@ -18,7 +18,7 @@ from typing import NamedTuple
 from ..errors import PlanError
 from .bands import segment_operation, sweep
 from .footprint import PlanFigures, region_macs, region_workspace
-from .geometry import COLUMNS, ROWS, Columns, Operation, full_columns, strip_columns
+from .geometry import COLUMNS, RANK, ROWS, Columns, Operation, full_columns, strip_columns
 from .parts import Part, Parts, strips_of
 from .plan import Region, Segment
 from .pulling import pulling, pulls_of
@@ -32,10 +32,10 @@ BAND_ROWS = (1, 2, 3, 4, 6, 8)
 LONGEST = 6
 """Operators of a segment, or of a run that is cut into units of single rows."""
 
-CHAINS = 16
+CHAINS = 24
 """Chains kept per strip, begin and end of a region."""
 
-PLANNED = 10
+PLANNED = 16
 """Regions that are planned per begin and end."""
 
 
@@ -170,7 +170,12 @@ class BandParts:
         width = operations[-1].width
         whole = strip >= width
         columns = full_columns(every) if whole else strip_columns(every, strip)
-        pitches = {name: one.width * pixel_bytes(self.network.specs[name]) for name, one in columns.items()}
+        specs = self.network.specs
+        pitches = {
+            name: one.width * pixel_bytes(specs[name])
+            for name, one in columns.items()
+            if len(specs[name].shape) == RANK
+        }
         return _Strip(columns, pitches, 1 if whole else -(-width // strip), whole, {})
 
     def _chains(self, first: int, end: int, shape: _Strip) -> Iterator[tuple[int, Chain]]:

@@ -37,7 +37,10 @@ SMALL = 2
 """Bands are not tried where plain parts need less than the smallest arena without bands, divided by this."""
 
 LITTLE = 16
-"""Share of its peak by which the reach of a path must be better to keep it beside one with less peak and work."""
+"""Share of its peak by which the reach of a path must be better to keep it beside one with less peak and work, where
+more than MANY paths lead to a cut."""
+
+MANY = 2000
 
 
 class Path(NamedTuple):
@@ -181,8 +184,9 @@ def _unbeaten(paths: list[Path], hopeful: Callable[[Path], bool], last: bool) ->
     steps: list[tuple[int, int]] = []
     for path in sorted(paths, key=_work):
         reach = 0 if last else path.reach
+        slack = path.peak // LITTLE if len(paths) > MANY else 0
         place = bisect_right(steps, (path.peak, reach))
-        beaten = place > 0 and steps[place - 1][1] <= reach + path.peak // LITTLE
+        beaten = place > 0 and steps[place - 1][1] <= reach + slack
         if not beaten:
             front.append(path)
             end = place
