@@ -15,6 +15,7 @@ from tests.transform.building import ModuleBuilder
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.memory import verify
 from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.patch.band_parts import Candidate, Chain, outstanding
 from tvm_tinyml.patch.footprint import PlanFigures, Settings, footprint
 from tvm_tinyml.patch.network import Network
 from tvm_tinyml.patch.parts import Part
@@ -103,6 +104,26 @@ def test_bands_lower_the_arena_of_bottlenecks() -> None:
             ).arena_bytes
             > one.arena_bytes
         )
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), min_size=1), st.integers(2, 12))
+def test_few_of_many_chains_keep_the_ends_and_what_saves_much(
+    figures: list[tuple[int, int]], most: int
+) -> None:
+    chain = Chain(0, 0, 0, False, None, None)
+    chosen = outstanding([Candidate(macs, memory, chain, 0) for macs, memory in figures], most)
+    kept = [(one.macs, one.memory) for one in chosen]
+    front = sorted(
+        {one for one in figures if not any(o != one and o[0] <= one[0] and o[1] <= one[1] for o in figures)}
+    )
+    assert len(kept) == min(most, len(front))
+    assert set(kept) <= set(front)
+    assert {kept[0], kept[-1]} == {front[0], front[-1]}
+    # One that saves more of both than any other inside the front ever can must be there.
+    for before, one, after in zip(front, front[1:], front[2:], strict=False):
+        memory, work = before[1] - one[1], after[0] - one[0]
+        if 2 * memory > front[0][1] - front[-1][1] and 2 * work > front[-1][0] - front[0][0] and most > 2:
+            assert one in kept
 
 
 def test_outputs_over_one_another_need_room_for_all_their_distances() -> None:

@@ -32,7 +32,7 @@ BAND_ROWS = (1, 2, 3, 4, 6, 8)
 LONGEST = 6
 """Operators of a segment, or of a run that is cut into units of single rows."""
 
-CHAINS = 24
+CHAINS = 32
 """Chains kept per strip, begin and end of a region."""
 
 PLANNED = 16
@@ -159,7 +159,7 @@ class BandParts:
                 if estimate < self._ceiling(chain.macs, begin, end):
                     found.setdefault(begin, []).append(Candidate(chain.macs, estimate, chain, strip))
         for begin, candidates in found.items():
-            for candidate in _best(candidates, PLANNED):
+            for candidate in outstanding(candidates, PLANNED):
                 for part in self._planned(begin, end, candidate.chain, candidate.strip):
                     if part.peak < self._ceiling(part.macs, begin, end):
                         yield part
@@ -200,8 +200,8 @@ class BandParts:
                         goes_on = begin > first and last[begin - 1] < one.run.end
                         memory = one.kept + one.work + (below if goes_on else 0)
                         (extended if goes_on else regions).append(Candidate(one.macs, memory, one, 0))
-            chains[begin] = [one.chain for one in _best(extended, CHAINS)]
-            for chain in (*chains[begin], *(one.chain for one in _best(regions, CHAINS))):
+            chains[begin] = [one.chain for one in outstanding(extended, CHAINS)]
+            for chain in (*chains[begin], *(one.chain for one in outstanding(regions, CHAINS))):
                 if chain.banded:
                     yield begin, chain
 
@@ -381,23 +381,19 @@ def _separates(members: Sequence[Operation], cut: int, below: str) -> bool:
     return read & ({one.output for one in members[:cut]} | {below}) <= {members[cut - 1].output}
 
 
-def _best(candidates: list[Candidate], most: int) -> list[Candidate]:
-    """Those with less memory than every one of no more work, thinned out to `most`.
+def outstanding(candidates: list[Candidate], most: int) -> list[Candidate]:
+    """Those with less memory than every one of no more work; at most `most`, those that stand out.
 
-    Half of them evenly by number, the others by memory, where little work saves much.
+    One stands out by the memory that it saves over the one before, times the work that it saves over the next.
     """
     front: list[Candidate] = []
     for one in sorted(candidates, key=lambda one: one[:2]):
         if not front or one[1] < front[-1][1]:
             front.append(one)
-    if len(front) <= most:
-        return front
-    half = most // 2
-    step = (front[0].memory - front[-1].memory) / half
-    chosen = {round(index * (len(front) - 1) / (half - 1)) for index in range(half)}
-    reached: float = front[0].memory
-    for index, one in enumerate(front):
-        if one.memory <= reached:
-            chosen.add(index)
-            reached = one.memory - step
-    return [front[index] for index in sorted(chosen)]
+    while len(front) > most:
+        saved = [
+            (before.memory - one.memory) * (after.macs - one.macs)
+            for before, one, after in zip(front, front[1:], front[2:], strict=False)
+        ]
+        del front[saved.index(min(saved)) + 1]
+    return front

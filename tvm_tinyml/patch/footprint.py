@@ -74,11 +74,15 @@ EFFORT = 20_000
 
 
 def footprint(
-    network: Network, patch_plan: PatchPlan, settings: Settings, known: dict[Region, Block] | None = None
+    network: Network,
+    patch_plan: PatchPlan,
+    settings: Settings,
+    known: dict[Region, Block] | None = None,
+    effort: int = EFFORT,
 ) -> PlanFigures:
     """Figures of a plan, from the memory planner.
 
-    known: regions met in other plans of the same network and settings; new ones are added.
+    known: regions met in other plans of the same network and settings; new ones are added. effort: of the planner.
 
     A region is one step of the program; its line buffers and windows are one block of scratch of that step.
     Raises PlanError when a region cannot run, or reads of a pulled input are left outside of the regions.
@@ -106,7 +110,7 @@ def footprint(
         macs += region_macs(network, region, workspace)
         calls += workspace.calls
     program = names.program(steps, patch_plan)
-    return PlanFigures(patch_plan, program, plan(program, effort=EFFORT), macs, sum(network.macs), calls)
+    return PlanFigures(patch_plan, program, plan(program, effort=effort), macs, sum(network.macs), calls)
 
 
 def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from .geometry import Operation, Read
+
+REMEMBERED = 1 << 14
+"""Orders kept: a search of plans asks for those of a segment once for every region that has it."""
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ def stream_rows(operations: Sequence[Operation]) -> RowStream:
 
     operations: in execution order; every tensor made by one of them and read by a later one gets a line buffer.
     """
+    return _stream_of(tuple(operations))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _stream_of(operations: tuple[Operation, ...]) -> RowStream:
     demand = _Demand(operations)
     for _ in range(operations[-1].calls):
         demand.call(len(operations) - 1)
@@ -86,16 +95,24 @@ class Readers:
             for read in operation.reads:
                 if read.tensor in self.maker:
                     self.of.setdefault(read.tensor, []).append((index, read))
+        self._above = {tensor: self._most_above(tensor) for tensor in self.of}
+        self._begins = {
+            tensor: [(index, read.rows.stride, read.rows.first) for index, read in readers]
+            for tensor, readers in self.of.items()
+        }
 
-    def above(self, tensor: str) -> int:
-        """Rows above the image that are read."""
+    def _most_above(self, tensor: str) -> int:
         read = (-read.rows.first for index, read in self.of[tensor] if not self.operations[index].members)
         return max((0, *read))
 
+    def above(self, tensor: str) -> int:
+        """Rows above the image that are read."""
+        return self._above[tensor]
+
     def keep(self, tensor: str, done: Sequence[int]) -> int:
         """First row that is still needed when operation `i` has made `done[i]` rows."""
-        begin = min(read.rows.begin(done[index]) for index, read in self.of[tensor])
-        return max(begin, -self.above(tensor))
+        least = min([done[index] * stride + first for index, stride, first in self._begins[tensor]])
+        return max(least, -self._above[tensor])
 
 
 @dataclass

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from .band_parts import BandParts
-from .footprint import Block, PlanFigures, Settings, footprint
+from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .network import Network
 from .parts import Part, Parts
 from .plan import PatchPlan, Region
@@ -32,6 +32,9 @@ FRONT = 400
 RUNNERS_UP = 12
 """Paths of no more work and no larger peak that it takes to drop one where the planner misses peaks."""
 
+
+GLANCE = 2_000
+"""Effort of the memory planner for a runner-up: there are many, and few improve the front."""
 
 SMALL = 2
 """Bands are not tried where plain parts need less than the smallest arena without bands, divided by this."""
@@ -82,7 +85,7 @@ def pareto_front(
     if front and search.add_bands(front):
         front = evaluate.front(search.paths())
     if evaluate.missed:
-        front = evaluate.front(search.paths(front))
+        front = evaluate.front(search.paths(front), GLANCE)
     if not front:
         raise PlanError(
             "patch plan: an input that is fetched by rows is read by an operator that needs all of it"
@@ -98,18 +101,29 @@ class _Evaluation:
         self.settings = settings
         self.missed = False
         self.known: dict[Region, Block] = {}
+        self.placed: dict[tuple[Region, ...], PlanFigures] = {}
 
-    def front(self, paths: Sequence[Path]) -> list[PlanFigures]:
-        """Plans that no other one beats in work and arena, the least work first."""
+    def front(self, paths: Sequence[Path], effort: int = EFFORT) -> list[PlanFigures]:
+        """Plans that no other one beats in work and arena, the least work first.
+
+        effort: of the memory planner, for each plan that it has not placed yet.
+        """
         front: list[PlanFigures] = []
         for path in sorted(paths, key=_work):
             if front and path.peak >= front[-1].arena_bytes:
                 continue
-            found = footprint(self.network, _plan_of(self.network, path), self.settings, self.known)
+            found = self._placed(_plan_of(self.network, path), effort)
             self.missed |= found.arena_bytes > path.peak
             if not front or found.arena_bytes < front[-1].arena_bytes:
                 front.append(found)
         return front
+
+    def _placed(self, patch_plan: PatchPlan, effort: int) -> PlanFigures:
+        """Figures of a plan, placed once."""
+        key = patch_plan.regions
+        if key not in self.placed:
+            self.placed[key] = footprint(self.network, patch_plan, self.settings, self.known, effort)
+        return self.placed[key]
 
 
 class _Search:

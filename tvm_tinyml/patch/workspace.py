@@ -170,13 +170,14 @@ class Workspace:
     def _program(self, buffers: tuple[Buffer, ...], alignment: int) -> Program:
         """Steps of the inner plan: one before the operators, one for each of them."""
         times = range(-1, len(self.operations))
+        reads: dict[int, list[str]] = {time: [] for time in times}
+        writes: dict[int, list[str]] = {time: [] for time in times}
+        for one in buffers:
+            writes[one.first].append(one.name)
+            if one.first < one.last:
+                reads[one.last].append(one.name)
         steps = tuple(
-            Step(
-                f"step_{time + 1}",
-                reads=tuple(one.name for one in buffers if one.last == time and one.first < time),
-                writes=tuple(one.name for one in buffers if one.first == time),
-            )
-            for time in times
+            Step(f"step_{time + 1}", reads=tuple(reads[time]), writes=tuple(writes[time])) for time in times
         )
         return Program(tuple(Tensor(one.name, one.nbytes, alignment) for one in buffers), steps, (), ())
 
