@@ -5,7 +5,7 @@ pixels), scaled to 32x32. 797 images, drawn at random, are held out. Network: in
 arXiv:1801.04381), stem of 8 channels with stride 2, 16x16 pixels down to 4x4. It is trained, redistributed at several
 budgets of memory by `tvm_tinyml.torch.redistribute`.
 
-    .venv/bin/python tools/redistribute_digits.py [patches:9216 patches:15360 streamed:4752 ...]
+    .venv/bin/python tools/redistribute_digits.py [patches:9216 patches:15360 patches:9216:alike streamed:4752 ...]
 
 prints a table like the one of docs/user-guide.md, after about two minutes per budget on one core. Another processor may
 round a float sum differently and end at other weights.
@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from tvm_tinyml.torch import redistribute
 
-BUDGETS = ("patches:9216", "patches:15360")
+BUDGETS = ("patches:9216", "patches:15360", "patches:9216:alike")
 BLOCKS = ((8, 8, 1, 1), (8, 12, 1, 4), (12, 16, 2, 4), (16, 16, 1, 4), (16, 32, 2, 4), (32, 32, 1, 4))
 """Channels in and out, stride and expansion."""
 HELD_OUT, BATCH, CALIBRATION = 797, 50, 128
@@ -106,7 +106,7 @@ def main(budgets: list[str]) -> None:
     print("| plans | | receptive field | halo | F | MACs | peak RAM | accuracy |")
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for budget in budgets:
-        plans, _, limit = budget.partition(":")
+        plans, limit, strides = (*budget.split(":"), "last")[:3]
         found = redistribute(
             module,
             images[:1],
@@ -115,11 +115,15 @@ def main(budgets: list[str]) -> None:
             training=batches,
             accuracy=accuracy,
             plans=plans,  # type: ignore[arg-type]
+            strides=strides,  # type: ignore[arg-type]
             epochs=TUNING_EPOCHS,
         )
         for row in found.table().splitlines()[2:]:
             print(f"| {plans} {row}", flush=True)
-        print(f"{100 * found.overhead_cut:.0f} % of the overhead gone; {found.changes}", file=sys.stderr)
+        print(
+            f"{100 * found.overhead_cut:.0f} % of the overhead gone; {found.changes} {found.strides}",
+            file=sys.stderr,
+        )
 
 
 if __name__ == "__main__":

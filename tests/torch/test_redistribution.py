@@ -105,6 +105,47 @@ def test_a_fit_finds_weights_that_do_not_need_the_taps() -> None:
         torch.testing.assert_close(cut.get_parameter("1.weight"), kept)
 
 
+def test_moved_strides_are_fitted_where_both_maps_have_pixels() -> None:
+    generator = seeded()
+    network = nn.Sequential(
+        conv_norm(2, 4, 3), conv_norm(4, 4, 3, stride=2, groups=4), nn.Conv2d(4, 3, 1)
+    ).eval()
+    images = torch.randn(6, 2, 15, 16, generator=generator).cumsum(-1).cumsum(-2)
+    strides = {"0.0": (2, 2), "1.0": (1, 1)}
+    moved = resized(network, {}, strides)
+    assert {name: moved.get_submodule(name).stride for name in strides} == strides
+    with torch.no_grad():
+        assert moved(images).shape == network(images).shape
+        moved.get_parameter("0.0.weight").zero_()
+    # Every second pixel of the first map is what it was before.
+    first, second, last = (fit(moved, network, name, images) for name in ("0.0", "1.0", "2"))
+    assert first is not None
+    assert second is not None
+    assert last is not None
+    assert first[1] < 1e-9
+    assert second[1] < second[0]
+    assert last[1] < last[0]
+
+
+def test_a_network_whose_kernels_must_stay_gets_its_stride_elsewhere() -> None:
+    generator = seeded()
+    body = nn.Sequential(conv_norm(1, 6, 3), conv_norm(6, 6, 3, groups=6), nn.Conv2d(6, 8, 1, 2))
+    network = Classifier(body, 8, 3).eval()
+    images = torch.randn(8, 1, 16, 16, generator=generator)
+    given = {"ram_budget": 2_600, "calibration": images, "target": "tinyml -mcpu=host"}
+    with pytest.raises(PlanError, match="later kernels cannot grow"):
+        redistribute(network, images, strides="never", **given)  # type: ignore[arg-type]
+    found = redistribute(network, images, **given)  # type: ignore[arg-type]
+    assert found.strides == {"body.2": (1, 1), "body.0.0": (2, 2)}
+    assert found.overhead_cut == 1.0
+    before, initialised = found.stages
+    assert initialised.figures.arena_bytes <= before.figures.arena_bytes
+    assert all(after <= cut + 1e-9 for cut, after in found.errors.values())
+    assert found.module(images).shape == (8, 3)
+    with pytest.raises(PlanError, match="not one of last, alike, never"):
+        redistribute(network, images, strides="no", **given)  # type: ignore[arg-type]
+
+
 def test_layers_are_named_in_the_order_in_which_they_run() -> None:
     class Backwards(nn.Module):
         def __init__(self) -> None:

@@ -22,6 +22,8 @@ from tvm_tinyml.transform.dataflow import Graph
 from tvm_tinyml.transform.kernels import Axis, Resize, axes, convolutions, growing, shrinking
 from tvm_tinyml.transform.patch_network import network_of
 from tvm_tinyml.transform.redistribute_receptive_field import proposal_for, proposed
+from tvm_tinyml.transform.redistribution import resized
+from tvm_tinyml.transform.strides import moves
 
 SAME = (1, 1, 1, 1)
 
@@ -34,6 +36,15 @@ def staged() -> Any:
         data = build.conv2d(data, depthwise=True, padding=SAME)
         data = build.conv2d(data, strides=(2, 2), padding=SAME)
     return named(build, [build.conv2d(data, depthwise=True, padding=SAME)])
+
+
+def deep() -> Any:
+    """Three kernels, a stride behind them, and nothing that could grow."""
+    build = ModuleBuilder()
+    data = build.conv2d(build.parameter(1, 16, 16, 1), padding=SAME)
+    for _ in range(2):
+        data = build.conv2d(data, depthwise=True, padding=SAME)
+    return named(build, [build.conv2d(data, kernel=1, strides=(2, 2))])
 
 
 def budget(module: Any) -> int:
@@ -131,6 +142,77 @@ def test_the_proposal_lowers_the_repeated_work_in_the_same_memory_and_keeps_the_
     assert proposed(rewritten) == [change for change in proposal.changes if not change.grows]
     assert receptive_field(network(rewritten)) > receptive_field(network(module))
     assert_same_meaning(module, rewritten)
+
+
+def test_strides_move_where_kernels_do_not_suffice_and_the_map_at_the_end_stays() -> None:
+    module = deep()
+    asked = budget(module)
+    with pytest.raises(PlanError, match="later kernels cannot grow"):
+        proposal_for(module, asked, strides="never")
+    for found in (proposal_for(module, asked, strides=strides) for strides in ("last", "alike")):
+        moved = {change.layer: change.strides for change in found.changes if change.strides}
+        assert moved["conv2d_3"] == (1, 1)
+        assert list(moved.values()) == [(1, 1), (2, 2)]
+        assert found.after.factor == 1.0
+        before, after = found.before, found.after
+        assert after.arena_bytes <= before.arena_bytes
+        assert all(
+            one <= other for one, other in zip(before.receptive_field, after.receptive_field, strict=True)
+        )
+        graph, inexact = resized(module["main"], found.changes)
+        assert graph.outputs[0].spec == Graph.read(module["main"]).outputs[0].spec
+        assert {change.layer for change in inexact} >= set(moved)
+    # A stride that moves changes what is computed: the pass leaves it to training and keeps the outputs.
+    rewritten = RedistributeReceptiveField(ram_budget=asked, strides="alike")(module)
+    assert proposed(rewritten) == [change for change in found.changes if not change.grows]
+    assert_same_meaning(module, rewritten)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(0, 1),
+    st.tuples(st.integers(27, 40), st.integers(27, 40)),
+    st.tuples(*[st.sampled_from([(1, 1), (2, 2), (2, 1), (3, 3)])] * 3),
+    st.sampled_from([SAME, (0, 0, 1, 1), (1, 0, 1, 0)]),
+)
+def test_a_moved_stride_keeps_the_size_of_the_output_or_is_refused(
+    pooled: int, extent: tuple[int, int], strides: Any, padding: Any
+) -> None:
+    build = ModuleBuilder()
+    data = build.parameter(1, *extent, 4)
+    for index, one in enumerate(strides):
+        data = build.conv2d(data, depthwise=True, padding=SAME if one == (1, 1) else padding, strides=one)
+        if pooled and index == 1:
+            data = build.max_pool2d(data, pool=(3, 3), padding=SAME)
+    module = named(build, [data])
+    end = Graph.read(module["main"]).outputs[0].spec
+    for pair in moves(list(layers(module).values())):
+        less, more = (change.strides for change in pair)
+        assert less is not None
+        assert more is not None
+        assert np.prod(less) * np.prod(more) == np.prod(
+            [layers(module)[change.layer].attrs["strides"] for change in pair]
+        )
+        try:
+            graph, _ = resized(module["main"], pair)
+        except PlanError:
+            continue
+        assert graph.outputs[0].spec == end
+        # What was written back is a module that computes.
+        graph.write(module["main"])
+
+
+def test_a_stride_does_not_pass_what_reads_whole_images_or_joins_two_paths() -> None:
+    build = ModuleBuilder()
+    first = build.conv2d(build.parameter(1, 8, 8, 4), depthwise=True, padding=SAME)
+    joined = build.add(first, build.conv2d(first, depthwise=True, padding=SAME))
+    module = named(build, [build.conv2d(joined, depthwise=True, padding=SAME, strides=(2, 2))])
+    one, two, last = layers(module)
+    resized(module["main"], [Resize(last, strides=(1, 1)), Resize(one, strides=(2, 2))])
+    with pytest.raises(PlanError, match="redistribution: "):
+        resized(module["main"], [Resize(last, strides=(1, 1)), Resize(two, strides=(2, 2))])
+    with pytest.raises(PlanError, match="the output of the network would have another size"):
+        resized(module["main"], [Resize(last, strides=(1, 1))])
 
 
 def test_streamed_plans_repeat_less_afterwards_as_well() -> None:

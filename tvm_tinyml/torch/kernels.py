@@ -1,9 +1,10 @@
-"""Convolutions of a PyTorch module with kernels of another size.
+"""Convolutions of a PyTorch module with kernels of another size and other strides.
 
 Growing adds zeros and changes nothing. A smaller kernel cannot compute the same; its weights are those that come
 closest, in the sense of least squares, to what the layer of the original makes of calibration images. So are those of
 the layers behind it, which then undo a part of what it does differently (as in layer-wise reconstruction for pruning,
-He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017).
+He, Zhang and Sun, "Channel Pruning for Accelerating Very Deep Neural Networks", ICCV 2017). Where a stride moved, maps
+have another resolution: they are compared at the places that both have.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from ..errors import UnsupportedError
 Taps = tuple[int, int, int, int]
 """Taps more, or less where negative, at the top, left, bottom and right of a kernel."""
 
+UNCHANGED: Taps = (0, 0, 0, 0)
 EQUATIONS = 100
 """Of every fit, per unknown."""
 
@@ -51,15 +53,20 @@ def convolutions(module: nn.Module, example_input: Tensor) -> list[str]:
     return names
 
 
-def resized(module: nn.Module, changes: Mapping[str, Taps]) -> nn.Module:
-    """A copy of a module whose convolutions `changes` names have other kernels: zeros are added, taps cut off.
+def resized(
+    module: nn.Module, changes: Mapping[str, Taps], strides: Mapping[str, tuple[int, int]] | None = None
+) -> nn.Module:
+    """A copy of a module whose convolutions have other kernels, zeros added or taps cut off, and strides, by name.
 
     Raises UnsupportedError for layers that pad in another way than with zeros, or are no plain Conv2d.
     """
     found = copy.deepcopy(module)
-    for name, taps in changes.items():
+    moved = strides or {}
+    for name in dict.fromkeys((*changes, *moved)):
         parent, _, own = name.rpartition(".")
-        setattr(found.get_submodule(parent), own, _resized(name, found.get_submodule(name), taps))
+        layer = _resized(name, found.get_submodule(name), changes.get(name, UNCHANGED))
+        layer.stride = moved.get(name, layer.stride)
+        setattr(found.get_submodule(parent), own, layer)
     return found
 
 
@@ -111,7 +118,7 @@ def fit(module: nn.Module, original: nn.Module, name: str, images: Tensor) -> tu
 
     Its input is what `module` makes of `images` ([N, C, H, W]), the target what `original` makes of them: fitted in the
     order in which they run, later layers make up for earlier ones, those whose kernels stay included. A layer
-    without a bias gets one.
+    without a bias gets one. Of two resolutions every so manieth pixel of the finer one counts.
 
     Returns the error before and after, in squares over those of the target around its means; None for layers that
     are no plain Conv2d, which stay as they are.
@@ -121,10 +128,13 @@ def fit(module: nn.Module, original: nn.Module, name: str, images: Tensor) -> tu
         return None
     assert isinstance(layer, nn.Conv2d)
     seen, found = _through(module, name, images)
-    _, wanted = _through(original, name, images)
+    _, target = _through(original, name, images)
+    wanted, common = _at_common_places(target, found), _at_common_places(found, target)
     targets = _by_group(wanted.flatten(2), layer.groups)
     unfolded = functional.unfold(seen, layer.kernel_size, layer.dilation, _padding(layer), layer.stride)
-    samples = _by_group(unfolded, layer.groups)
+    windows = unfolded.reshape(*unfolded.shape[:2], *found.shape[2:])
+    # Columns of windows are positions of the result, and are thinned out like it.
+    samples = _by_group(_at_common_places(windows, target).flatten(2), layer.groups)
     equations = min(targets.shape[1], EQUATIONS * (samples.shape[2] + 1))
     chosen = np.random.default_rng(0).choice(targets.shape[1], equations, replace=False)
     weights, biases = [], []
@@ -136,7 +146,21 @@ def fit(module: nn.Module, original: nn.Module, name: str, images: Tensor) -> tu
     with torch.no_grad():
         layer.weight.copy_(torch.from_numpy(np.concatenate(weights)).reshape(layer.weight.shape))
         layer.bias = nn.Parameter(torch.from_numpy(np.concatenate(biases)).to(layer.weight))
-        return _error(found, wanted), _error(layer(seen), wanted)
+        return _error(common, wanted), _error(_at_common_places(layer(seen), target), wanted)
+
+
+def _at_common_places(values: Tensor, other: Tensor) -> Tensor:
+    """Of a map [N, C, H, W], the places that another one has as well, of which one row or column may stand for many."""
+    rows, columns = (
+        _places(own, theirs) for own, theirs in zip(values.shape[2:], other.shape[2:], strict=True)
+    )
+    return values[:, :, rows, columns]
+
+
+def _places(own: int, theirs: int) -> slice:
+    step = round(max(own, theirs) / min(own, theirs))
+    count = min(-(-max(own, theirs) // step), min(own, theirs))
+    return slice(0, count * step if own > theirs else count, step if own > theirs else 1)
 
 
 def _through(module: nn.Module, name: str, images: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,9 +25,9 @@ from ..target import TargetConfig, parse_target
 from ..transform.dataflow import Graph
 from ..transform.kernels import convolutions as convolutions_of
 from ..transform.patch_network import network_of
-from ..transform.redistribution import REDUCTION, Figures, Proposal, propose
+from ..transform.redistribution import REDUCTION, STRIDE_MOVES, Figures, Proposal, StrideMoves, propose
 from .distillation import Batch, distill
-from .kernels import Taps, convolutions, fit, resized
+from .kernels import UNCHANGED, Taps, convolutions, fit, resized
 from .post_training import quantize
 
 Plans: TypeAlias = Literal["patches", "streamed"]
@@ -50,10 +50,11 @@ class Stage:
 
 @dataclass(frozen=True)
 class Redistribution:
-    """A network with smaller kernels in its patched stage and larger ones behind it.
+    """A network with smaller kernels in its patched stage and larger ones behind it, or strides elsewhere.
 
     module: in evaluation; fine-tuned if there was something to train with.
     changes: taps that kernels got or lost at the top, left, bottom and right, by the names of their layers.
+    strides: of the layers that got other ones.
     errors: of every fitted layer, before and after its fit: squares of the difference to the original's result, over
         those of the result around its means.
     stages: before, initialised, fine-tuned. plan: of the last one, as `relay.build(..., patch=plan)` takes it.
@@ -61,6 +62,7 @@ class Redistribution:
 
     module: nn.Module
     changes: dict[str, Taps]
+    strides: dict[str, tuple[int, int]]
     errors: dict[str, tuple[float, float]]
     stages: tuple[Stage, ...]
     plan: PatchPlan
@@ -102,16 +104,18 @@ def redistribute(
     target: Any = "tinyml -mcpu=cortex-m4",
     plans: Plans = "patches",
     reduction: float = REDUCTION,
+    strides: StrideMoves = "last",
     epochs: int = 10,
     learning_rate: float = 1e-3,
 ) -> Redistribution:
-    """Change kernels so that the patches of a plan repeat less work in the same memory, and train the network again.
+    """Change kernels and strides so that the patches of a plan repeat less work in the same memory, and train again.
 
     The network is quantised and planned for the target. Kernels of its patched stage are cut one after the other, the
-    one first that saves most, and later kernels grow until the receptive field is at least what it was. Strides stay:
-    they set the size of every later map. Grown kernels get zeros; cut ones, and the convolutions behind them, get
-    weights by least squares on `calibration`. Then the network learns to answer as the original does (`distill`).
-    `module` itself stays as it is.
+    one first that saves most, and later kernels grow until the receptive field is at least what it was. Where that is
+    not enough a stride moves from one layer to another, so that the maps between both get smaller or larger and all
+    others stay. Grown kernels get zeros; changed ones, and the convolutions behind them, get weights by least squares
+    on `calibration`. Then the network learns to answer as the original does (`distill`). `module` itself stays as it
+    is.
 
     Args:
         module: a classifier of images with `torch.nn.Conv2d` layers, trained.
@@ -124,15 +128,19 @@ def redistribute(
         plans: "patches", a first stage in patches that compute their overlap each for itself, or "streamed", which
             searches all that `-ram=` can build and takes minutes for a network of average size.
         reduction: part of the repeated work after which nothing more is cut.
+        strides: "last", they move where cut kernels do not take `reduction` away; "alike", they compete with kernels
+            from the start; "never".
         epochs, learning_rate: of the fine-tuning.
 
     Raises:
-        PlanError: no plan keeps the budget, the plan repeats no work, no kernel of the patched stage can be cut, or
-            no change lowers the repeated work.
+        PlanError: no plan keeps the budget, the plan repeats no work, nothing in the patched stage can be cut or moved,
+            or no change lowers the repeated work.
         UnsupportedError: the network cannot be quantised into integer operators, or its convolutions are not plain
             layers that run once.
     """
     config = parse_target(target)
+    if strides not in STRIDE_MOVES:
+        raise PlanError(f"redistribute: strides {strides!r} are not one of {', '.join(STRIDE_MOVES)}")
     if plans not in _SEARCHES:
         raise PlanError(f"redistribute: plans {plans!r} do not exist; choose from {', '.join(_SEARCHES)}")
     original = resized(module, {}).eval()
@@ -148,11 +156,13 @@ def redistribute(
     def search(network: Network) -> PatchFront:
         return _SEARCHES[plans](network, plan_settings(network, config))
 
-    proposal = propose(function, search, ram_budget, reduction=reduction)
-    changes = {module_of[change.layer]: change.taps for change in proposal.changes}
-    changed = resized(original, changes)
-    first_cut = next(index for index, name in enumerate(names) if min(changes.get(name, (0,))) < 0)
-    fits = {name: fit(changed, original, name, calibration) for name in names[first_cut:]}
+    proposal = propose(function, search, ram_budget, reduction=reduction, strides=strides)
+    changes = {module_of[one.layer]: one.taps for one in proposal.changes if one.taps != UNCHANGED}
+    moved = {module_of[one.layer]: one.strides for one in proposal.changes if one.strides is not None}
+    changed = resized(original, changes, moved)
+    inexact = {module_of[one.layer] for one in proposal.changes if not one.grows}
+    first = next(index for index, name in enumerate(names) if name in inexact)
+    fits = {name: fit(changed, original, name, calibration) for name in names[first:]}
     errors = {name: error for name, error in fits.items() if error is not None}
     stages = [
         Stage("before", proposal.before, _measured(accuracy, original)),
@@ -163,7 +173,7 @@ def redistribute(
     final, plan = _planned(changed, calibration, config, search, proposal)
     if training is not None:
         stages.append(Stage("fine-tuned", final, _measured(accuracy, changed)))
-    return Redistribution(changed, changes, errors, tuple(stages), plan)
+    return Redistribution(changed, changes, moved, errors, tuple(stages), plan)
 
 
 def _measured(accuracy: Callable[[nn.Module], float] | None, module: nn.Module) -> float | None:

@@ -17,27 +17,30 @@ from .dataflow import Call, Constant, Graph
 _CONVOLUTIONS = ("conv2d", "depthwise_conv2d")
 _KERNEL_AXES = (1, 2)
 Taps: TypeAlias = tuple[int, int, int, int]
+Strides: TypeAlias = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Resize:
-    """Taps that a convolution gets (above zero) or loses (below zero) at the ends of its kernel.
+    """Taps that a convolution gets (above zero) or loses (below zero) at the ends of its kernel, and its new strides.
 
-    layer: name of its call. taps: top, left, bottom, right, in the order of paddings.
+    layer: name of its call. taps: top, left, bottom, right, in the order of paddings. strides: of rows and columns;
+    None where they stay.
     """
 
     layer: str
-    taps: Taps
+    taps: Taps = (0, 0, 0, 0)
+    strides: Strides | None = None
 
     @property
     def grows(self) -> bool:
-        """Whether no tap is lost."""
-        return min(self.taps) >= 0
+        """Whether no tap is lost and no stride moves."""
+        return min(self.taps) >= 0 and self.strides is None
 
     def joined(self, other: Resize) -> Resize:
         """This one, then another one of the same layer."""
         top, left, bottom, right = (one + more for one, more in zip(self.taps, other.taps, strict=True))
-        return replace(self, taps=(top, left, bottom, right))
+        return Resize(self.layer, (top, left, bottom, right), other.strides or self.strides)
 
 
 def joined(changes: Iterator[Resize] | list[Resize]) -> list[Resize]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -22,6 +24,8 @@ MAX_FILE_BYTES = 1 << 28
 OPSETS = range(13, 26)
 # Where a size is left open the model is compiled for one.
 OPEN_BATCH = 1
+LONGEST_REASON = 300
+"""Characters of what another package says of a damaged file."""
 
 
 def read_network(model: ModelSource, name: str | None = None) -> Network:
@@ -30,7 +34,8 @@ def read_network(model: ModelSource, name: str | None = None) -> Network:
     name: a C identifier instead of the one that follows from the file's name.
     """
     proto, source, own_name = prepared_model(model)
-    return _Reader(proto, source, name or own_name).network()
+    with _damage_told(source):
+        return _Reader(proto, source, name or own_name).network()
 
 
 def prepared_model(model: ModelSource) -> tuple[onnx.ModelProto, str, str]:
@@ -40,6 +45,18 @@ def prepared_model(model: ModelSource) -> tuple[onnx.ModelProto, str, str]:
     """
     proto, source, name = _load(model)
     return _prepared(proto, source), source, name
+
+
+@contextmanager
+def _damage_told(source: str) -> Iterator[None]:
+    """What contradicts itself in a file fails anywhere, in the onnx package as well: all of it becomes a ModelError."""
+    try:
+        yield
+    except TinyMLError:
+        raise
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [""])[0] or type(error).__name__
+        raise ModelError(f"{source}: damaged model file: {reason[:LONGEST_REASON]}") from error
 
 
 def _onnx() -> Any:
@@ -103,18 +120,13 @@ def _prepared(proto: Any, source: str) -> Any:
             first[0].dim_value = OPEN_BATCH
     # What the exporter inferred for an open batch.
     del fixed.graph.value_info[:]
-    write_as_qdq(fixed.graph, onnx.helper, source)
-    try:
+    with _damage_told(source):
+        write_as_qdq(fixed.graph, onnx.helper, source)
         onnx.checker.check_model(fixed, full_check=False)
         inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
         # Shapes may depend on axes and sizes that are computed.
         fold_constants(inferred, onnx, source)
         return onnx.shape_inference.infer_shapes(inferred, strict_mode=True, data_prop=True)
-    except TinyMLError:
-        raise
-    except Exception as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ModelError(f"{source}: damaged model file: {reason}") from error
 
 
 class _Reader:

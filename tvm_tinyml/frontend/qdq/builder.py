@@ -188,9 +188,9 @@ def limits_of(call: Call) -> Limits | None:
     bounds: list[float | None] = []
     for position in (1, 2):
         value = call.input(position)
-        if value is not None and value.data is None:
+        if value is not None and (value.data is None or value.data.size != 1):
             return None
-        bounds.append(None if value is None or value.data is None else float(value.data.reshape(-1)[0]))
+        bounds.append(None if value is None or value.data is None else float(value.data.reshape(())))
     return bounds[0], bounds[1]
 
 
@@ -204,7 +204,9 @@ def parameters(call: Call) -> Quantization:
         reject(f"it quantises to {dtype}, supported are int8 and uint8")
     if not ((scale.data > 0) & np.isfinite(scale.data)).all():
         reject("its scale is not a positive number")
-    zeros = np.zeros((), np.int64) if zero_point is None else zero_point.data
+    zeros = np.zeros((), np.int64) if zero_point is None or zero_point.data is None else zero_point.data
+    if zeros.size not in (1, scale.data.size):
+        reject(f"it has {scale.data.size} scales and {zeros.size} zero points")
     return quantization_of(scale.data, zeros, dtype, int(call.attrs.get("axis", 1)))
 
 

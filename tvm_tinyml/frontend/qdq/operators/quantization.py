@@ -30,7 +30,9 @@ def _dequantize(builder: Builder, call: Call) -> None:
     assert value is not None
     stated = parameters(call)
     if value.data is not None:
-        data = value.data
+        data, count, axis = value.data, len(stated.scales), stated.axis
+        if count > 1 and not (-data.ndim <= axis < data.ndim and data.shape[axis] == count):
+            reject(f"it has {count} scales along dimension {axis} of {value}")
         if value.dtype == "uint8":
             data = (data.astype(np.int16) - UNSIGNED_OFFSET).astype(np.int8)
         dtype = "int32" if value.dtype == "int32" else "int8"

@@ -88,10 +88,12 @@ def _pad(builder: Builder, call: Call) -> None:
         reject(
             "its widths are computed by the model, or given for some dimensions; supported are constants for all"
         )
-    if fill is not None and (fill.data is None or float(fill.data.reshape(-1)[0]) != 0.0):
+    if fill is not None and (fill.data is None or fill.data.any()):
         reject("it pads with another value than 0")
     rank = len(data.shape)
-    logical = [int(width) for width in widths.data]
+    logical = [int(width) for width in widths.data.reshape(-1)]
+    if len(logical) != 2 * rank:
+        reject(f"it has {len(logical)} widths for {rank} dimensions")
     pairs = [(0, 0)] * rank
     for axis in range(rank):
         pairs[axis_of(axis, rank)] = (logical[axis], logical[axis + rank])
