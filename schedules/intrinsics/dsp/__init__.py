@@ -20,10 +20,12 @@ from .dense import (
     vector_stage,
 )
 from .depthwise import Window, depthwise_plane, plane_stages
+from .depthwise_pairs import LANES as ROW_LANES
+from .depthwise_pairs import DepthwiseRow, RowOperands, RowTile, pack_pairs
 from .depthwise_parts import plane_parts
 from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
 from .elementwise import ExtremeVector, Offsets, SumVector
-from .epilogue import Epilogue, epilogue_of, factor_epilogue
+from .epilogue import AWAY, Epilogue, epilogue_of, factor_epilogue
 from .matrix import matrix_strip, strip_instructions, strip_stages
 from .panel import MAX_PIXELS, MIN_PIXELS, panel_bias, panel_instructions, panel_stages, panel_strip
 from .planes import (
@@ -57,6 +59,7 @@ from .windows import (
 )
 
 __all__ = [
+    "AWAY",
     "BAND_SCOPE",
     "DENSE_CALL_INSTRUCTIONS",
     "ENTRIES",
@@ -67,9 +70,11 @@ __all__ = [
     "MIN_PIXELS",
     "MIN_SCRATCH",
     "ROWS",
+    "ROW_LANES",
     "TABLE_CALL_INSTRUCTIONS",
     "TABLE_INSTRUCTIONS",
     "ByteTable",
+    "DepthwiseRow",
     "Epilogue",
     "ExtremeVector",
     "Intrinsic",
@@ -77,6 +82,8 @@ __all__ = [
     "Planes",
     "PoolWindow",
     "ProductVector",
+    "RowOperands",
+    "RowTile",
     "SumVector",
     "Window",
     "Windows",
@@ -100,6 +107,7 @@ __all__ = [
     "fill_planes",
     "fill_stage",
     "matrix_strip",
+    "pack_pairs",
     "pack_scaled",
     "pack_vector",
     "pack_windows",
