@@ -31,9 +31,10 @@ ALLOWED: dict[str, set[str]] = {
     "quantization": {"errors", "frontend"},
     "ethosu": {"errors"},
     "transform": {"dialect", "errors", "memory", "patch"},
+    "offload": {"dialect", "errors", "ethosu", "frontend", "target"},
     "lower": {"codegen", "dialect", "patch", "schedules", "target"},
     "choose": {"codegen", "lower", "memory", "patch", "schedules", "target"},
-    "pipeline": {"choose", "codegen", "errors", "memory", "patch", "target", "transform"},
+    "pipeline": {"choose", "codegen", "errors", "memory", "offload", "patch", "target", "transform"},
     "module": {
         "choose",
         "codegen",
@@ -96,6 +97,7 @@ RELAX_MODULES = {
 
 # Library -> rooms that may import it; the others may be imported everywhere.
 LIBRARY_ROOMS = {
+    "flatbuffers": {"frontend"},
     "tflite": {"frontend"},
     "onnx": {"frontend", "quantization"},
     "onnxruntime": {"quantization"},

@@ -12,12 +12,13 @@ import hashlib
 import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
-from math import isfinite
+from math import inf, isfinite
 from typing import Any
 
 from tvm import relax, te
 from tvm_ffi.structural import StructuralKey
 
+from .codegen.device_source import DEVICE_CALL_BYTES, device_function, device_inplace
 from .codegen.layer import Alternative, Layer
 from .codegen.model import LoweredModel, TensorInfo
 from .codegen.streaming import StreamedRegion, pull_type
@@ -61,6 +62,7 @@ class Lowering:
         self._patch = patch
         self._pulled = pulled
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
+        self._device_constants: dict[int, Mapping[str, Array]] = {}
         self.constant_bytes = 0
         self.candidates: list[Sequence[Candidate]] = []
         self.kinds: list[Hashable] = []
@@ -153,6 +155,9 @@ class Lowering:
         calls: int = 1,
     ) -> None:
         """Record a layer: `calls` calls of a function of inputs `specs` with the given attributes and output."""
+        if node.operator.on_device:
+            self._record_on_device(node, values)
+            return
         roles = _roles(node.operator.inputs, len(specs))
         problem = self._problem(
             node.operator,
@@ -181,6 +186,34 @@ class Lowering:
                 macs=node.operator.macs(node.specs, node.attrs),
                 attributes=node.attrs,
                 share_inside=node.operator.share_inside(node.specs, node.attrs),
+            )
+        )
+
+    def _record_on_device(self, node: Node, values: Sequence[Array | None]) -> None:
+        """Record a layer that a device computes: one candidate, which the printer of calls to it knows."""
+        roles = _roles(node.operator.inputs, len(values))
+        names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
+        constants = {role: value for role, value in zip(roles, values, strict=True) if value is not None}
+        offered = [Candidate(str(node.attrs["accelerator"]), inf, _no_kernel, loop_bytes=DEVICE_CALL_BYTES)]
+        self._arguments.append(names)
+        self._device_constants[len(self.outline.layers)] = constants
+        self.candidates.append(offered)
+        self.kinds.append(node.name)
+        self.constant_bytes += sum(value.nbytes for value in constants.values())
+        self.outline.layers.append(
+            Layer(
+                index=len(self.outline.layers),
+                name=node.name,
+                operator=node.operator.name,
+                function="",
+                schedule="",
+                arguments=tuple(names.values()),
+                output=node.tensor,
+                scratch=(),
+                macs=node.operator.macs(node.specs, node.attrs),
+                attributes=node.attrs,
+                inplace=device_inplace(node.attrs, tuple(names.values()), node.tensor, self.outline.tensors),
+                can_fail=True,
             )
         )
 
@@ -237,7 +270,12 @@ class Lowering:
         model = replace(outline, layers=[], constants={}, functions={}, micro_kernels={}, regions=[])
         builder = _Builder(model, self.config.tvm_target())
         for layer, names, choice in zip(outline.layers, self._arguments, choices, strict=True):
-            model.layers.append(builder.layer(layer, choice, names))
+            constants = self._device_constants.get(layer.index)
+            model.layers.append(
+                builder.layer(layer, choice, names)
+                if constants is None
+                else builder.device_layer(layer, choice, constants)
+            )
         for region in outline.regions:
             # What calls of a region need besides lies in the region's block.
             first, count = region.layers[0].index, len(region.layers)
@@ -256,6 +294,7 @@ class _Builder:
         self._target = target
         self._shared: dict[Any, str] = {}
         self._pooled: dict[bytes, str] = {}
+        self._lowered: dict[str, LoweredFunction] = {}
 
     def layer(self, outline: Layer, choice: Choice, names: Mapping[str, str]) -> Layer:
         """The layer with its function; names: of its activations, by role."""
@@ -292,6 +331,19 @@ class _Builder:
             ),
         )
 
+    def device_layer(self, outline: Layer, choice: Choice, constants: Mapping[str, Array]) -> Layer:
+        """The layer with the C function that asks the device; its constants come first."""
+        symbol = f"{self._model.name}_{outline.name}"
+        inputs = [self._model.tensors[name].spec for name in outline.arguments]
+        self._model.functions[symbol] = device_function(symbol, outline.attributes, inputs, constants)
+        names = [self._constant(outline.name, role, value) for role, value in constants.items()]
+        return replace(
+            outline,
+            function=symbol,
+            schedule=choice.candidate.rule,
+            arguments=(*names, *outline.arguments),
+        )
+
     def _constant(self, layer: str, role: str, value: Array) -> str:
         key = hashlib.sha256(str((value.dtype, value.shape)).encode() + value.tobytes()).digest()
         name = self._pooled.setdefault(key, f"{self._model.name}_{layer}_{role}")
@@ -302,10 +354,14 @@ class _Builder:
         """The lowered function of a kernel, shared by all layers whose loops come out equal."""
         symbol = self._shared.setdefault(StructuralKey(kernel.function), f"{self._model.name}_{layer}")
         if symbol not in self._model.functions:
-            lowered = lower_function(symbol, kernel.function, self._target)
-            self._model.functions[symbol] = lowered
+            self._lowered[symbol] = lower_function(symbol, kernel.function, self._target)
+            self._model.functions[symbol] = self._lowered[symbol]
             self._model.micro_kernels |= {micro.name: micro.source for micro in kernel.micro_kernels}
-        return self._model.functions[symbol]
+        return self._lowered[symbol]
+
+
+def _no_kernel() -> Kernel:
+    raise NotImplementedError("a device computes this layer")
 
 
 def _kind(

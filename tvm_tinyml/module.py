@@ -157,6 +157,7 @@ class AOTModule:
         module = self.for_board(board)
         batches = [module.ordered(one) for one in inputs]
         runner = runner_of(module.config)
+        module._check_npu()
         with module.project_folder() as folder:
             if runner == "host":
                 host = HostModel(folder, module.config)
@@ -173,6 +174,14 @@ class AOTModule:
             _check_flash(report, module.config)
             check_ram(report, module.config)
             return report
+
+    def _check_npu(self) -> None:
+        npu, placement = self.config.npu, self.compiled.placement
+        if npu is not None and placement is not None and placement.networks and not npu.functional_model:
+            raise RunError(
+                f"{npu.name} can be compiled for, but not run here: {npu.notes} Export the project, or name an NPU "
+                "that runs here (see `tvm-tinyml targets`)"
+            )
 
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
         """Values of every tensor that exists in memory, by name, after one inference on the host.

@@ -16,6 +16,7 @@ from .codegen import LoweredModel
 from .errors import PlanError, TargetError
 from .memory import MemoryPlan, explain, verify
 from .memory.program import Program
+from .offload import Placement, offload
 from .patch import PatchPlan
 from .patch.choice import PatchFront
 from .patch.footprint import PlanFigures, Settings
@@ -68,12 +69,14 @@ class Compiled:
 
     program: what the plan was made from.
     stages: the graph after every pass, in order.
+    placement: what runs on the NPU, where there is one.
     """
 
     model: LoweredModel
     program: Program
     plan: MemoryPlan
     stages: tuple[Stage, ...]
+    placement: Placement | None = None
 
     @property
     def history(self) -> list[dict[str, Any]]:
@@ -180,6 +183,8 @@ def compile_module(
     its flash budget; code is measured when it is linked.
     """
     patch = patch or plan_of(module)
+    if config.npu is not None:
+        return _with_npu(module, config, patch, keep_all=keep_all, count=count)
     on_demand = patch is None and config.input != "held"
     limit = None if keep_all or patch is not None else config.arena_limit
     found, stages = _transformed(module, config, plain=patch is None and not on_demand)
@@ -193,6 +198,23 @@ def compile_module(
     verify(compiled.program, compiled.plan)
     for region in compiled.model.regions:
         verify_region(region.shape, region.buffers, compiled.plan)
+    if not keep_all:
+        _check_budgets(compiled, config)
+    return compiled
+
+
+def _with_npu(
+    module: Any, config: TargetConfig, patch: PatchPlan | None, *, keep_all: bool, count: Count | None
+) -> Compiled:
+    """Compile a module of which the NPU computes what it can; nothing streams then."""
+    if patch is not None:
+        raise PlanError("a patch plan streams operators on the CPU: leave it out, or -npu= from the target")
+    offloaded = offload(module, config)
+    found, stages = _transformed(offloaded.module, config, plain=True)
+    model, program, memory_plan = _lowered(found, config, None, keep_all=keep_all, count=count)
+    model.placement = offloaded.placement.describe()
+    compiled = Compiled(model, program, memory_plan, stages, offloaded.placement)
+    verify(compiled.program, compiled.plan)
     if not keep_all:
         _check_budgets(compiled, config)
     return compiled
@@ -305,7 +327,10 @@ def patch_front(
     Inputs that can be are fetched instead of lying in memory when the target says so.
     max_factor: bound on the work, as a multiple of the plain model's.
     scratch: bytes that kernels need beside the tensors, by layer; those of other layers are not known and not counted.
+    Raises PlanError for a target with an NPU.
     """
+    if config.npu is not None:
+        raise PlanError("patch plans are for the CPU: leave -npu= out of the target")
     for one in passes_for_plans(config):
         module = one(module)
     network = network_of(Graph.read(module["main"]))

@@ -3,11 +3,24 @@
 #include "npu_model.h"
 
 struct ethosu_driver {
-    npu_model model;
     int reserved;
 };
 
+/* Firmware may put the model's memory where there is room for it. */
+#ifdef NPU_SECTION
+static npu_model model __attribute__((section(NPU_SECTION)));
+#else
+static npu_model model;
+#endif
 static struct ethosu_driver driver;
+
+/* What generated code asks the firmware. */
+int tinyml_npu_present(void);
+
+int tinyml_npu_present(void)
+{
+    return 1;
+}
 
 /* The one driver there is, or NULL while it is taken: nothing here could wait for its release. */
 struct ethosu_driver *ethosu_reserve_driver(void)
@@ -34,8 +47,8 @@ int ethosu_invoke_v3(struct ethosu_driver *drv, const void *custom_data_ptr, con
         return -1;
     for (int region = 0; region < NPU_REGIONS; region++) {
         const int given = region < num_base_addr;
-        drv->model.region[region] = given ? (uint8_t *)(uintptr_t)base_addr[region] : NULL;
-        drv->model.region_bytes[region] = given ? base_addr_size[region] : 0;
+        model.region[region] = given ? (uint8_t *)(uintptr_t)base_addr[region] : NULL;
+        model.region_bytes[region] = given ? base_addr_size[region] : 0;
     }
-    return npu_run(&drv->model, custom_data_ptr, (size_t)custom_data_size);
+    return npu_run(&model, custom_data_ptr, (size_t)custom_data_size);
 }

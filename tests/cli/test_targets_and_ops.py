@@ -8,20 +8,21 @@ from tests.cli.invocation import succeed
 from tvm_tinyml.cli.targets import MEANINGS
 from tvm_tinyml.dialect import operators
 from tvm_tinyml.frontend.tflite import supported_operators
-from tvm_tinyml.target import OPTIONS, list_boards, list_cores, parse_target
+from tvm_tinyml.target import OPTIONS, list_boards, list_cores, list_npus, parse_target
 
 
 def test_targets_as_a_table_names_every_core_board_and_option() -> None:
     text = succeed("targets").stdout
-    for name in (*(core.name for core in list_cores()), *(board.name for board in list_boards())):
-        assert f" {name} " in text
+    for listed in (list_cores(), list_boards(), list_npus()):
+        assert all(f" {one.name} " in text for one in listed)
     for option in OPTIONS:
         assert f"-{option}=" in text
 
 
 def test_targets_as_json() -> None:
     document = succeed("targets", "--json").document
-    assert set(document) == {"cores", "boards", "options"}
+    assert set(document) == {"cores", "boards", "npus", "options"}
+    assert document["npus"]["ethos-u65-256"]["memory_modes"][0] == "dedicated-sram"
     assert list(document["cores"]) == [core.name for core in list_cores()]
     assert document["cores"]["cortex-m55"]["features"] == ["dsp", "fpu", "mve"]
     assert document["cores"]["cortex-m55"]["default_board"] == "mps3-an547"
@@ -34,7 +35,8 @@ def test_targets_as_json() -> None:
 @pytest.mark.parametrize("option", [name for name, (_, values) in MEANINGS.items() if values])
 def test_listed_values_are_those_a_target_takes(option: str) -> None:
     for value in MEANINGS[option][1]:
-        parse_target(f"tinyml -mcpu=cortex-m4 -{option}={value}")
+        npu = " -npu=ethos-u65-256" if option == "npu-memory" else ""
+        parse_target(f"tinyml -mcpu=cortex-m4 -{option}={value}{npu}")
 
 
 def test_ops_as_a_table() -> None:

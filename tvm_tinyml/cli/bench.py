@@ -95,6 +95,10 @@ def bench_command(
     the reason. The exit code is 1 when an output differs from the reference or a program fails.
     """
     configs = _built_with([target_config(target, opt) for target in targets], compiler)
+    if any(config.npu is not None for config in configs):
+        raise click.UsageError(
+            "bench counts instructions of cores; `run` and `compile` say what there is of an NPU"
+        )
     extras = Extras.prepare(cycles, peers, plots, output, configs)
     if output is not None:
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):

@@ -29,6 +29,7 @@ from .common import (
     target_option,
     trust_option,
 )
+from .npu import print_placement
 from .quantization import losses_document, print_losses
 
 ARCHIVE = ".tar"
@@ -119,6 +120,7 @@ def compile_command(
         print_table(
             "Schedules that were candidates", _CANDIDATE_COLUMNS, _candidate_rows(description["layers"])
         )
+    print_placement(description)
     print_table("Graph passes", _PASS_COLUMNS, _pass_rows(description["passes"]))
     print_facts(
         {

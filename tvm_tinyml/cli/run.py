@@ -35,6 +35,7 @@ from .common import (
     trust_option,
 )
 from .estimator import NO_MODEL, require_estimator
+from .npu import npu_cycles, npu_facts, on_cpu
 from .quantization import losses_document, print_losses
 
 if TYPE_CHECKING:
@@ -123,6 +124,7 @@ def run_command(
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
         document = _document(imported, config, report, verdict, place) | estimated
         document["layers"] = _layers(built, report)
+        document["npu"] = _npu(built.metadata, document["layers"], estimated.get("estimated_cycles"))
         document["quantization"] = losses_document(imported.losses)
         document["memory"] = _measured(built.metadata["memory"], report.stack_bytes)
         document["pulled"] = {one["name"]: one["pulled"] for one in built.metadata["inputs"] if one["pulled"]}
@@ -178,6 +180,23 @@ def _layers(built: AOTModule, report: RunReport) -> list[dict[str, Any]]:
             strict=True,
         )
     ]
+
+
+def _npu(
+    description: Mapping[str, Any], layers: Sequence[Mapping[str, Any]], estimate: Mapping[str, Any] | None
+) -> dict[str, Any] | None:
+    """The placement with the figures of both parts; counts of networks are those of the functional model."""
+    placement = description["npu"]
+    if placement is None:
+        return None
+    cycles = None
+    if estimate is not None:
+        cycles = on_cpu(description["layers"], estimate["layers"], "cycles")
+    return placement | {
+        "estimated_npu_cycles": npu_cycles(placement),
+        "cpu_instructions": on_cpu(description["layers"], layers, "instructions") if layers else None,
+        "estimated_cpu_cycles": cycles,
+    }
 
 
 def _estimate(report: RunReport, config: TargetConfig) -> dict[str, Any] | None:
@@ -268,6 +287,7 @@ def _print(document: Mapping[str, Any], outputs: Sequence[Array]) -> None:
             "target": document["target"],
             "board": document["board"],
             "instructions": document["instructions"],
+            **npu_facts(document["npu"]),
             "estimated cycles": _cycles_text(estimate) if "estimated_cycles" in document else None,
             "arena (bytes)": document["arena_bytes"],
             "stack (bytes)": document["stack_bytes"],

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from tvm_tinyml.target import OPTIONS, list_boards, list_cores
+from tvm_tinyml.target import OPTIONS, list_boards, list_cores, list_npus
 from tvm_tinyml.target.config import INPUT_MODES, INPUT_OUTPUT, OBJECTIVES, PLANNER_METHODS, ROUNDINGS
-from tvm_tinyml.target.hardware import COMPILERS, describe_region
+from tvm_tinyml.target.hardware import COMPILERS, NPU_MEMORY_MODES, describe_region
 
 from .common import json_option, print_facts, print_json, print_table
 
@@ -18,7 +18,7 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "ram": ("bytes that arena and stack may take, for example 64K", ()),
     "flash": ("bytes code and constants may take, for example 512K", ()),
     "rounding": (
-        f"rounding as LiteRT's reference kernels or as TFLite Micro; default {ROUNDINGS[0]}",
+        f"rounding as LiteRT's reference kernels or as TFLite Micro; default {ROUNDINGS[0]}, with an NPU tflm",
         ROUNDINGS,
     ),
     "io": (
@@ -33,14 +33,20 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
     "planner": (f"how the arena is planned; default {PLANNER_METHODS[0]}", PLANNER_METHODS),
     "opt": (f"what schedules are chosen for; default {OBJECTIVES[0]}", OBJECTIVES),
     "without": ("graph passes to leave out, separated by commas: to see what one brings", ()),
+    "npu": ("NPU, see above; computes what Vela accepts", ()),
+    "npu-memory": (
+        "where the NPU finds weights and tensors; the default depends on the NPU",
+        NPU_MEMORY_MODES,
+    ),
+    "npu-ignore": ("TFLite operators that stay on the CPU all the same, separated by commas", ()),
 }
 
 
 @click.command("targets")
 @json_option
 def targets_command(as_json: bool) -> None:
-    """List cores, boards and target options."""
-    cores, boards = list_cores(), list_boards()
+    """List cores, boards, NPUs and target options."""
+    cores, boards, npus = list_cores(), list_boards(), list_npus()
     if as_json:
         print_json(
             {
@@ -66,6 +72,15 @@ def targets_command(as_json: bool) -> None:
                     }
                     for board in boards
                 },
+                "npus": {
+                    npu.name: {
+                        "title": npu.title,
+                        "macs": npu.macs,
+                        "memory_modes": list(npu.memory_modes),
+                        "functional_model": npu.functional_model,
+                    }
+                    for npu in npus
+                },
                 "options": {
                     name: {"meaning": MEANINGS[name][0], "values": list(MEANINGS[name][1])}
                     for name in OPTIONS
@@ -85,6 +100,11 @@ def targets_command(as_json: bool) -> None:
             (b.name, b.title, " ".join(b.cores), b.runner != "none", b.ram_bytes, b.flash_bytes)
             for b in boards
         ],
+    )
+    print_table(
+        "NPUs (-npu=)",
+        ("NPU", "what", "memory modes", "runs here"),
+        [(npu.name, npu.title, " ".join(npu.memory_modes), npu.functional_model) for npu in npus],
     )
     click.echo('Options of a target string, "tinyml -mcpu=cortex-m55 -ram=64K ...":')
     print_facts({f"  -{name}=": _meaning(name) for name in OPTIONS})

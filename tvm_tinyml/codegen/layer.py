@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tvm_tinyml.memory import InPlace
+
 from .tensorir import Scratch
 
 
@@ -37,6 +39,8 @@ class Layer:
         `scratch` follow them.
     alternatives: the schedules that could be taken, the fastest first.
     share_inside: part of the multiply-accumulates whose operands are not padding.
+    inplace: inputs that the output may take the place of.
+    can_fail: its function returns a status, which ends the inference unless it is 0.
     scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
     """
 
@@ -52,3 +56,5 @@ class Layer:
     attributes: Mapping[str, Any]
     alternatives: tuple[Alternative, ...] = ()
     share_inside: float = 1.0
+    inplace: tuple[InPlace, ...] = ()
+    can_fail: bool = False

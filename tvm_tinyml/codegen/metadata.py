@@ -82,6 +82,7 @@ def metadata(
             "method": memory_plan.method,
             "optimal": memory_plan.optimal,
         },
+        "npu": None if model.placement is None else dict(model.placement),
         "passes": [dict(stage) for stage in history],
         "macs": sum(layer.macs for layer in model.layers),
         "constant_bytes": sum(value.nbytes for value in model.constants.values()),

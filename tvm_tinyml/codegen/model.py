@@ -5,15 +5,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from tvm_tinyml.dialect.relax_api import Array, TensorSpec
 from tvm_tinyml.memory.program import Program, Step, Tensor
 
 from .layer import Layer
 from .streaming import StreamedRegion
-from .tensorir import LoweredFunction
+from .tensorir import CFunction, LoweredFunction
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class LoweredModel:
     """A model as loops: what the memory planner and the C printer need, and nothing of Relax.
 
     views: tensors that lie in another one, and the byte of that at which they begin.
+    placement: what runs on an NPU and what does not, as plain data for reports; None without one.
     """
 
     name: str
@@ -40,9 +42,10 @@ class LoweredModel:
     views: dict[str, tuple[str, int]] = field(default_factory=dict)
     layers: list[Layer] = field(default_factory=list)
     constants: dict[str, Array] = field(default_factory=dict)
-    functions: dict[str, LoweredFunction] = field(default_factory=dict)
+    functions: dict[str, LoweredFunction | CFunction] = field(default_factory=dict)
     micro_kernels: dict[str, str] = field(default_factory=dict)
     regions: list[StreamedRegion] = field(default_factory=list)
+    placement: Mapping[str, Any] | None = None
 
     @property
     def calls(self) -> list[Layer | StreamedRegion]:
@@ -119,4 +122,6 @@ def _step(
         inplace = (one for one in call.permissions if one.input in reads and one.output in writes)
         return Step(call.symbol, reads, writes, call.buffers, tuple(inplace))
     scratch = tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in call.scratch)
-    return Step(call.name, inside(call.arguments), inside([call.output]), scratch)
+    reads, writes = inside(call.arguments), inside([call.output])
+    shared = tuple(one for one in call.inplace if one.input in reads and one.output in writes)
+    return Step(call.name, reads, writes, scratch, shared)

@@ -23,7 +23,7 @@ from .identity import identity_definition, model_hash
 from .metadata import metadata
 from .model import LoweredModel
 from .selftest_source import selftest_files
-from .tensorir import print_function
+from .tensorir import CFunction, print_function
 
 METADATA = "metadata.json"
 GUARD_HEADER = "tinyml_guard.h"
@@ -41,7 +41,10 @@ def project_files(
 
     selftest: outputs for the inputs of `selftest_inputs`; None for a project without a self-test.
     """
-    functions = [print_function(function) for function in model.functions.values()]
+    functions = [
+        function if isinstance(function, CFunction) else print_function(function)
+        for function in model.functions.values()
+    ]
     name = model.name
     implementation = sources.implementation(model, plan, config, functions)
     constants = sources.data_source(model, config)

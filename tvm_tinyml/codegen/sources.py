@@ -16,6 +16,7 @@ from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.target import TargetConfig
 
 from .constants import CONSTANT_ALIGNMENT, LINE_WIDTH, c_type, declarations, definitions
+from .device_source import NPU_HEADER
 from .identity import identity_macros
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
@@ -116,6 +117,11 @@ def header(model: LoweredModel, plan: MemoryPlan, config: TargetConfig, digest: 
     if pulled:
         where = where.replace("Inputs", "Inputs that are not fetched", 1)
         returns = " * Returns 0, or what a callback returned instead of 0: then the outputs mean nothing.\n *"
+    elif any(layer.can_fail for layer in model.layers):
+        returns = (
+            " * Returns 0, or what the driver of the NPU returned instead of 0, or -100 where there is no NPU: then\n"
+            " * the outputs mean nothing."
+        )
     lines.append(
         f"\n/* Run one inference. arena: {upper}_ARENA_BYTES bytes aligned to {upper}_ARENA_ALIGNMENT.\n"
         f" * {where}\n"
@@ -189,7 +195,11 @@ def _includes(model: LoweredModel) -> str:
 
 def runtime_headers(model: LoweredModel) -> list[str]:
     """Headers of the runtime that the generated sources include."""
-    return [RUNTIME_HEADER, *([ROWS_HEADER] if model.regions else [])]
+    return [
+        RUNTIME_HEADER,
+        *([ROWS_HEADER] if model.regions else []),
+        *([NPU_HEADER] if any(layer.can_fail for layer in model.layers) else []),
+    ]
 
 
 def _region(region: StreamedRegion) -> str:
@@ -220,7 +230,7 @@ def _entry(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
     places = _places(model, plan, config)
     calls = [line for call in model.calls for line in _statements(_call(places, call), call)]
     in_use = any("base +" in call for call in calls)
-    if model.pulled:
+    if any(_can_fail(call) for call in model.calls):
         calls.insert(0, "    int status;\n")
     body = ["    uint8_t *const base = (uint8_t *)arena;\n" if in_use else "    (void)arena;\n", *calls]
     body.append("    return 0;")
@@ -229,12 +239,16 @@ def _entry(model: LoweredModel, plan: MemoryPlan, config: TargetConfig) -> str:
 
 def _statements(text: str, call: Layer | StreamedRegion) -> list[str]:
     """A call of the entry function; what may fail ends it."""
-    if isinstance(call, StreamedRegion) and call.fetches:
+    if _can_fail(call):
         return [
             _wrap(f"status = {text}", indent=4),
             "    if (status != 0) {\n        return status;\n    }",
         ]
     return [_wrap(text, indent=4)]
+
+
+def _can_fail(call: Layer | StreamedRegion) -> bool:
+    return bool(call.fetches) if isinstance(call, StreamedRegion) else call.can_fail
 
 
 def _wrap(text: str, indent: int = 0) -> str:

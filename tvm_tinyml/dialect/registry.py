@@ -42,6 +42,7 @@ class Operator:
     window: elements before the output in the first input, when it is a run of that input's elements; else None.
     adds_zero_point: the output is clip(f(inputs) + zero_point, clamp_min, clamp_max), where f knows none of the three.
     parts: elements before each input in the output, when that is the inputs one after the other; else None.
+    on_device: a device computes it, that generated code asks to; there are no loops, and `compute` raises.
     transposed: attributes of the call that makes the output with rows and columns (axes 1 and 2) swapped from inputs
         with theirs swapped, weights included; None where there is no such call.
     """
@@ -58,6 +59,7 @@ class Operator:
     accumulates: Callable[[Attrs], int | None] = lambda _attrs: None
     is_view: bool = False
     adds_zero_point: bool = False
+    on_device: bool = False
     window: Callable[[Sequence[TensorSpec], Attrs], int | None] = lambda _inputs, _attrs: None
     parts: Callable[[Sequence[TensorSpec], Attrs], tuple[int, ...] | None] = lambda _inputs, _attrs: None
     transposed: Callable[[Attrs], Attrs | None] = lambda _attrs: None

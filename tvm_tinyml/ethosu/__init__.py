@@ -7,5 +7,15 @@ behind the interface of Arm's driver.
 from tvm_tinyml.ethosu.errors import CommandStreamError
 from tvm_tinyml.ethosu.machine import run
 from tvm_tinyml.ethosu.network import ACCELERATORS, CompiledNetwork, compile_network
+from tvm_tinyml.ethosu.vela import Estimate, Setup, run_vela
 
-__all__ = ["ACCELERATORS", "CommandStreamError", "CompiledNetwork", "compile_network", "run"]
+__all__ = [
+    "ACCELERATORS",
+    "CommandStreamError",
+    "CompiledNetwork",
+    "Estimate",
+    "Setup",
+    "compile_network",
+    "run",
+    "run_vela",
+]

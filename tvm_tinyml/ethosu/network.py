@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
-import subprocess
-import sys
-import tempfile
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +14,7 @@ from numpy.typing import NDArray
 from tvm_tinyml.errors import ModelError
 from tvm_tinyml.ethosu.errors import CommandStreamError
 from tvm_tinyml.ethosu.machine import run
+from tvm_tinyml.ethosu.vela import Estimate, Setup, run_vela
 
 ACCELERATORS = ("ethos-u55-32", "ethos-u55-64", "ethos-u55-128", "ethos-u55-256", "ethos-u65-256")
 """Configurations whose command streams the functional model runs."""
@@ -43,7 +40,7 @@ class CompiledNetwork:
     """What Vela writes with `--output-format raw`.
 
     `payload` is what the driver gets, `constants` the weights of region `constant_region`, and `scratch` the bytes of
-    each region of memory (the arena, and fast memory where the NPU has some).
+    each region of memory (the arena, and fast memory where the NPU has some). `estimate` is Vela's, where it is known.
     """
 
     payload: bytes
@@ -52,6 +49,7 @@ class CompiledNetwork:
     scratch: dict[int, int]
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
+    estimate: Estimate | None = None
 
     @classmethod
     def load(cls, path: Path) -> CompiledNetwork:
@@ -92,35 +90,14 @@ class CompiledNetwork:
         return [_place(regions, tensor).copy() for tensor in self.outputs]
 
 
-def compile_network(model: bytes, accelerator: str) -> CompiledNetwork:
-    """A .tflite model compiled by Vela, all of it for the NPU.
+def compile_network(model: bytes, setup: Setup | str) -> CompiledNetwork:
+    """A .tflite model compiled by Vela, all of it for the NPU; `setup` may be the name of an accelerator.
 
-    Raises ModelError where Vela refuses the model or leaves operators to the CPU, with Vela's own words.
+    Raises ModelError where Vela is missing, refuses the model or leaves operators to the CPU, with Vela's own words.
     """
-    if importlib.util.find_spec("ethosu") is None:
-        raise ModelError("compiling for Ethos-U needs ethos-u-vela: pip install 'tvm-tinyml[ethosu]'")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "network.tflite"
-        path.write_bytes(model)
-        # A process of its own: what its native code says goes past Python, and may end it.
-        arguments = ["--accelerator-config", accelerator, "--output-format", "raw", "--output-dir", folder]
-        done = subprocess.run(
-            [sys.executable, "-m", "ethosu.vela", str(path), *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode != 0:
-            raise ModelError(f"Vela does not compile the whole model for {accelerator}: {_reasons(done)}")
-        return CompiledNetwork.load(path.with_name("network_vela.npz"))
-
-
-def _reasons(done: subprocess.CompletedProcess[str]) -> str:
-    """What Vela said, without its traceback and its remarks on configurations."""
-    lines = [*done.stdout.splitlines(), *done.stderr.splitlines()]
-    return "\n".join(
-        line for line in lines if line and not line.startswith((" ", "Traceback", "Warning: No "))
-    )
+    chosen = Setup(setup) if isinstance(setup, str) else setup
+    with run_vela(model, chosen, "raw") as result:
+        return replace(CompiledNetwork.load(result.file), estimate=result.estimate)
 
 
 def _tensors(archive: Any, kind: str) -> tuple[Tensor, ...]:

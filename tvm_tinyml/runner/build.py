@@ -17,6 +17,9 @@ from tvm_tinyml.target import BoardConfig, TargetConfig
 
 _MODEL_FLAGS = ("-std=c99", "-ffunction-sections", "-fdata-sections")
 
+# The memory of the functional model is too large for where other data lie.
+_NPU_FLAGS = ('-DNPU_SECTION=".arena"', "-DNPU_WEIGHTS=524288")
+
 # -ffreestanding keeps the compilers from turning the copy and clear loops into calls of memcpy and memset,
 # which would count as the model's code and run before .data exists.
 _BOARD_FLAGS = ("-std=c11", "-ffreestanding", "-fno-builtin", "-ffunction-sections", "-fdata-sections")
@@ -39,6 +42,7 @@ def build_shared_library(project: Project, config: TargetConfig, folder: Path) -
     """
     library = folder / f"{project.model}.so"
     objects = _compile_model(project, config, folder, ("-fPIC",))
+    objects += _compile_npu(project, config, folder, ("-fPIC",))
     command = [*config.linker_command(), "-shared", "-Wl,-Bsymbolic", *objects, "-o", library.name]
     run_tool(command, folder, f"linking {library.name}")
     return library
@@ -55,6 +59,7 @@ def build_firmware(
     (folder / "harness_model.h").write_text(harness_header(project), encoding="utf-8")
     (folder / "link.ld").write_text(linker_script(board, stack_bytes), encoding="utf-8")
     objects = [*_compile_board(project, config, folder), *_compile_model(project, config, folder, ())]
+    objects += _compile_npu(project, config, folder, ())
     elf = folder / f"{project.model}.elf"
     command = [*config.linker_command(), "-nostartfiles", "-T", "link.ld", "-Wl,--gc-sections"]
     try:
@@ -79,6 +84,19 @@ def _compile_model(project: Project, config: TargetConfig, folder: Path, extra: 
         if not source.is_file():
             raise BuildError(f"{source} is missing; compile the model again")
         objects.append(f"model_{index}.o")
+        run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
+    return objects
+
+
+def _compile_npu(project: Project, config: TargetConfig, folder: Path, extra: tuple[str, ...]) -> list[str]:
+    """The functional model of the Ethos-U in the place of its driver, where the project calls one."""
+    if not project.calls_npu:
+        return []
+    command = [*config.compiler_command(), *config.c_library_flags(), *_MODEL_FLAGS, *_NPU_FLAGS, *extra]
+    objects = []
+    for source in sorted((data_dir("runtime_c") / "ethosu").glob("*.c")):
+        # Like the board's code it is none of the model's.
+        objects.append(f"board_{source.stem}.o")
         run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
     return objects
 

@@ -83,6 +83,8 @@ class Project:
     """C functions that call layers: the entry function, and one for each streamed region."""
     calls: tuple[int, ...]
     """Layers in the order in which their functions are called, by number; those of a streamed region recur."""
+    calls_npu: bool = False
+    """Whether there are networks on an Ethos-U, for which the functional model is linked."""
 
     @property
     def tensors(self) -> tuple[TensorInfo, ...]:
@@ -149,6 +151,7 @@ def _read_project(root: Path, table: dict[str, Any]) -> Project:
         ),
         callers=(table["entry"], *_streaming_functions(table.get("regions", ()))),
         calls=_read_calls(len(table["layers"]), table.get("regions", ())),
+        calls_npu=bool((table.get("npu") or {}).get("networks")),
     )
 
 

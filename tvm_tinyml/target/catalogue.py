@@ -1,7 +1,7 @@
-"""The known cores and boards: every TOML file under target_configs/, and under the folders a user adds.
+"""The known cores, boards and NPUs: every TOML file under target_configs/, and under the folders a user adds.
 
-A core is one file cores/<name>.toml, a board one file boards/<name>.toml; the file name is the name. Further
-folders of the same shape are listed in the environment variable TVM_TINYML_TARGET_PATH (separated as in PATH)
+A core is one file cores/<name>.toml, a board boards/<name>.toml, an NPU npus/<name>.toml; the file name is the name.
+Further folders of the same shape are listed in the environment variable TVM_TINYML_TARGET_PATH (separated as in PATH)
 or passed to `load_catalogue`. A name may be given once over all folders: nothing is overridden silently.
 """
 
@@ -27,9 +27,10 @@ from tvm_tinyml.target.hardware import (
     CompilerSupport,
     CoreConfig,
     MemoryRegion,
+    NpuConfig,
     QemuMachine,
 )
-from tvm_tinyml.target.schema import BOARD, CORE, check_table
+from tvm_tinyml.target.schema import BOARD, CORE, NPU, check_table
 
 SEARCH_PATH_VARIABLE = "TVM_TINYML_TARGET_PATH"
 
@@ -41,10 +42,11 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 @dataclass(frozen=True)
 class Catalogue:
-    """All cores and boards by name, each in natural order of the names (m4, m7, m33)."""
+    """All cores, boards and NPUs by name, each in natural order of the names (m4, m7, m33)."""
 
     cores: Mapping[str, CoreConfig]
     boards: Mapping[str, BoardConfig]
+    npus: Mapping[str, NpuConfig]
 
     def core(self, name: str) -> CoreConfig:
         """Return the core `name`; TargetError listing the known ones when there is none."""
@@ -53,6 +55,10 @@ class Catalogue:
     def board(self, name: str) -> BoardConfig:
         """Return the board `name`; TargetError listing the known ones when there is none."""
         return self.boards[require_choice("board", name, self.boards)]
+
+    def npu(self, name: str) -> NpuConfig:
+        """Return the NPU `name`; TargetError listing the known ones when there is none."""
+        return self.npus[require_choice("NPU", name, self.npus)]
 
     def boards_with(self, core: str) -> tuple[str, ...]:
         """Return the names of the boards that can have `core`."""
@@ -79,12 +85,13 @@ def _load(folders: tuple[str, ...]) -> Catalogue:
     board_files = _files(folders, "boards")
     cores = {name: _read_core(name, path) for name, path in core_files.items()}
     boards = {name: _read_board(name, path, cores) for name, path in board_files.items()}
+    npus = {name: _read_npu(name, path) for name, path in _files(folders, "npus").items()}
     for core in cores.values():
         if core.default_board is not None:
             where = f"{core_files[core.name]}: default_board"
             _located(where, "board", core.default_board, boards)
             _check_cpu(where, core, boards[core.default_board])
-    return Catalogue(cores, boards)
+    return Catalogue(cores, boards, npus)
 
 
 def _files(folders: tuple[str, ...], kind: str) -> dict[str, Path]:
@@ -179,6 +186,21 @@ def _read_board(name: str, path: Path, cores: Mapping[str, CoreConfig]) -> Board
     for core in table["cores"]:
         _check_cpu(f"{path}: cores", cores[core], board)
     return board
+
+
+def _read_npu(name: str, path: Path) -> NpuConfig:
+    table = check_table(_read_toml(path), NPU, str(path))
+    if not table["memory"]:
+        raise TargetError(f"{path}: memory: name at least one memory mode")
+    return NpuConfig(
+        name=name,
+        title=table["title"],
+        families=table["families"],
+        macs=table["macs"],
+        memory=tuple((one["mode"], one["system_config"]) for one in table["memory"]),
+        functional_model=table["functional_model"],
+        notes=table["notes"],
+    )
 
 
 def _check_memory(board: BoardConfig, where: str) -> None:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from tvm_tinyml.errors import TargetError
 from tvm_tinyml.target import toolchain
 from tvm_tinyml.target.choices import require_choice
-from tvm_tinyml.target.hardware import COMPILERS, BoardConfig, Compiler, CoreConfig, describe_region
+from tvm_tinyml.target.hardware import (
+    COMPILERS,
+    BoardConfig,
+    Compiler,
+    CoreConfig,
+    NpuConfig,
+    describe_region,
+)
 from tvm_tinyml.target.sizes import check_size, format_size
 
 if TYPE_CHECKING:
@@ -28,6 +35,9 @@ PLANNER_METHODS: tuple[PlannerMethod, ...] = ("auto", "greedy", "exact")
 OBJECTIVES: tuple[Objective, ...] = ("balanced", "size", "speed")
 
 
+NPU_ALIGNMENT = 16
+"""Alignment of everything that an NPU reads or writes, in bytes."""
+
 STACK_BYTES = 1024
 """Stack that budgets reserve for an inference: the deepest that was measured is 608 bytes."""
 
@@ -38,6 +48,8 @@ class TargetConfig:
 
     `ram_bytes` and `flash_bytes` are budgets in bytes, None when none was asked for. A board other than the
     core's default one always sets both; `board` is None only for a core that has no default board.
+    `npu` computes what Vela accepts, but for the TFLite operators of `npu_ignore` (sorted); with one the default
+    rounding is that of the NPU, which is TFLite Micro's, and `npu_memory` is one of its memory modes.
     `without` names graph passes to leave out, sorted; which ones may be is the pipeline's to say.
     `str(config)` is the canonical target string: parsing it gives an equal config.
     """
@@ -53,6 +65,9 @@ class TargetConfig:
     planner: PlannerMethod = PLANNER_METHODS[0]
     opt: Objective = OBJECTIVES[0]
     without: tuple[str, ...] = ()
+    npu: NpuConfig | None = None
+    npu_memory: str = ""
+    npu_ignore: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_choice("compiler", self.compiler, COMPILERS)
@@ -67,6 +82,23 @@ class TargetConfig:
                 check_size(budget, option)
         if self.board is not None:
             self._check_board(self.board)
+        self._check_npu()
+
+    def _check_npu(self) -> None:
+        if self.npu is None:
+            for option, value in (("npu-memory", self.npu_memory), ("npu-ignore", self.npu_ignore)):
+                if value:
+                    raise TargetError(f"-{option} says something about an NPU, but there is no -npu=")
+            return
+        if self.core.family not in self.npu.families:
+            # Any Cortex-M may have one: Arm's driver needs nothing that only some of them have.
+            raise TargetError(
+                f"-npu={self.npu.name} goes with cores of {' or '.join(self.npu.families)}, not with {self.core.name}: "
+                "Arm's driver is for Cortex"
+            )
+        require_choice(f"memory mode of {self.npu.name}", self.npu_memory, self.npu.memory_modes)
+        if self.input != "held":
+            raise TargetError(f"-input={self.input} streams on the CPU and cannot be had together with -npu=")
 
     def _check_board(self, board: BoardConfig) -> None:
         if board.cores != (self.core.name,):
@@ -107,7 +139,7 @@ class TargetConfig:
     @property
     def alignment(self) -> int:
         """Alignment of buffers in the arena, in bytes."""
-        return self.core.alignment
+        return self.core.alignment if self.npu is None else max(NPU_ALIGNMENT, self.core.alignment)
 
     def compiler_command(self) -> tuple[str, ...]:
         """Return the compiler program followed by all target and optimization flags."""
@@ -133,7 +165,7 @@ class TargetConfig:
         words = ["tinyml", f"-mcpu={self.core.name}", *self._board_words()]
         for option, value, default in (
             ("compiler", self.compiler, self.core.default_compiler),
-            ("rounding", self.rounding, ROUNDINGS[0]),
+            ("rounding", self.rounding, default_rounding(self.npu)),
             ("io", self.io, INPUT_OUTPUT[0]),
             ("input", self.input, INPUT_MODES[0]),
             ("planner", self.planner, PLANNER_METHODS[0]),
@@ -141,8 +173,13 @@ class TargetConfig:
         ):
             if value != default:
                 words.append(f"-{option}={value}")
-        if self.without:
-            words.append(f"-without={','.join(self.without)}")
+        if self.npu is not None:
+            words.append(f"-npu={self.npu.name}")
+            if self.npu_memory != self.npu.memory_modes[0]:
+                words.append(f"-npu-memory={self.npu_memory}")
+        for option, names in (("npu-ignore", self.npu_ignore), ("without", self.without)):
+            if names:
+                words.append(f"-{option}={','.join(names)}")
         return " ".join(words)
 
     def _board_words(self) -> list[str]:
@@ -183,7 +220,15 @@ class TargetConfig:
             "planner": self.planner,
             "opt": self.opt,
             "without": list(self.without),
+            "npu": None if self.npu is None else self.npu.name,
+            "npu_memory": self.npu_memory,
+            "npu_ignore": list(self.npu_ignore),
         }
+
+
+def default_rounding(npu: NpuConfig | None) -> Rounding:
+    """How a target rounds that does not say so: as the NPU does where there is one."""
+    return ROUNDINGS[0] if npu is None else "tflm"
 
 
 def tvm_fields(core: CoreConfig) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a core and a board are: immutable records read from target_configs/*.toml.
+"""What a core, a board and an NPU are: immutable records read from target_configs/*.toml.
 
 Two records are equal when their data are equal, wherever they were read from; both can be hashed and pickled.
 """
@@ -17,6 +17,9 @@ Runner = Literal["qemu", "host", "none"]
 COMPILERS: tuple[Compiler, ...] = ("gcc", "clang")
 FAMILIES: tuple[Family, ...] = ("arm", "riscv", "host")
 RUNNERS: tuple[Runner, ...] = ("qemu", "host", "none")
+NPU_MEMORY_MODES = ("shared-sram", "dedicated-sram", "sram-only")
+"""Where an NPU finds weights and tensors: weights in flash and tensors in SRAM; both in DRAM, with fast SRAM of its
+own; both in SRAM."""
 FEATURES = ("dsp", "fpu", "mve", "rv32", "rvv", "thumb1")
 """Features schedules ask for: packed 8/16-bit arithmetic, floating point, Arm vectors; RISC-V, RISC-V vectors; 16-bit
 Thumb only."""
@@ -164,6 +167,28 @@ class BoardConfig:
         if qemu is not None and qemu.cpu_from_core:
             qemu = replace(qemu, cpu=core.qemu_cpu)
         return replace(self, cores=(core.name,), qemu=qemu)
+
+
+@dataclass(frozen=True)
+class NpuConfig:
+    """One Ethos-U beside a core, as Vela is told about it.
+
+    memory: memory modes and the system configuration that Vela estimates times with; the first mode is the default.
+    functional_model: whether its command streams run on the functional model.
+    """
+
+    name: str
+    title: str
+    families: tuple[Family, ...]
+    macs: int
+    memory: tuple[tuple[str, str], ...]
+    functional_model: bool
+    notes: str
+
+    @property
+    def memory_modes(self) -> tuple[str, ...]:
+        """The memory modes, the default first."""
+        return tuple(mode for mode, _ in self.memory)
 
 
 def describe_region(region: MemoryRegion) -> dict[str, Any]:

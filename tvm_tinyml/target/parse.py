@@ -27,6 +27,7 @@ from tvm_tinyml.target.config import (
     PlannerMethod,
     Rounding,
     TargetConfig,
+    default_rounding,
 )
 from tvm_tinyml.target.hardware import COMPILERS, BoardConfig, Compiler, CoreConfig
 from tvm_tinyml.target.sizes import check_size, format_size, parse_size
@@ -46,6 +47,9 @@ OPTIONS = (
     "planner",
     "opt",
     "without",
+    "npu",
+    "npu-memory",
+    "npu-ignore",
 )
 """Options of a target string; a dict has the same names as keys."""
 
@@ -147,21 +151,32 @@ def _build(options: dict[str, Any], catalogue: Catalogue) -> TargetConfig:
             f"boards with {core.name}: {', '.join(catalogue.boards_with(core.name)) or 'none'}"
         )
     compiler = require_choice("compiler", options.get("compiler", core.default_compiler), COMPILERS)
+    npu = catalogue.npu(options["npu"]) if "npu" in options else None
     return TargetConfig(
         core=core,
         board=board.for_core(core) if board else None,
         compiler=cast(Compiler, compiler),
         ram_bytes=_budget("ram", options, named_board, named_board.ram_bytes if named_board else None),
         flash_bytes=_budget("flash", options, named_board, named_board.flash_bytes if named_board else None),
-        rounding=cast(Rounding, _choice("rounding", options, ROUNDINGS)),
+        rounding=cast(
+            Rounding, _choice("rounding", {"rounding": default_rounding(npu)} | options, ROUNDINGS)
+        ),
         io=cast(InputOutput, _choice("io", options, INPUT_OUTPUT)),
         input=cast(InputMode, _choice("input", options, INPUT_MODES)),
         planner=cast(
             PlannerMethod, require_choice("planner", options.get("planner", "auto"), PLANNER_METHODS)
         ),
         opt=cast(Objective, _choice("opt", options, OBJECTIVES)),
-        without=tuple(sorted(set(filter(None, options.get("without", "").split(","))))),
+        without=_names(options, "without"),
+        npu=npu,
+        npu_memory=options.get("npu-memory", npu.memory_modes[0] if npu else ""),
+        npu_ignore=tuple(name.upper() for name in _names(options, "npu-ignore")),
     )
+
+
+def _names(options: dict[str, Any], option: str) -> tuple[str, ...]:
+    """Names separated by commas, sorted."""
+    return tuple(sorted(set(filter(None, options.get(option, "").split(",")))))
 
 
 def _choice(option: str, options: dict[str, Any], valid: tuple[str, ...]) -> str:

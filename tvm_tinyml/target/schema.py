@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tvm_tinyml.errors import TargetError
 from tvm_tinyml.target.choices import require_choice
-from tvm_tinyml.target.hardware import COMPILERS, FAMILIES, FEATURES, RUNNERS
+from tvm_tinyml.target.hardware import COMPILERS, FAMILIES, FEATURES, NPU_MEMORY_MODES, RUNNERS
 from tvm_tinyml.target.sizes import parse_size
 
 Kind = Literal["string", "integer", "boolean", "size", "strings", "table", "tables"]
@@ -95,6 +95,18 @@ BOARD: Mapping[str, Key] = {
     "runner": Key("string", choices=RUNNERS),
     "qemu": Key("table", required=False, default=None, fields=QEMU),
     "memory": Key("tables", required=False, default=(), fields=REGION),
+    "notes": Key("string", required=False, default=""),
+}
+
+NPU: Mapping[str, Key] = {
+    "title": Key("string"),
+    "families": Key("strings", choices=FAMILIES),
+    "macs": Key("integer", minimum=1),
+    "functional_model": Key("boolean"),
+    "memory": Key(
+        "tables",
+        fields={"mode": Key("string", choices=NPU_MEMORY_MODES), "system_config": Key("string")},
+    ),
     "notes": Key("string", required=False, default=""),
 }
 

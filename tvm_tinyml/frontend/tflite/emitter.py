@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tvm
+import tvm_ffi
 from tvm import relax
 
 from ...dialect import call
@@ -15,6 +17,23 @@ from .graph import Graph, Operator, Tensor
 from .node import Layer, Temporary, attributes_of, spec_of
 
 SIGNATURE_ATTRIBUTE = "tinyml.signature"
+SOURCE_ATTRIBUTE = "tinyml.source"
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a module was made from: the operators of the model file, and the function as it was then."""
+
+    graph: Graph
+    name: str
+    function: Any
+
+
+def source_of(module: Any) -> Source | None:
+    """The source of a module that is still what the importer made of it; None for any other one."""
+    source = (module.attrs or {}).get(SOURCE_ATTRIBUTE)
+    unchanged = isinstance(source, Source) and module["main"].same_as(source.function)
+    return source if unchanged else None
 
 
 class Emitter:
@@ -43,7 +62,10 @@ class Emitter:
                 outputs = self._outputs()
                 result = self.builder.emit_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
             self.builder.emit_func_output(result)
-        return tvm.IRModule(self.builder.finalize().functions)
+        module = tvm.IRModule(self.builder.finalize().functions)
+        # As a Python object: whoever wants the operators of the file back has them, and nothing is written out.
+        made_from = Source(self.graph, self.name, module["main"])
+        return module.with_attr(SOURCE_ATTRIBUTE, tvm_ffi.convert(made_from))
 
     def _emit(self, source: Operator, layer: Layer, suffix: str) -> None:
         name = f"{layer.operator}_{source.index}{suffix}"

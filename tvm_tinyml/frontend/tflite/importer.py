@@ -15,6 +15,7 @@ from .graph import Graph
 from .operators import CONVERSIONS
 from .plan import plan_layers
 from .reader import read_graph
+from .writer import write_graph
 
 ModelSource: TypeAlias = "bytes | bytearray | memoryview | str | os.PathLike[str] | tflite.Model"
 
@@ -55,6 +56,11 @@ def tensor_names(model: ModelSource) -> dict[int, str]:
     """
     graph, _ = read_model(model)
     return {tensor.index: tensor.name for tensor in graph.tensors}
+
+
+def write_model(graph: Graph) -> bytes:
+    """A .tflite file of a graph. RejectionError names an operator for which the format has no form."""
+    return write_graph(graph, _OPTIONS)
 
 
 def read_model(model: ModelSource) -> tuple[Graph, str]:
