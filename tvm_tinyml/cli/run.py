@@ -192,7 +192,8 @@ def _npu(
     cycles = None
     if estimate is not None:
         cycles = on_cpu(description["layers"], estimate["layers"], "cycles")
-    return placement | {
+    return {
+        **placement,
         "estimated_npu_cycles": npu_cycles(placement),
         "cpu_instructions": on_cpu(description["layers"], layers, "instructions") if layers else None,
         "estimated_cpu_cycles": cycles,
