@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import count
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,6 @@ from tests.support.oracle import random_inputs
 from tests.support.single_ops import all_cases, one_case_per_operator
 from tvm_tinyml import relay
 from tvm_tinyml.frontend.tflite import Graph, RejectionError, in_schema_form, write_model
-from tvm_tinyml.frontend.tflite.graph import OptionValue
 from tvm_tinyml.frontend.tflite.importer import read_model
 from tvm_tinyml.reference import reference_outputs
 
@@ -29,7 +29,7 @@ def test_written_files_compute_what_the_originals_do() -> None:
             np.testing.assert_array_equal(one, other, err_msg=case.id)
 
 
-def convolution(**options: OptionValue) -> Graph:
+def convolution(**options: Any) -> Graph:
     """A graph of one convolution with other options."""
     (case,) = [one for one in all_cases() if one.operator == "CONV_2D"][:1]
     graph, _ = read_model(case.model_bytes)
