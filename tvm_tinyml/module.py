@@ -25,14 +25,16 @@ from .codegen import (
 from .dialect.evaluate import evaluate
 from .dialect.relax_api import Array
 from .errors import BuildError, RunError
-from .firmware import Generated, project_layout, project_marker
+from .firmware import Generated, project_layout, project_marker, zephyr_run_project
 from .memory import MemoryPlan
 from .patch import PatchPlan
 from .pipeline import Compiled, compile_module
 from .runner.host import HostModel
+from .runner.project import load_project
 from .runner.qemu import run_qemu
 from .runner.report import RunReport
 from .runner.tools import require_program
+from .runner.zephyr import require_zephyr, run_zephyr, zephyr_board
 from .target import TargetConfig, parse_target
 from .target.config import STACK_BYTES
 from .transform import ApplyRounding
@@ -134,7 +136,8 @@ class AOTModule:
         """Run one inference on the target's board, or on another one of the same core, or on the host.
 
         inputs: arrays in the model's order, by name, or a single array.
-        board: a board's name, or "host"; the target's own (default) board when None.
+        board: a board's name, or "host", or "zephyr:NAME" for a board of the Zephyr that ZEPHYR_BASE names; the
+            target's own (default) board when None.
         profile: count instructions per layer (emulated boards).
         Raises RunError when the target has no board that can run.
         """
@@ -154,6 +157,8 @@ class AOTModule:
 
         keep_elf: where to leave the firmware; address_counts: count executions of every instruction address.
         """
+        if (name := zephyr_board(board)) is not None:
+            return self._run_in_zephyr(name, [self.ordered(one) for one in inputs], keep_elf)
         module = self.for_board(board)
         batches = [module.ordered(one) for one in inputs]
         runner = runner_of(module.config)
@@ -182,6 +187,19 @@ class AOTModule:
                 f"{npu.name} can be compiled for, but not run here: {npu.notes} Export the project, or name an NPU "
                 "that runs here (see `tvm-tinyml targets`)"
             )
+
+    def _run_in_zephyr(
+        self, board: str, batches: Sequence[Sequence[Array]], keep_elf: Path | None
+    ) -> RunReport:
+        """Run inferences on a board of the user's Zephyr: nothing is counted there."""
+        require_zephyr(board)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / self.name
+            write_folder(zephyr_run_project(Generated(self.files, self.config), batches), folder)
+            project = load_project(folder / "model")
+            for batch in batches:
+                project.encode_inputs(batch)
+            return run_zephyr(folder, board, project, len(batches), keep_elf=keep_elf)
 
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
         """Values of every tensor that exists in memory, by name, after one inference on the host.

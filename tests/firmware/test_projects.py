@@ -83,14 +83,14 @@ def test_a_board_that_is_not_emulated_gets_library_and_object(tmp_path: Path) ->
     assert "OBJECT" in lists.read_text()
 
 
-@pytest.mark.parametrize("options", ["-io=caller", "-input=rows"])
-def test_models_without_a_selftest_are_run(options: str, tmp_path: Path) -> None:
+def test_models_without_a_selftest_are_run(tmp_path: Path) -> None:
     require("make")
-    project = exported("make", tmp_path, f"-mcpu=host {options}")
+    options = "-mcpu=host -io=caller -input=rows"
+    project = exported("make", tmp_path, options)
     assert not (project / "model" / "digits_selftest.c").exists()
     run(["make", "run"], project)
     with pytest.raises(PlanError, match="self-test"):
-        digits(f"-mcpu=host {options}").export_folder(tmp_path / "folder", selftest=True)
+        digits(options).export_folder(tmp_path / "folder", selftest=True)
     assert not (tmp_path / "folder").exists()
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_tinyml.output import refuse_existing, write_whole
+from tvm_tinyml.runner.zephyr import require_zephyr, zephyr_board
 
 from .common import (
     Model,
@@ -57,7 +58,10 @@ REPORT = "report.json"
 @trust_option
 @quantize_option
 @point_option
-@click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
+@click.option(
+    "--board",
+    help='Board to run on, or "host", or "zephyr:NAME" in your Zephyr; the target\'s own when not given.',
+)
 @click.option(
     "--input",
     "input_files",
@@ -111,6 +115,8 @@ def run_command(
     from .tensors import random_inputs, read_inputs
 
     config = _config_to_run(config, board)
+    if cycles and zephyr_board(board) is not None:
+        raise click.UsageError("--cycles needs counted instructions, and nothing is counted in Zephyr")
     if cycles:
         require_estimator([config])
     described = imported.signature["inputs"]
@@ -118,7 +124,7 @@ def run_command(
     with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as scratch:
         elf = Path(scratch) / f"{imported.signature['name']}.elf"
         built = build(imported, config, measure, point)
-        report = _run(built, imported, inputs, elf, cycles)
+        report = _run(built, imported, inputs, elf, cycles, board)
         estimated = {"estimated_cycles": _estimate(report, config)} if cycles else {}
         verdict = _verdict(imported, config, inputs, report.outputs[0], check)
         place = output or Path(tempfile.mkdtemp(prefix="tvm-tinyml-")) / imported.signature["name"]
@@ -141,15 +147,26 @@ def run_command(
 def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
     from tvm_tinyml.module import config_for_board, runner_of
 
+    if (name := zephyr_board(board)) is not None:
+        require_zephyr(name)
+        return config
     config = config_for_board(config, board)
     runner_of(config)
     return config
 
 
 def _run(
-    built: AOTModule, model: Model, inputs: Sequence[Array], elf: Path, address_counts: bool
+    built: AOTModule,
+    model: Model,
+    inputs: Sequence[Array],
+    elf: Path,
+    address_counts: bool,
+    board: str | None,
 ) -> RunReport:
     config = built.config
+    if zephyr_board(board) is not None:
+        with progress(f"Running {model.path.name} on {board}"):
+            return built.run_many([inputs], board=board, keep_elf=elf)
     where = config.board.name if config.board is not None else config.core.name
     with progress(f"Running {model.path.name} on {where}"):
         keep_elf = None if config.core.family == "host" else elf

@@ -45,6 +45,8 @@ def metadata(
         "model": model.name,
         "target": str(config),
         "core": config.core.name,
+        "family": config.core.family,
+        "features": sorted(config.core.features),
         "rounding": config.rounding,
         "io": config.io,
         "input": config.input,

@@ -8,5 +8,6 @@ from __future__ import annotations
 
 from .generated import Generated
 from .kinds import KINDS, project_layout, project_marker
+from .zephyr_run import zephyr_run_project
 
-__all__ = ["KINDS", "Generated", "project_layout", "project_marker"]
+__all__ = ["KINDS", "Generated", "project_layout", "project_marker", "zephyr_run_project"]

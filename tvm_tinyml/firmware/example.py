@@ -23,15 +23,15 @@ def memory(model: Generated, section: str | None = None) -> str:
     # C has no arrays of nothing; a model with buffers of the caller may need no arena.
     size = f"{model.upper}_ARENA_BYTES" if model.metadata["arena_bytes"] else "1"
     attributes = f"__attribute__((aligned({model.upper}_ARENA_ALIGNMENT){placed}))"
-    return "\n".join([f"static uint8_t arena[{size}] {attributes};", *_edges(model)])
+    return "\n".join([f"static uint8_t arena[{size}] {attributes};", *edges(model, NO_PIXELS)])
 
 
 def arguments(model: Generated) -> str:
     """Arguments of the model's entry function."""
     named = ["arena"]
-    for kind, index, tensor in _numbered(model):
+    for kind, index, tensor in numbered(model):
         if tensor.get("pulled"):
-            named += [f"no_pixels_{index}", "0"]
+            named += [f"supply_{index}", "0"]
         elif model.metadata["io"] == "caller":
             named.append(f"{kind}_{index}")
     return ", ".join(named)
@@ -51,7 +51,8 @@ def checked(model: Generated) -> str:
     return "one inference on an input of zeros; it cannot fail"
 
 
-def _numbered(model: Generated) -> list[tuple[str, int, Mapping[str, Any]]]:
+def numbered(model: Generated) -> list[tuple[str, int, Mapping[str, Any]]]:
+    """Inputs, then outputs: "input" or "output", its number, and its entry of the metadata."""
     return [
         (kind, index, tensor)
         for kind, tensors in (("input", model.metadata["inputs"]), ("output", model.metadata["outputs"]))
@@ -59,24 +60,24 @@ def _numbered(model: Generated) -> list[tuple[str, int, Mapping[str, Any]]]:
     ]
 
 
-def _edges(model: Generated) -> list[str]:
+# The arena is zero before the model runs.
+NO_PIXELS = """    /* The place of a camera or sensor: write the pixels that are asked for, see the model's header. */
+    (void)context, (void)row, (void)rows, (void)column, (void)columns, (void)destination, (void)pitch;
+    return 0;"""
+
+
+def edges(model: Generated, body: str) -> list[str]:
+    """Definitions of buffers that are arguments of the model, and of callbacks with a body for all of them."""
     lines = []
-    for kind, index, tensor in _numbered(model):
+    for kind, index, tensor in numbered(model):
         c_type = "float" if tensor["dtype"] == "float32" else f"{tensor['dtype']}_t"
         if tensor.get("pulled"):
-            lines.append(_callback(index, c_type))
+            lines.append(
+                f"\nstatic int supply_{index}(void *context, int32_t row, int32_t rows, int32_t column,\n"
+                f"    int32_t columns, {c_type} *destination, int32_t pitch)\n"
+                f"{{\n{body.replace('@', str(index))}\n}}"
+            )
         elif model.metadata["io"] == "caller":
             size = f"{model.upper}_{kind.upper()}_{index}_BYTES / sizeof({c_type})"
             lines.append(f"static {c_type} {kind}_{index}[{size}];")
     return lines
-
-
-def _callback(index: int, c_type: str) -> str:
-    """A callback that supplies nothing: the arena is zero before it runs."""
-    return (
-        f"\n/* The place of a camera or sensor: writes the pixels that are asked for, see the header. */\n"
-        f"static int no_pixels_{index}(void *context, int32_t row, int32_t rows, int32_t column, int32_t columns,\n"
-        f"    {c_type} *destination, int32_t pitch)\n"
-        "{\n    (void)context, (void)row, (void)rows, (void)column, (void)columns, (void)destination, (void)pitch;\n"
-        "    return 0;\n}"
-    )

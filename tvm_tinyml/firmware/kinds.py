@@ -12,6 +12,7 @@ from .cmake_project import cmake_project
 from .cmsis_pack import cmsis_pack
 from .generated import METADATA, Generated
 from .make_project import make_project
+from .zephyr_project import zephyr_project
 
 
 class _Kind(NamedTuple):
@@ -26,6 +27,7 @@ _KINDS = {
     "cmake": _Kind(cmake_project, f"model/{METADATA}"),
     "arduino": _Kind(arduino_project, f"{EXTRAS}/{METADATA}"),
     "cmsis-pack": _Kind(cmsis_pack, METADATA),
+    "zephyr": _Kind(zephyr_project, f"model/{METADATA}"),
 }
 KINDS = tuple(_KINDS)
 

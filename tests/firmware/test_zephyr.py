@@ -1,0 +1,98 @@
+"""The Zephyr module, projects for Zephyr and the runner, on a stand-in that has what they touch of Zephyr."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.cli.invocation import DIGITS, HOST, refuse
+from tests.firmware.models import digits, require, run
+from tvm_tinyml.errors import BuildError, RunError
+from tvm_tinyml.firmware import Generated, project_layout
+from tvm_tinyml.resources import data_dir
+from tvm_tinyml.target import list_cores
+from tvm_tinyml.target.config import STACK_BYTES
+
+MODULE = data_dir("runtime_c") / "zephyr"
+STAND_IN = Path(__file__).parent / "stand_in_zephyr"
+OPTION = re.compile(r"CONFIG_(TVM_TINYML\w*)")
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    require("cmake", "make", "gcc")
+    monkeypatch.setenv("ZEPHYR_BASE", str(STAND_IN))
+
+
+def kconfig() -> str:
+    return (MODULE / "Kconfig").read_text()
+
+
+def test_options_that_are_used_exist() -> None:
+    defined = set(re.findall(r"^(?:menu)?config (\w+)", kconfig(), re.MULTILINE))
+    module = digits("-mcpu=host")
+    generated = "\n".join(project_layout("zephyr", Generated(module.files, module.config)).values())
+    texts = [path.read_text() for path in MODULE.rglob("*") if path.is_file()]
+    used = {name for text in [*texts, generated] for name in OPTION.findall(text)}
+    assert used <= defined, used - defined
+
+
+def test_kconfig_agrees_with_the_compiler() -> None:
+    (stack,) = re.findall(r"config TVM_TINYML_STACK_SIZE\n.*\n\tdefault (\d+)", kconfig())
+    assert int(stack) == STACK_BYTES
+    (block,) = re.findall(r"config TVM_TINYML_CORE\n(.*?)\n\n", kconfig(), re.DOTALL)
+    cores = {core.name: core for core in list_cores()}
+    assert set(re.findall(r'default "([\w-]+)"', block)) <= set(cores)
+    (alignment,) = re.findall(
+        r"ARENA_ALIGNMENT (\d+)", (MODULE / "include" / "tvm_tinyml" / "arena.h").read_text()
+    )
+    assert all(int(alignment) % core.alignment == 0 for core in cores.values())
+
+
+@pytest.mark.parametrize("options", ["", "-io=caller -input=rows"])
+def test_models_run_and_outputs_are_read(options: str, stand_in: None, tmp_path: Path) -> None:
+    module = digits(f"-mcpu=host {options}".strip())
+    images = np.random.default_rng(5).integers(-128, 128, (2, 1, 16, 16, 1)).astype(np.int8)
+    report = module.run_many(list(images), board="zephyr:native", keep_elf=tmp_path / "zephyr.elf")
+    np.testing.assert_array_equal(report.outputs, module.run_many(list(images)).outputs)
+    assert report.board == "zephyr:native"
+    assert report.instructions is None
+    assert report.stack_bytes == STACK_BYTES + 4096 - 1000
+    assert (tmp_path / "zephyr.elf").is_file()
+
+
+def test_a_project_passes_its_selftest(stand_in: None, tmp_path: Path) -> None:
+    project = digits("-mcpu=host").export_project(tmp_path / "digits", "zephyr")
+    assert f"default {STACK_BYTES}" in (project / "Kconfig").read_text()
+    run(["cmake", "-B", "build", "-DBOARD=native"], project)
+    assert "digits: passed" in run(["cmake", "--build", "build", "--target", "run"], project)
+    assert "digits: passed" in (project / "sample.yaml").read_text()
+
+
+def test_errors_of_the_build_are_quoted(stand_in: None) -> None:
+    with pytest.raises(BuildError, match="No board named 'unknown' found"):
+        digits("-mcpu=host").run(np.zeros((1, 16, 16, 1), np.int8), board="zephyr:unknown")
+
+
+def test_models_for_other_cores_are_refused(stand_in: None) -> None:
+    with pytest.raises(BuildError, match="needs a Cortex-M; for this"):
+        digits("-mcpu=cortex-m4").run(np.zeros((1, 16, 16, 1), np.int8), board="zephyr:native")
+
+
+def test_inputs_are_checked_before_anything_is_built(stand_in: None) -> None:
+    with pytest.raises(RunError, match="takes int8"):
+        digits("-mcpu=host").run(np.zeros((1, 16, 16, 1), np.float32), board="zephyr:native")
+
+
+def test_without_zephyr_there_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = ["run", DIGITS, "--target", HOST, "--board"]
+    monkeypatch.delenv("ZEPHYR_BASE", raising=False)
+    assert "set ZEPHYR_BASE" in refuse(*command, "zephyr:qemu_cortex_m3")
+    assert "lacks the name of a board" in refuse(*command, "zephyr:")
+    monkeypatch.setenv("ZEPHYR_BASE", str(tmp_path))
+    assert "which is no Zephyr" in refuse(*command, "zephyr:qemu_cortex_m3")
+    monkeypatch.setenv("ZEPHYR_BASE", str(STAND_IN))
+    assert "--cycles" in refuse(*command, "zephyr:qemu_cortex_m3", "--cycles")
