@@ -56,7 +56,7 @@ class Lowering:
         function = module["main"]
         signature = json.loads(function.attrs[SIGNATURE_ATTR])
         self.config = config
-        self.outline = LoweredModel(signature["name"])
+        self.outline = LoweredModel(signature["name"], keeps_inputs=config.keeps_inputs)
         self._names: dict[Any, str] = {}
         self._arguments: list[Mapping[str, str]] = []
         self._patch = patch

@@ -185,7 +185,7 @@ def compile_module(
     patch = patch or plan_of(module)
     if config.npu is not None:
         return _with_npu(module, config, patch, keep_all=keep_all, count=count)
-    on_demand = patch is None and config.input != "held"
+    on_demand = patch is None and config.fetches
     limit = None if keep_all or patch is not None else config.arena_limit
     found, stages = _transformed(module, config, plain=patch is None and not on_demand)
     lowered = None
@@ -234,7 +234,7 @@ def _lowered(
         # After the passes, which know nothing of regions and may order the calls differently.
         module = PatchInference(patch)(module)
         patch = plan_of(module) or patch
-        if config.input != "held":
+        if config.fetches:
             network = network_of(Graph.read(module["main"]))
             pulled = pullable(network)
             check_fetched(network, patch, pulled)
@@ -333,7 +333,7 @@ def patch_front(
         raise PlanError("patch plans are for the CPU: leave -npu= out of the target")
     for one in passes_for_plans(config):
         module = one(module)
-    network = network_of(Graph.read(module["main"]))
+    network = network_of(Graph.read(module["main"]), keeps_inputs=config.keeps_inputs)
     return PatchFront.search(network, plan_settings(network, config, scratch=scratch), max_factor=max_factor)
 
 
@@ -344,7 +344,7 @@ def plan_settings(
     return Settings(
         alignment=config.alignment,
         io_in_arena=config.io == "arena",
-        pulled=pullable(network) if config.input != "held" else frozenset(),
+        pulled=pullable(network) if config.fetches else frozenset(),
         whole_rows=config.input == "rows",
         scratch=scratch or {},
         setup_pixels=setup_pixels(config),

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.cli.invocation import DIGITS
 from tests.patch.streamed import WHOLE, calls, cleaned, named, plan_for
 from tests.patch.test_streaming import networks
 from tests.transform.building import ModuleBuilder, random_inputs
-from tvm_tinyml import relay
+from tvm_tinyml import frontend, relay
 from tvm_tinyml.dialect.evaluate import evaluate
 from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.errors import PlanError, RunError
@@ -24,6 +25,7 @@ from tvm_tinyml.module import AOTModule
 from tvm_tinyml.patch import PatchPlan, Region
 from tvm_tinyml.runner import HostModel
 from tvm_tinyml.runner.supply import Asked, Supply
+from tvm_tinyml.target import parse_target
 
 HOST = "tinyml -mcpu=host"
 
@@ -159,3 +161,16 @@ def test_what_cannot_be_fetched_is_refused_in_words() -> None:
     whole = named(builder, [builder.conv2d(flat, kernel=1)])
     with pytest.raises(PlanError, match="'x0' is needed as a whole by reshape 'reshape_0'"):
         relay.build(whole, target=target)
+
+
+def test_kept_inputs_are_in_memory_to_the_end_and_nothing_takes_their_place() -> None:
+    module, _ = frontend.from_tflite(DIGITS)
+    image = np.random.default_rng(3).integers(-128, 128, (1, 16, 16, 1), np.int8)
+    found = {}
+    for mode in ("held", "kept"):
+        built = AOTModule(module, parse_target(f"tinyml -mcpu=host -ram=6K -input={mode}"))
+        assert built.compiled.model.regions
+        (source,) = built.compiled.program.inputs
+        assert (source in built.compiled.program.outputs) == (mode == "kept")
+        found[mode] = built.run([image], profile=False).outputs[0]
+    np.testing.assert_array_equal(found["kept"], found["held"])

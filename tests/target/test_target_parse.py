@@ -214,7 +214,7 @@ def target_options(draw: st.DrawFn) -> dict[str, Any]:
         "compiler": list(core.flags),
         "rounding": ["litert", "tflm"],
         "io": ["arena", "caller"],
-        "input": ["held", "rows", "tiles"],
+        "input": ["held", "kept", "rows", "tiles"],
         "planner": ["auto", "greedy", "exact"],
         "opt": ["balanced", "size", "speed"],
         "without": ["FoldPad", "FoldPad,DropIdentity"],

@@ -46,8 +46,8 @@ from .quantization import losses_document, print_losses
 @click.option(
     "--input",
     "input_mode",
-    type=click.Choice(["held", "rows", "tiles"]),
-    help="Whether inputs lie in memory or are fetched on demand, instead of what the target says.",
+    type=click.Choice(["held", "kept", "rows", "tiles"]),
+    help="Whether inputs lie in memory, to the end if kept, or are fetched on demand, instead of what the target says.",
 )
 @click.option(
     "--point", type=click.IntRange(min=0), help="With --pareto: draw the map of the plan of this number."

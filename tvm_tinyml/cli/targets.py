@@ -26,7 +26,8 @@ MEANINGS: dict[str, tuple[str, tuple[str, ...]]] = {
         INPUT_OUTPUT,
     ),
     "input": (
-        "whether inputs lie in memory or are fetched on demand, in whole rows or in the rectangles that strips need; "
+        "whether inputs lie in memory until they are read, or to the end, or are fetched on demand, in whole rows or "
+        "in the rectangles that strips need; "
         f"default {INPUT_MODES[0]}",
         INPUT_MODES,
     ),

@@ -33,6 +33,7 @@ class LoweredModel:
 
     views: tensors that lie in another one, and the byte of that at which they begin.
     placement: what runs on an NPU and what does not, as plain data for reports; None without one.
+    keeps_inputs: whether inputs are there after the last call as they were before the first.
     """
 
     name: str
@@ -46,6 +47,7 @@ class LoweredModel:
     micro_kernels: dict[str, str] = field(default_factory=dict)
     regions: list[StreamedRegion] = field(default_factory=list)
     placement: Mapping[str, Any] | None = None
+    keeps_inputs: bool = False
 
     @property
     def calls(self) -> list[Layer | StreamedRegion]:
@@ -104,11 +106,12 @@ class LoweredModel:
             return tuple(n for n in names if n in self.tensors and self.root(n) not in external)
 
         names = inside(list(self.tensors))
+        kept = self.inputs if self.keeps_inputs else []
         return Program(
             tensors=tuple(Tensor(name, self.tensors[name].spec.nbytes, alignment) for name in names),
             steps=tuple(_step(call, inside, alignment) for call in self.calls),
             inputs=inside([t.name for t in self.inputs]),
-            outputs=inside([t.name for t in self.outputs]),
+            outputs=inside(list(dict.fromkeys(t.name for t in (*self.outputs, *kept)))),
             aliases={name: self.place(name) for name in names if name in self.views},
         )
 

@@ -215,6 +215,8 @@ class _Tensors:
             for name in region.operators[:-1]
         }
         inputs, outputs = self.inside(self.network.inputs), self.inside(self.network.outputs)
+        if self.network.keeps_inputs:
+            outputs = tuple(dict.fromkeys((*outputs, *inputs)))
         roots = [root for root in self.inside(self.network.specs) if root not in inner]
         return Program(
             tensors=tuple(

@@ -15,11 +15,15 @@ from .region import Node, accumulated, shape_region
 
 @dataclass(frozen=True)
 class Network:
-    """Calls in execution order; `inputs` are there before the first one, `outputs` are read after the last."""
+    """Calls in execution order; `inputs` are there before the first one, `outputs` are read after the last.
+
+    keeps_inputs: whether inputs are read after the last call as well, so that nothing may take their place.
+    """
 
     inputs: Mapping[str, TensorSpec]
     nodes: tuple[Node, ...]
     outputs: tuple[str, ...]
+    keeps_inputs: bool = False
 
     @cached_property
     def specs(self) -> Mapping[str, TensorSpec]:
@@ -56,7 +60,7 @@ class Network:
                 if tensor is not None:
                     first, _ = found[self.roots[tensor]]
                     found[self.roots[tensor]] = (first, index)
-        for tensor in self.outputs:
+        for tensor in (*self.outputs, *(self.inputs if self.keeps_inputs else ())):
             found[self.roots[tensor]] = (found[self.roots[tensor]][0], after)
         return found
 

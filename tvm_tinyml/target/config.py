@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 Rounding = Literal["litert", "tflm"]
 InputOutput = Literal["arena", "caller"]
-InputMode = Literal["held", "rows", "tiles"]
+InputMode = Literal["held", "kept", "rows", "tiles"]
 PlannerMethod = Literal["auto", "greedy", "exact"]
 Objective = Literal["balanced", "size", "speed"]
 
 # The first of each is the default.
 ROUNDINGS: tuple[Rounding, ...] = ("litert", "tflm")
 INPUT_OUTPUT: tuple[InputOutput, ...] = ("arena", "caller")
-INPUT_MODES: tuple[InputMode, ...] = ("held", "rows", "tiles")
+INPUT_MODES: tuple[InputMode, ...] = ("held", "kept", "rows", "tiles")
 PLANNER_METHODS: tuple[PlannerMethod, ...] = ("auto", "greedy", "exact")
 OBJECTIVES: tuple[Objective, ...] = ("balanced", "size", "speed")
 
@@ -160,6 +160,16 @@ class TargetConfig:
         canonical = str(self)
         tag = f"tinyml/{self.core.name}" if canonical == f"tinyml -mcpu={self.core.name}" else canonical
         return Target({**tvm_fields(self.core), "tag": tag})
+
+    @property
+    def fetches(self) -> bool:
+        """Whether inputs are fetched on demand."""
+        return self.input in ("rows", "tiles")
+
+    @property
+    def keeps_inputs(self) -> bool:
+        """Whether inputs are still in memory after the last layer."""
+        return self.input == "kept"
 
     def __str__(self) -> str:
         words = ["tinyml", f"-mcpu={self.core.name}", *self._board_words()]

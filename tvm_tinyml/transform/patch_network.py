@@ -7,8 +7,11 @@ from ..patch.region import Node
 from .dataflow import Constant, Graph, Value
 
 
-def network_of(graph: Graph) -> Network:
-    """Network of a graph whose outputs are calls (see MaterializeOutputs); tensors carry the names of the model."""
+def network_of(graph: Graph, *, keeps_inputs: bool = False) -> Network:
+    """Network of a graph whose outputs are calls (see MaterializeOutputs); tensors carry the names of the model.
+
+    keeps_inputs: as in `Network`.
+    """
     names: dict[Value, str] = {}
     for index, parameter in enumerate(graph.parameters):
         names[parameter] = parameter.tensor or f"input_{index}"
@@ -27,4 +30,5 @@ def network_of(graph: Graph) -> Network:
         inputs={names[parameter]: parameter.spec for parameter in graph.parameters},
         nodes=nodes,
         outputs=tuple(names[value] for value in graph.outputs),
+        keeps_inputs=keeps_inputs,
     )
