@@ -72,6 +72,26 @@ static bool read_block(convolution *c, uint32_t channel)
     return true;
 }
 
+/* Products of a pixel of single bytes with weights; 16 of them fit in 32 bits. */
+static bool dot(const npu_map *map, const uint32_t pixel[2], const int16_t *weights, uint32_t inputs, int64_t *sum)
+{
+    for (uint32_t i = 0, count; i < inputs; i += count) {
+        const uint8_t *bytes;
+        int32_t part = 0;
+        count = least(16, inputs - i);
+        if (!npu_channels(map, pixel[0], pixel[1], i, &count, &bytes))
+            return false;
+        if (map->is_signed)
+            for (uint32_t j = 0; j < count; j++)
+                part += ((int8_t)bytes[j] - map->zero_point) * weights[i + j];
+        else
+            for (uint32_t j = 0; j < count; j++)
+                part += (bytes[j] - map->zero_point) * weights[i + j];
+        *sum += part;
+    }
+    return true;
+}
+
 static bool sum_of(const convolution *c, const npu_image *image, uint32_t row, uint32_t column, uint32_t channel,
                    uint32_t in_block, int64_t *sum)
 {
@@ -80,8 +100,14 @@ static bool sum_of(const convolution *c, const npu_image *image, uint32_t row, u
         for (uint32_t x = 0; x < k->width; x++) {
             const uint32_t place[4] = {row, column, y, x};
             const int16_t *weights = &c->npu->weights[((in_block * k->height + y) * k->width + x) * c->inputs];
+            bool inside;
+            if (image->map.bytes == 1 && !c->depthwise) {
+                uint32_t pixel[2];
+                if (npu_pixel(image, k, place, pixel, &inside) && !dot(&image->map, pixel, weights, c->inputs, sum))
+                    return false;
+                continue;
+            }
             for (uint32_t i = 0; i < c->inputs; i++) {
-                bool inside;
                 int64_t value;
                 if (!npu_window(image, k, place, c->depthwise ? channel : i, &inside, &value))
                     return false;

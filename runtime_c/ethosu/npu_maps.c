@@ -93,6 +93,15 @@ static uint8_t *element(const npu_map *map, uint32_t row, uint32_t column, uint3
     return map->region + address;
 }
 
+bool npu_channels(const npu_map *map, uint32_t row, uint32_t column, uint32_t channel, uint32_t *count,
+                  const uint8_t **bytes)
+{
+    if (map->bricks && *count > 16 - channel % 16)
+        *count = 16 - channel % 16;
+    *bytes = element(map, row, column, channel);
+    return *bytes != NULL && element(map, row, column, channel + *count - 1) != NULL;
+}
+
 bool npu_load(const npu_map *map, uint32_t row, uint32_t column, uint32_t channel, int64_t *value)
 {
     const uint8_t *bytes = element(map, row, column, channel);

@@ -95,6 +95,9 @@ bool npu_input(npu_model *npu, uint32_t height, uint32_t width, uint32_t depth, 
 bool npu_second_input(npu_model *npu, uint32_t height, uint32_t width, uint32_t depth, npu_map *map);
 bool npu_output(npu_model *npu, npu_map *map);
 bool npu_load(const npu_map *map, uint32_t row, uint32_t column, uint32_t channel, int64_t *value);
+/* Where elements of a pixel lie from a channel on; `count` is how many are asked for, and then how many lie in a run. */
+bool npu_channels(const npu_map *map, uint32_t row, uint32_t column, uint32_t channel, uint32_t *count,
+                  const uint8_t **bytes);
 bool npu_store(const npu_map *map, uint32_t row, uint32_t column, uint32_t channel, int64_t value);
 
 /* npu_windows.c: the input of an operation with windows, upscaled and padded. */
@@ -105,6 +108,9 @@ typedef struct {
     uint32_t height, width; /* of the upscaled image */
 } npu_image;
 bool npu_image_of(npu_model *npu, const npu_kernel *kernel, const npu_map *output, npu_image *image);
+/* Whether element (y, x) of the window of output (row, column) has contents, at which pixel; and if it is no padding. */
+bool npu_pixel(const npu_image *image, const npu_kernel *kernel, const uint32_t place[4], uint32_t pixel[2],
+               bool *inside);
 /* Whether element (y, x) of the window of output (row, column) lies inside the image, and its value less zero point. */
 bool npu_window(const npu_image *image, const npu_kernel *kernel, const uint32_t place[4], uint32_t channel,
                 bool *inside, int64_t *value);

@@ -22,16 +22,27 @@ bool npu_image_of(npu_model *npu, const npu_kernel *kernel, const npu_map *outpu
                      (image->width + image->factor - 1) / image->factor, depth + 1, &image->map);
 }
 
-bool npu_window(const npu_image *image, const npu_kernel *kernel, const uint32_t place[4], uint32_t channel,
-                bool *inside, int64_t *value)
+bool npu_pixel(const npu_image *image, const npu_kernel *kernel, const uint32_t place[4], uint32_t pixel[2],
+               bool *inside)
 {
     const int64_t y = (int64_t)place[0] * kernel->stride_y + (int64_t)place[2] * kernel->dilation_y - kernel->top;
     const int64_t x = (int64_t)place[1] * kernel->stride_x + (int64_t)place[3] * kernel->dilation_x - kernel->left;
     *inside = y >= 0 && x >= 0 && y < image->height && x < image->width;
-    *value = 0;
     if (!*inside || (image->zeros && (y % 2 != 0 || x % 2 != 0)))
+        return false;
+    pixel[0] = (uint32_t)y / image->factor;
+    pixel[1] = (uint32_t)x / image->factor;
+    return true;
+}
+
+bool npu_window(const npu_image *image, const npu_kernel *kernel, const uint32_t place[4], uint32_t channel,
+                bool *inside, int64_t *value)
+{
+    uint32_t pixel[2];
+    *value = 0;
+    if (!npu_pixel(image, kernel, place, pixel, inside))
         return true;
-    if (!npu_load(&image->map, (uint32_t)y / image->factor, (uint32_t)x / image->factor, channel, value))
+    if (!npu_load(&image->map, pixel[0], pixel[1], channel, value))
         return false;
     *value -= image->map.zero_point;
     return true;

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +16,7 @@ import pytest
 
 from tests.support.oracle import random_inputs
 from tvm_tinyml import relay
-from tvm_tinyml.errors import ModelError
-from tvm_tinyml.ethosu import CompiledNetwork, compile_network
+from tvm_tinyml.ethosu import CompiledNetwork
 from tvm_tinyml.reference import reference_outputs
 
 Array = npt.NDArray[Any]
@@ -20,15 +24,42 @@ Array = npt.NDArray[Any]
 pytest.importorskip("ethosu", reason="ethos-u-vela is not installed (pip install 'tvm-tinyml[ethosu]')")
 
 
+# Starting Vela takes several times as long as a small model does.
+_BATCH = """
+import sys, traceback
+from pathlib import Path
+from ethosu.vela.vela import main
+accelerator, folder, *models = sys.argv[1:]
+for model in models:
+    try:
+        main([model, "--accelerator-config", accelerator, "--output-format", "raw", "--output-dir", folder])
+    except RuntimeError as error:
+        Path(model).with_suffix(".error").write_text(str(error))
+"""
+
+
 @cache
 def compiled(model: bytes, accelerator: str) -> CompiledNetwork | None:
     """The network, or None where Vela leaves an operator to the CPU."""
-    try:
-        return compile_network(model, accelerator)
-    except ModelError as error:
-        if "CPU operations" not in str(error) and "parse TFLite" not in str(error):
-            raise
-        return None
+    return next(compiled_all((model,), accelerator))
+
+
+def compiled_all(models: Sequence[bytes], accelerator: str) -> Iterator[CompiledNetwork | None]:
+    """The same for many models, in one process."""
+    with tempfile.TemporaryDirectory() as name:
+        paths = [Path(name) / f"{number}.tflite" for number in range(len(models))]
+        for path, model in zip(paths, models, strict=True):
+            path.write_bytes(model)
+        command = [sys.executable, "-c", _BATCH, accelerator, name, *map(str, paths)]
+        subprocess.run(command, check=True, capture_output=True)
+        for path in paths:
+            error = path.with_suffix(".error")
+            if error.exists():
+                said = error.read_text()
+                assert "CPU operations" in said or "parse TFLite" in said, said
+                yield None
+            else:
+                yield CompiledNetwork.load(path.with_name(f"{path.stem}_vela.npz"))
 
 
 def wrong_outputs(model: bytes, network: CompiledNetwork, seeds: range) -> int:

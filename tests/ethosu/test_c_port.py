@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.ethosu import c_port
-from tests.ethosu.networks import compiled
+from tests.ethosu.networks import compiled, compiled_all
 from tests.support.single_ops import one_case_per_operator
 from tvm_tinyml.ethosu import ACCELERATORS, CommandStreamError, CompiledNetwork, run
 
@@ -36,14 +36,12 @@ def job(network: CompiledNetwork, payload: bytes, seed: int) -> c_port.Job:
 
 
 def networks() -> Iterator[CompiledNetwork]:
-    for position, case in enumerate(one_case_per_operator()):
-        network = compiled(case.model_bytes, ACCELERATORS[position % len(ACCELERATORS)])
-        if network is not None:
-            yield network
-    for accelerator in ACCELERATORS:
-        network = compiled(DIGITS.read_bytes(), accelerator)
-        assert network is not None
-        yield network
+    cases = [case.model_bytes for case in one_case_per_operator()]
+    for position, accelerator in enumerate(ACCELERATORS):
+        some = [DIGITS.read_bytes(), *cases[position :: len(ACCELERATORS)]]
+        found = list(compiled_all(some, accelerator))
+        assert found[0] is not None
+        yield from (network for network in found if network is not None)
 
 
 def test_memory_is_the_same_after_both(program: Path) -> None:

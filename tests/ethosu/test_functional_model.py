@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.ethosu.networks import compiled, wrong_outputs
+from tests.ethosu.networks import compiled, compiled_all, wrong_outputs
 from tests.support.single_ops import all_cases
 from tvm_tinyml.ethosu import ACCELERATORS
 
@@ -41,8 +41,9 @@ def test_published_models_equal_the_reference(name: str) -> None:
 @pytest.mark.parametrize(("position", "accelerator"), list(enumerate(ACCELERATORS)))
 def test_single_operators_equal_the_reference(position: int, accelerator: str) -> None:
     ran = 0
-    for case in all_cases()[position::STEP]:
-        network = compiled(case.model_bytes, accelerator)
+    cases = all_cases()[position::STEP]
+    networks = compiled_all([case.model_bytes for case in cases], accelerator)
+    for case, network in zip(cases, networks, strict=True):
         if network is None or case.id in MISCOMPILED:
             continue
         assert wrong_outputs(case.model_bytes, network, range(1)) == 0, case.id

@@ -91,5 +91,5 @@ def unfit(operator: Operator) -> str | None:
     try:
         in_schema_form(operator, count())
     except RejectionError as rejection:
-        return f"TFLite has no form of it: {rejection}"
+        return str(rejection)
     return None

@@ -14,7 +14,7 @@ import numpy as np
 
 from ..dialect import operator as operator_named
 from ..dialect.relax_api import TensorSpec
-from ..errors import ModelError, PlanError
+from ..errors import ModelError, PlanError, TargetError
 from ..ethosu import CompiledNetwork, Setup
 from ..frontend.tflite import (
     CONVERSIONS,
@@ -25,7 +25,6 @@ from ..frontend.tflite import (
     Temporary,
     Tensor,
     attributes_of,
-    plan_layers,
     source_of,
 )
 from ..target import NpuConfig, TargetConfig
@@ -53,7 +52,8 @@ def offload(module: Any, config: TargetConfig) -> Offloaded:
 
     Needs the module as a frontend made it, and a target with an NPU. Guarantees that every tensor outside the networks
     keeps its name; values are those of the operators rounded as TFLite Micro rounds.
-    Raises PlanError for a module that was changed, ModelError where Vela is missing or fails.
+    Raises PlanError for a module that was changed, TargetError where the target names no operator to ignore, ModelError
+    where Vela is missing or fails.
     """
     source = source_of(module)
     if source is None:
@@ -63,9 +63,10 @@ def offload(module: Any, config: TargetConfig) -> Offloaded:
     assert config.npu is not None
     graph = source.graph
     setup = _setup(config.npu, config)
-    planned = {operator.index: layers for operator, layers in plan_layers(graph, CONVERSIONS)}
+    planned = {operator.index: layers for operator, layers in source.planned}
+    _check_ignored(config.npu_ignore)
     regions, on_cpu = _regions(graph, setup, planned)
-    emitted: list[tuple[Operator, list[Layer]]] = []
+    emitted: list[tuple[Operator, Layers]] = []
     networks = []
     for operators, network in regions:
         if network is None:
@@ -84,6 +85,14 @@ def offload(module: Any, config: TargetConfig) -> Offloaded:
         _warnings(regions, planned, config),
     )
     return Offloaded(Emitter(graph, source.name).module(emitted), placement)
+
+
+def _check_ignored(kinds: Sequence[str]) -> None:
+    unknown = [kind for kind in kinds if kind not in CONVERSIONS]
+    if unknown:
+        raise TargetError(
+            f"-npu-ignore={unknown[0]}: not a TFLite operator that can be imported (see `tvm-tinyml ops`)"
+        )
 
 
 def _setup(npu: NpuConfig, config: TargetConfig) -> Setup:

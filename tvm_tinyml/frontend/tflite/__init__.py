@@ -7,7 +7,6 @@ from .graph import Graph, Operator, Tensor
 from .importer import from_tflite, tensor_names, write_model
 from .node import Layer, RejectionError, Temporary, attributes_of
 from .operators import CONVERSIONS, supported_operators
-from .plan import plan_layers
 from .schema_form import in_schema_form
 from .summary import ModelSummary, OperatorSummary, summarize
 from .writer import builtin_results, tensor_label
@@ -28,7 +27,6 @@ __all__ = [
     "builtin_results",
     "from_tflite",
     "in_schema_form",
-    "plan_layers",
     "source_of",
     "summarize",
     "supported_operators",

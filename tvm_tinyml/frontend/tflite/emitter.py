@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,10 +23,11 @@ SOURCE_ATTRIBUTE = "tinyml.source"
 
 @dataclass(frozen=True)
 class Source:
-    """What a module was made from: the operators of the model file, and the function as it was then."""
+    """What a module was made from: operators of the model file with their layers, and the function as it was then."""
 
     graph: Graph
     name: str
+    planned: Sequence[tuple[Operator, Sequence[Layer]]]
     function: Any
 
 
@@ -46,7 +48,7 @@ class Emitter:
         self.values: dict[Tensor | Temporary, Any] = {}
         self.tensor_names = {tensor.name for tensor in graph.tensors}
 
-    def module(self, planned: list[tuple[Operator, list[Layer]]]) -> Any:
+    def module(self, planned: Sequence[tuple[Operator, Sequence[Layer]]]) -> Any:
         """The module."""
         inputs = [
             relax.Var(f"input_{position}", tensor_type(spec_of(tensor)))
@@ -64,7 +66,7 @@ class Emitter:
             self.builder.emit_func_output(result)
         module = tvm.IRModule(self.builder.finalize().functions)
         # As a Python object: whoever wants the operators of the file back has them, and nothing is written out.
-        made_from = Source(self.graph, self.name, module["main"])
+        made_from = Source(self.graph, self.name, planned, module["main"])
         return module.with_attr(SOURCE_ATTRIBUTE, tvm_ffi.convert(made_from))
 
     def _emit(self, source: Operator, layer: Layer, suffix: str) -> None:

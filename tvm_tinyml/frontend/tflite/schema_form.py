@@ -27,6 +27,8 @@ def in_schema_form(operator: Operator, unused: Iterator[int]) -> list[Operator]:
 
     Raises RejectionError where there is no such form.
     """
+    if not hasattr(tflite.BuiltinOperator, operator.kind):
+        raise RejectionError(f"TFLite has no operator {operator.kind}")
     options = dict(operator.options)
     data = operator.inputs[0]
     assert data is not None
