@@ -12,13 +12,20 @@ from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.frontend import from_onnx
 
 OPSET = 17
-IR_VERSION = 9
+IR_VERSION = 10
 
 
 class QdqModel:
     """Operators between quantisations; every activation has the scale and zero point that `quantized` gives it."""
 
-    def __init__(self, *shape: int, scale: float = 0.05, zero_point: int = 3, dtype: str = "int8") -> None:
+    def __init__(
+        self,
+        *shape: int,
+        scale: float = 0.05,
+        zero_point: int = 3,
+        dtype: str = "int8",
+        opset: int = OPSET,
+    ) -> None:
         import onnx
 
         self.onnx = onnx
@@ -26,6 +33,7 @@ class QdqModel:
         self.nodes: list[Any] = []
         self.constants: list[Any] = []
         self.dtype = dtype
+        self.opset = opset
         self.shape = shape
         self.start = self.quantized("x", scale, zero_point)
 
@@ -65,7 +73,9 @@ class QdqModel:
             self.constants,
         )
         inferred = self.onnx.shape_inference.infer_shapes(
-            helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+            helper.make_model(
+                graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=IR_VERSION
+            )
         )
         return inferred
 

@@ -141,7 +141,8 @@ def test_integer_operators_with_a_constant_scale_are_exact_to_a_step(kind: str) 
         # ONNX Runtime has no ConvInteger for int8; what it computes is Conv of the same numbers.
         assert operators(from_onnx(model)[0]) == ["quantize", "conv2d", "dequantize"]
     else:
-        assert np.abs(differences(model, 0.05)).max() <= 1
+        # Both sum up integers, and the factor is far from where their roundings part.
+        assert not differences(model, 0.05).any()
 
 
 def test_dynamic_quantisation_is_refused_with_the_remedy() -> None:

@@ -11,9 +11,6 @@ from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
 from tvm_tinyml.torch import TinyMLQuantizer
 
-# Small networks gain nothing by threads, and the workers of pytest take all cores.
-torch.set_num_threads(1)
-
 
 def quantized(network: nn.Module, image: Callable[[], Tensor], *, calibration: int = 8) -> tuple[Any, Any]:
     """The reference-quantised module, and the program exported from it."""
@@ -23,3 +20,10 @@ def quantized(network: nn.Module, image: Callable[[], Tensor], *, calibration: i
             prepared(image())
     converted = convert_pt2e(prepared)
     return converted, torch.export.export(converted, (image(),))
+
+
+def batched(reference: Any, images: Tensor) -> Tensor:
+    """What a reference-quantised module makes of many images, of which it was exported for one."""
+    reference.get_submodule("_guards_fn").forward = lambda *_: None
+    with torch.no_grad():
+        return torch.cat([reference(some) for some in torch.split(images, 50)])

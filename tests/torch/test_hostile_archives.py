@@ -11,10 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("torchao")
-
 import torch
 from torch import nn
 
@@ -24,11 +20,6 @@ from tvm_tinyml.errors import ModelError, TinyMLError, UnsupportedError
 from tvm_tinyml.frontend import from_file
 from tvm_tinyml.frontend.pytorch import archive as archive_module
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
 MUTANTS = 60
 
 

@@ -6,10 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("torchao")
-
 import torch
 from torch import Tensor, nn
 
@@ -18,11 +14,6 @@ from tvm_tinyml import relay
 from tvm_tinyml.errors import ModelError, RunError, UnsupportedError
 from tvm_tinyml.torch import quantize
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
 SAMPLES = torch.randn(24, 3, 8, 8, generator=torch.Generator().manual_seed(3))
 
 

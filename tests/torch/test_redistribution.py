@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("torchao")
-
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -25,11 +20,6 @@ from tvm_tinyml.frontend import from_pytorch
 from tvm_tinyml.torch import Quantized, distill, quantize, redistribute
 from tvm_tinyml.torch.kernels import convolutions, fit, resized
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
 CUT = (-1, -1, -1, -1)
 
 
@@ -208,17 +198,7 @@ def test_networks_without_anything_to_gain_are_refused() -> None:
         redistribute(pixels, images, ram_budget=1, calibration=images, plans="none")  # type: ignore[arg-type]
 
 
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Threads that wait for each other take longer than such small layers."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 @pytest.mark.slow
-@pytest.mark.usefixtures("one_thread")
 def test_a_network_is_changed_and_trained_back(monkeypatch: pytest.MonkeyPatch) -> None:
     programs: list[Any] = []
 

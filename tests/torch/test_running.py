@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
-pytest.importorskip("torch")
-pytest.importorskip("torchao")
-
 import torch
 from torch import Tensor, nn
 
@@ -15,11 +11,6 @@ from tests.torch.networks import conv_norm
 from tvm_tinyml.errors import RunError, UnsupportedError
 from tvm_tinyml.torch import compile_and_run, quantize
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-]
 SAMPLES = torch.randn(16, 3, 8, 8, generator=torch.Generator().manual_seed(3))
 
 

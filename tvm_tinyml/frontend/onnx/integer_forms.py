@@ -11,6 +11,16 @@ from typing import Any, NoReturn
 
 from ...errors import UnsupportedError
 
+MICROSOFT = "com.microsoft"
+"""The domain of ONNX Runtime's own operators."""
+QUANTIZERS = ("QuantizeLinear", "DequantizeLinear")
+
+
+def kind_of(node: Any) -> str:
+    """The operator of an onnx.NodeProto, with its domain in front where that is not ONNX's own."""
+    own = node.domain in ("", "ai.onnx")
+    return str(node.op_type) if own else f"{node.domain}.{node.op_type}"
+
 
 def write_as_qdq(graph: Any, helper: Any, source: str) -> None:
     """Replace every operator of `graph`, an onnx.GraphProto, that computes on integers.
@@ -33,15 +43,19 @@ class _Rewriter:
         for node in graph.node:
             for name in node.input:
                 self.readers.setdefault(name, []).append(node)
-        self.quantizer = {node.output[0]: node for node in graph.node if node.op_type == "QuantizeLinear"}
+        self.quantizer = {node.output[0]: node for node in graph.node if node.op_type == QUANTIZERS[0]}
 
     def nodes(self) -> list[Any]:
         """The nodes after the rewrite, in order."""
         for node in self.graph.node:
             if node.output and node.output[0] in self.skipped:
                 continue
-            if node.op_type in FORMS:
-                FORMS[node.op_type](self, node)
+            kind = kind_of(node).removeprefix(f"{MICROSOFT}.")
+            if kind in FORMS:
+                FORMS[kind](self, node)
+            elif kind in QUANTIZERS:
+                self.made.append(node)
+                self.made[-1].domain = ""
             else:
                 self.made.append(node)
         return self.made

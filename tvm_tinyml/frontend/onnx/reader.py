@@ -13,7 +13,7 @@ from ..naming import DEFAULT_NAME, identifier
 from ..qdq.network import Call, Network, Value
 from ..qdq.operators import CONVERTERS
 from .constants import fold_constants
-from .integer_forms import write_as_qdq
+from .integer_forms import kind_of, write_as_qdq
 
 if TYPE_CHECKING:
     import onnx
@@ -157,7 +157,7 @@ class _Reader:
         inputs = tuple(self._known(name) if name else None for name in node.input)
         attrs = {one.name: self._attribute(one) for one in node.attribute}
         outputs = tuple(self._value(name) for name in node.output if name)
-        return Call(index, node.op_type, inputs, outputs, attrs)
+        return Call(index, kind_of(node), inputs, outputs, attrs)
 
     def _known(self, name: str) -> Value:
         if name not in self.values:
@@ -196,6 +196,6 @@ def _behind_unsupported(graph: Any) -> set[str]:
     """
     unknown: set[str] = set()
     for node in graph.node:
-        if node.op_type not in CONVERTERS or unknown.intersection(node.input):
+        if kind_of(node) not in CONVERTERS or unknown.intersection(node.input):
             unknown.update(node.output)
     return unknown

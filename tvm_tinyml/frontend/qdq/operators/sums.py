@@ -39,7 +39,10 @@ def constant_weight(builder: Builder, call: Call, position: int, rank: int, axis
     if weight.data is None or weight.quantization is None:
         reject(f"weight {weight} is computed by the model, supported is a constant")
     if weight.quantization.zero_points.any():
-        reject(f"weight {weight} has a zero point other than 0")
+        reject(
+            f"weight {weight} has a zero point other than 0 (128 of uint8), supported are symmetric ones: quantise "
+            "weights to int8"
+        )
     if weight.data.ndim != rank:
         reject(f"weight {weight} has {weight.data.ndim} dimensions, supported are {rank}")
     scales, stated = weight.quantization.scales, weight.quantization.axis
