@@ -13,6 +13,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
+from .intrinsics.mve.lone_tile import lone_applies
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
 from .intrinsics.mve.wide_tile import WideTile, wide_instructions, wide_kernel
 from .kernel import MicroKernel
@@ -33,12 +34,16 @@ _WAIT = 9.0
 
 @dataclass(frozen=True)
 class WideRow:
-    """Tiles of a row of `pixels` pixels, `channels` of them each; overlap: the last tile repeats pixels."""
+    """Tiles of a row of `pixels` pixels, `channels` of them each.
+
+    overlap: the last tile repeats pixels. lone: what is left are single pixels, by a function of their own.
+    """
 
     strip: Strip
     pixels: int
     channels: int
     overlap: bool
+    lone: bool = False
 
     @property
     def tiles(self) -> tuple[tuple[int, int], ...]:
@@ -46,20 +51,24 @@ class WideRow:
         whole, rest = divmod(self.pixels, TILE)
         if rest and self.overlap:
             whole, rest = whole + 1, 0
-        return tuple((size, count) for size, count in ((TILE, whole), (rest, 1)) if size and count)
+        left = (1, rest) if self.lone else (rest, 1)
+        return tuple((size, count) for size, count in ((TILE, whole), left) if size and count)
+
+    def tile(self, size: int) -> WideTile:
+        """A tile of so many pixels."""
+        return WideTile(self.strip, size, self.lone and size == 1)
 
     @property
     def instructions(self) -> float:
         """Instructions of the row."""
-        parts = (
-            (wide_instructions(WideTile(self.strip, size), self.channels // 2), n) for size, n in self.tiles
-        )
+        parts = ((wide_instructions(self.tile(size), self.channels // 2), n) for size, n in self.tiles)
         return sum(count * (_CALL + one) for one, count in parts)
 
     @property
     def waits(self) -> float:
         """Cycles of the row in which strips would do something."""
-        return _WAIT * (self.channels // 2) * sum(count for _, count in self.tiles)
+        waiting = sum(count for size, count in self.tiles if not self.tile(size).lone)
+        return _WAIT * (self.channels // 2) * waiting
 
     @property
     def parts(self) -> Parts:
@@ -70,7 +79,7 @@ class WideRow:
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
         """The micro-kernels of its tiles."""
-        return tuple(wide_kernel(WideTile(self.strip, size)) for size, _ in self.tiles)
+        return tuple(wide_kernel(self.tile(size)) for size, _ in self.tiles)
 
 
 def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
@@ -79,7 +88,9 @@ def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
         return []
     deep = replace(strip, loop=True, columns=0, frame="own")
     overlap = [True] if pixels > TILE and pixels % TILE else []
-    return [WideRow(deep, pixels, channels, one) for one in (False, *overlap)]
+    lone = [True] if pixels % TILE in (1, 2) and lone_applies(deep, channels) else []
+    rows = [WideRow(deep, pixels, channels, one) for one in (False, *overlap)]
+    return rows + [WideRow(deep, pixels, channels, False, one) for one in lone]
 
 
 @script.macro
@@ -216,33 +227,34 @@ def wide_row_stages(
                 (row.tiles[0][0], row.channels // 2),
                 (
                     vr * step,
-                    T.min(vt * TILE, row.pixels - row.tiles[0][0]) * row.strip.pitch,
-                    start(vr) + T.min(vt * TILE, row.pixels - row.tiles[0][0]),
+                    T.min(vt * row.tiles[0][0], row.pixels - row.tiles[0][0]) * row.strip.pitch,
+                    start(vr) + T.min(vt * row.tiles[0][0], row.pixels - row.tiles[0][0]),
                 ),
                 finish,
             )
     if len(row.tiles) > 1:
-        with T.sblock("rest"):
-            vr = T.axis.spatial(rows, number)
-            wide_stages(
-                source,
-                weight,
-                table,
-                sums,
-                output,
-                row.strip,
-                (row.tiles[1][0], row.channels // 2),
-                (
-                    vr * step,
-                    row.tiles[0][1] * TILE * row.strip.pitch,
-                    start(vr) + row.tiles[0][1] * TILE,
-                ),
-                finish,
-            )
+        for t in range(row.tiles[1][1]):
+            with T.sblock("rest"):
+                vr, vt = T.axis.remap("SS", [number, t])
+                wide_stages(
+                    source,
+                    weight,
+                    table,
+                    sums,
+                    output,
+                    row.strip,
+                    (row.tiles[1][0], row.channels // 2),
+                    (
+                        vr * step,
+                        (row.tiles[0][1] * TILE + vt) * row.strip.pitch,
+                        start(vr) + row.tiles[0][1] * TILE + vt,
+                    ),
+                    finish,
+                )
 
 
 def tensorize_wide(sch: Any, row: WideRow, rounding: Rounding) -> None:
     """Bind the micro-kernels of a row's blocks."""
     for name, (size, _) in zip(("wide", "rest"), row.tiles, strict=False):
-        tile = WideTile(row.strip, size)
+        tile = row.tile(size)
         sch.tensorize(sch.get_sblock(name), register_wide(tile, row.channels, rounding))

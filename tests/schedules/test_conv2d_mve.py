@@ -33,6 +33,7 @@ def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
         ((7, 9, 32), 5, (1, 1), (2, 2), "mve direct im2col"),
         ((9, 8, 16), 6, (3, 2), (3, 2), "mve direct im2col, wide"),
         ((2, 4, 64), 8, (1, 1), (1, 1), "mve pointwise, wide"),
+        ((1, 5, 64), 16, (1, 1), (1, 1), "mve pointwise, wide"),
     ]
     return [
         (convolution(generator, image, channels, kernel, strides=strides), way)

@@ -23,6 +23,7 @@ from .assembly import (
     save,
 )
 from .epilogue import correct_ties, narrow
+from .lone_tile import lone_instructions, lone_kernel, lone_name
 from .ordering import ordered
 from .strip import ACCUMULATOR_BYTES, TILE, VECTOR, Strip
 
@@ -43,15 +44,22 @@ _PAIR, _PASSING, _PLACES = ("q4", "q5"), "q6", "q7"
 
 @dataclass(frozen=True)
 class WideTile:
-    """Shape of a tile. strip: its taps and their weights, with one row and in the "deep" form; pixels: up to TILE."""
+    """Shape of a tile.
+
+    strip: its taps and their weights, with one row and in the "deep" form. pixels: up to TILE. lone: one pixel, by a
+    function of its own (`lone_tile.py`).
+    """
 
     strip: Strip
     pixels: int
+    lone: bool = False
 
     @property
     def name(self) -> str:
         """Name of the micro-kernel."""
         strip = self.strip
+        if self.lone:
+            return lone_name(strip)
         over = "_over" if strip.overrun and strip.tail else ""
         shape = f"{self.pixels}x{strip.depth}_every{strip.pitch}{over}"
         return f"tinyml_mve_wide_tile_{shape}_{strip.requantization.name}"
@@ -59,12 +67,16 @@ class WideTile:
 
 def wide_kernel(tile: WideTile) -> MicroKernel:
     """Micro-kernel: `pairs` pairs of channels of the tile's pixels."""
+    if tile.lone:
+        return lone_kernel(tile.strip, _PARAMETERS)
     code = [*_prologue(tile), "1:", *_pair(tile), "bne 1b", *restore(_STACK)]
     return function(tile.name, _PARAMETERS, ordered(code, sources=("r7", "r1", "r9")))
 
 
 def wide_instructions(tile: WideTile, pairs: int) -> float:
     """Instructions of one call."""
+    if tile.lone:
+        return lone_instructions(tile.strip, pairs)
     return len(_prologue(tile)) + pairs * (len(_pair(tile)) + 1) + len(restore(_STACK))
 
 
