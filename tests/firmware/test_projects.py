@@ -150,6 +150,16 @@ def test_packs_are_for_arm_cores(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_offloaded_models_link_what_stands_in_for_the_npu(tmp_path: Path) -> None:
+    pytest.importorskip("ethosu", reason="ethos-u-vela is not installed (pip install 'tvm-tinyml[ethosu]')")
+    require("make")
+    options = "-mcpu=host -npu=ethos-u55-128"
+    run(["make", "run"], exported("make", tmp_path, options))
+    assert "CONFIG_TVM_TINYML_ETHOS_U=y" in (exported("zephyr", tmp_path, options) / "prj.conf").read_text()
+    with pytest.raises(TargetError, match="driver"):
+        exported("arduino", tmp_path, options)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_projects_are_replaced_by_their_own_kind_only(kind: str, tmp_path: Path) -> None:
     project = exported(kind, tmp_path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 
 from tvm_tinyml import __version__
+from tvm_tinyml.errors import TargetError
 
 from . import example
 from .generated import METADATA, Generated
@@ -17,7 +18,14 @@ EXTRAS = "extras"
 
 
 def arduino_project(model: Generated) -> dict[str, str]:
-    """The library's folder; it goes to `libraries/` of a sketchbook, or to the IDE as a ZIP file."""
+    """The library's folder; it goes to `libraries/` of a sketchbook, or to the IDE as a ZIP file.
+
+    Raises TargetError for a model that calls an Ethos-U: there is no library with its driver.
+    """
+    if model.calls_npu:
+        raise TargetError(
+            "an Arduino library cannot bring the driver of an Ethos-U; leave -npu= out of the target"
+        )
     sketch = f"{model.name}_check"
     return {
         "library.properties": _properties(model),

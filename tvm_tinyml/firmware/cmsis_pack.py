@@ -74,7 +74,7 @@ def _description(model: Generated, main: str) -> str:
   <conditions>
     <condition id="core">
       <description>Cores that have the instructions which the model is compiled for</description>
-{cores}
+{cores}{_driver(model)}
     </condition>
   </conditions>
   <components>
@@ -88,6 +88,12 @@ def _description(model: Generated, main: str) -> str:
   </components>
 </package>
 """
+
+
+def _driver(model: Generated) -> str:
+    """The condition that a project has Arm's driver of the Ethos-U, from its pack ARM.ethos-u-core-driver."""
+    wanted = 'Cclass="Machine Learning" Cgroup="NPU Support" Csub="Ethos-U Driver"'
+    return f"\n      <require {wanted}/>" if model.calls_npu else ""
 
 
 def _component(name: str) -> str:
@@ -114,10 +120,15 @@ def _cores(features: frozenset[str]) -> Iterator[tuple[str, ...]]:
 
 
 def _main(model: Generated) -> str:
+    present = (
+        "/* Whether ethosu_init has succeeded. */\nint tinyml_npu_present(void)\n{\n    return 0;\n}\n\n"
+        if model.calls_npu
+        else ""
+    )
     return (
         f"/* Runs {model.name} once; the place of an application. result is 0 when it passes\n"
         f" * {example.checked(model)}. */\n"
         f"#include <stdint.h>\n\n{example.includes(model)}\n\n{example.memory(model)}\n\n"
-        f"volatile int result = -1;\n\nint main(void)\n{{\n    result = {example.check(model)};\n"
+        f"{present}volatile int result = -1;\n\nint main(void)\n{{\n    result = {example.check(model)};\n"
         "    for (;;) {\n    }\n}\n"
     )

@@ -51,6 +51,12 @@ def checked(model: Generated) -> str:
     return "one inference on an input of zeros; it cannot fail"
 
 
+def missing(model: Generated) -> str:
+    """What an image needs that is not there where `runs_here` is not."""
+    npu = ", Arm's ethos-u-core-driver and a function tinyml_npu_present" if model.calls_npu else ""
+    return f"the start-up code and the linker script of your board{npu}"
+
+
 def numbered(model: Generated) -> list[tuple[str, int, Mapping[str, Any]]]:
     """Inputs, then outputs: "input" or "output", its number, and its entry of the metadata."""
     return [

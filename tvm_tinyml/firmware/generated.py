@@ -38,6 +38,22 @@ class Generated:
         return self.name.upper()
 
     @property
+    def calls_npu(self) -> bool:
+        """Whether there are networks on an Ethos-U."""
+        return bool((self.metadata["npu"] or {}).get("networks"))
+
+    @property
+    def runs_here(self) -> bool:
+        """Whether an image of it can be linked and run here: on the host, or for an emulated board.
+
+        The functional model then stands in for an Ethos-U.
+        """
+        config = self.config
+        emulated = config.board is not None and config.board.qemu is not None
+        stands_in = not self.calls_npu or (config.npu is not None and config.npu.functional_model)
+        return (emulated or config.core.family == "host") and stands_in
+
+    @property
     def has_selftest(self) -> bool:
         """Whether there is a self-test among the files."""
         return f"{self.name}_selftest.c" in self.files

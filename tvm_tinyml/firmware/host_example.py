@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from . import example
-from .board import ARENA_SECTION, has_board
+from .board import ARENA_SECTION
 from .generated import Generated
 
 
 def main_source(model: Generated) -> str:
     """A program whose exit code is 0 when the model did what it should."""
     hosted = model.config.core.family == "host"
-    section = ARENA_SECTION if has_board(model.config) and not hosted else None
+    section = ARENA_SECTION if model.runs_here and not hosted else None
     standard = "#include <stdint.h>\n#include <stdio.h>\n" if hosted else "#include <stdint.h>\n"
     said = (
         f'    printf("%s: %s\\n", {model.name}_version, result == 0 ? "passed" : "failed");\n'

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from tvm_tinyml.runner.build import board_flags
+import shlex
 
-from .board import board_files, board_sources, emulator_command, has_board
+from tvm_tinyml.runner.build import NPU_FLAGS, board_flags
+
+from . import example
+from .board import board_files, emulator_command, npu_files, sources
 from .generated import Generated
 from .host_example import main_source
 from .toolchain import LINK_FLAGS
@@ -18,7 +21,8 @@ def make_project(model: Generated) -> dict[str, str]:
         "Makefile": _makefile(model),
         "main.c": main_source(model),
         **model.below(MODEL),
-        **board_files(model.config),
+        **board_files(model),
+        **npu_files(model),
     }
 
 
@@ -26,7 +30,7 @@ def _makefile(model: Generated) -> str:
     config = model.config
     hosted = config.core.family == "host"
     library = f"{MODEL}/lib{model.name}.a"
-    runs = hosted or has_board(config)
+    runs = model.runs_here
     program = "example" if hosted else "example.elf"
     goal = program if runs else "main.o"
     usage = [
@@ -37,22 +41,27 @@ def _makefile(model: Generated) -> str:
         "    make clean",
         "",
         f"In a project of your own: link {library} and compile with -I{MODEL} -I{MODEL}/include.",
-        *([] if runs else ["Link main.o with the start-up code and the linker script of your board."]),
+        *([] if runs else [f"Link main.o with {example.missing(model)}."]),
     ]
     head = "\n".join(f"# {line}".rstrip() for line in usage)
-    objects = ["main.o", *(f"{path.rsplit('.', 1)[0]}.o" for path in board_sources(config))]
+    board, npu = (
+        [f"{path.rsplit('.', 1)[0]}.o" for path in sources(one)]
+        for one in (board_files(model), npu_files(model))
+    )
+    objects = ["main.o", *board, *npu]
     linker = " ".join(config.linker_command())
     rules = [f"all: {goal}"]
     if runs:
-        flags = "" if hosted else f" {' '.join(LINK_FLAGS)}"
-        rules.append(f"{program}: {' '.join(objects)} {library}\n\t{linker}{flags} $^ -o $@")
+        script = "" if hosted else f" {' '.join(LINK_FLAGS)}"
+        rules.append(f"{program}: {' '.join(objects)} {library}\n\t{linker}{script} $^ -o $@")
         command = f"./{program}" if hosted else emulator_command(config, program)
         rules.append(f"run: {program}\n\t{command}")
     else:
         rules[0] += f" {library}"
     rules.append(f"{library}: FORCE\n\t$(MAKE) -C {MODEL}")
-    if not hosted:
-        rules.append(f"$(filter board/%,{' '.join(objects)}): ARCH_FLAGS += {' '.join(board_flags(config))}")
+    for special, flags in ((board, board_flags(config)), (npu, NPU_FLAGS)):
+        if special:
+            rules.append(f"{' '.join(special)}: ARCH_FLAGS += {shlex.join(flags)}")
     rules += [
         f"%.o: %.c\n\t$(CC) $(ARCH_FLAGS) $(CFLAGS) -I{MODEL} -I{MODEL}/include -c $< -o $@",
         "%.o: %.S\n\t$(CC) $(ARCH_FLAGS) -c $< -o $@",

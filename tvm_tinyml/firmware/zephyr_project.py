@@ -29,6 +29,7 @@ def application(model: Generated, main: str, settings: str = "") -> dict[str, st
         "src/main.c": main,
         **model.below(MODEL),
         **_module(),
+        **(_functional_model() if model.calls_npu else {}),
     }
 
 
@@ -59,7 +60,10 @@ def _kconfig(model: Generated) -> str:
     stack = model.metadata["memory"]["stack_bytes"]
     return (
         f"# What {model.name} needs of an application.\n\n"
-        f"config TVM_TINYML_STACK_SIZE\n\tdefault {stack}\n\n"
+        f"config TVM_TINYML_STACK_SIZE\n"
+        f"\tdefault {stack} if !TVM_TINYML_ETHOS_U_FUNCTIONAL_MODEL\n\n"
+        "# Where the core can, an overflow of a stack is to be seen.\n"
+        "config HW_STACK_PROTECTION\n\tdefault y\n\n"
         'source "Kconfig.zephyr"\n'
     )
 
@@ -67,7 +71,8 @@ def _kconfig(model: Generated) -> str:
 def _settings(model: Generated) -> str:
     base = not {"dsp", "mve", "rvv"} & model.config.core.features
     # Otherwise a core that has vectors would switch on the registers for them.
-    return "CONFIG_TVM_TINYML=y\n" + ("CONFIG_TVM_TINYML_ISA_BASE=y\n" if base else "")
+    npu = "CONFIG_TVM_TINYML_ETHOS_U=y\n" if model.calls_npu else ""
+    return "CONFIG_TVM_TINYML=y\n" + ("CONFIG_TVM_TINYML_ISA_BASE=y\n" if base else "") + npu
 
 
 def _test_case(model: Generated) -> str:
@@ -83,6 +88,11 @@ def _module() -> dict[str, str]:
     paths = sorted(path for path in root.rglob("*") if path.is_file())
     own = [path for path in paths if path.relative_to(root).parts[0] != "samples"]
     return {f"{MODULE}/{_below(path, root)}": path.read_text(encoding="utf-8") for path in own}
+
+
+def _functional_model() -> dict[str, str]:
+    paths = sorted((data_dir("runtime_c") / "ethosu").iterdir())
+    return {f"{MODULE}/ethosu/{path.name}": path.read_text(encoding="utf-8") for path in paths}
 
 
 def _below(path: Path, root: Path) -> str:

@@ -18,7 +18,7 @@ from tvm_tinyml.target import BoardConfig, TargetConfig
 _MODEL_FLAGS = ("-std=c99", "-ffunction-sections", "-fdata-sections")
 
 # The memory of the functional model is too large for where other data lie.
-_NPU_FLAGS = ('-DNPU_SECTION=".arena"', "-DNPU_WEIGHTS=524288")
+NPU_FLAGS = ('-DNPU_SECTION=".arena"', "-DNPU_WEIGHTS=524288")
 
 # -ffreestanding keeps the compilers from turning the copy and clear loops into calls of memcpy and memset,
 # which would count as the model's code and run before .data exists.
@@ -92,7 +92,7 @@ def _compile_npu(project: Project, config: TargetConfig, folder: Path, extra: tu
     """The functional model of the Ethos-U in the place of its driver, where the project calls one."""
     if not project.calls_npu:
         return []
-    command = [*config.compiler_command(), *config.c_library_flags(), *_MODEL_FLAGS, *_NPU_FLAGS, *extra]
+    command = [*config.compiler_command(), *config.c_library_flags(), *_MODEL_FLAGS, *NPU_FLAGS, *extra]
     objects = []
     for source in sorted((data_dir("runtime_c") / "ethosu").glob("*.c")):
         # Like the board's code it is none of the model's.

@@ -9,12 +9,13 @@
 #if defined(CONFIG_TVM_TINYML_ARENA_DEVICETREE)
 #include <zephyr/devicetree.h>
 #include <zephyr/linker/devicetree_regions.h>
-#define TVM_TINYML_ARENA_PLACE Z_GENERIC_SECTION(LINKER_DT_NODE_REGION_NAME(DT_CHOSEN(tvm_tinyml_arena)))
+#define TVM_TINYML_ARENA_SECTION LINKER_DT_NODE_REGION_NAME(DT_CHOSEN(tvm_tinyml_arena))
 #elif defined(CONFIG_TVM_TINYML_ARENA_SECTION)
-#define TVM_TINYML_ARENA_PLACE __attribute__((section(CONFIG_TVM_TINYML_ARENA_SECTION_NAME)))
+#define TVM_TINYML_ARENA_SECTION CONFIG_TVM_TINYML_ARENA_SECTION_NAME
 #else
-#define TVM_TINYML_ARENA_PLACE __noinit
+#define TVM_TINYML_ARENA_SECTION ".noinit.tvm_tinyml"
 #endif
+#define TVM_TINYML_ARENA_PLACE __attribute__((section(TVM_TINYML_ARENA_SECTION)))
 
 /* The most that any core asks for. */
 #define TVM_TINYML_ARENA_ALIGNMENT 16
