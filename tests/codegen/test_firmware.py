@@ -82,7 +82,11 @@ SELFTEST = """
 #include "digits.h"
 #include "digits_selftest.h"
 static uint8_t arena[DIGITS_ARENA_BYTES] __attribute__((aligned(DIGITS_ARENA_ALIGNMENT)));
-int main(void) { return digits_selftest(arena); }
+int main(void)
+{
+    const int constants = digits_check_constants(), result = digits_selftest(arena);
+    return constants == (result == 1) ? result : 9;
+}
 """
 
 
