@@ -9,7 +9,6 @@ point. The bias lies in the sum that is touched last and serves as the others' f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +25,8 @@ LANES = 4
 _REGISTERS = [*(f"r{number}" for number in range(2, 13)), "lr"]
 # Operands of the epilogue, of which the form AWAY has more.
 _EPILOGUE_REGISTERS = 5
+# Number of every column outside of the image.
+_OUTSIDE = -1
 # Words on the stack that one instruction of two words reaches.
 MAX_WORDS = 240
 
@@ -75,11 +76,21 @@ class RowTile:
         free = len(_REGISTERS) - self.outputs
         return free >= max(self.kernel[1] + 2, _EPILOGUE_REGISTERS) and self.words <= MAX_WORDS
 
-    def taps(self) -> Iterator[tuple[int, list[tuple[int, int]]]]:
-        """Columns from the first window's first one on, with outputs and the columns of their kernels."""
+    def visits(self, pair: int) -> list[tuple[int, list[tuple[int, int]]]]:
+        """Columns in the order in which a pair of rows needs them, with outputs and the columns of their kernels.
+
+        Those outside come last, and first in the next pair, so that what stands for them is loaded once.
+        """
+        inside, outside = [], []
         for column in range((self.outputs - 1) * self.stride + self.kernel[1]):
             users = [(x, column - x * self.stride) for x in range(self.outputs)]
-            yield column, [(x, k) for x, k in users if 0 <= k < self.kernel[1]]
+            used = [(x, k) for x, k in users if 0 <= k < self.kernel[1]]
+            at = column - self.left
+            if 0 <= at < self.columns:
+                inside.append((at, used))
+            else:
+                outside.append((_OUTSIDE, used))
+        return [*outside, *inside] if pair % 2 else [*inside, *outside]
 
     @property
     def key(self) -> str:
@@ -89,13 +100,18 @@ class RowTile:
 
 
 def pack_pairs(weight: Array) -> Array:
-    """Weights int8[kernel rows, kernel columns, channels] as int8[channels, quads, kernel columns, 4]."""
+    """Weights int8[kernel rows, kernel columns, channels] as int8[channels, quads, kernel columns, 4].
+
+    Rows 0 and 1 of four are the even bytes of a word, 2 and 3 the odd ones. A single row at the end shares data with
+    the channel two lanes further, so it is the upper one of its pair for the last two lanes.
+    """
     rows, columns, channels = weight.shape
-    quads = -(-rows // 4)
-    padded = np.zeros((4 * quads, columns, channels), np.int8)
-    padded[:rows] = weight
-    ordered = padded.reshape(quads, 4, columns, channels)[:, [0, 2, 1, 3]]
-    return np.ascontiguousarray(ordered.transpose(3, 0, 2, 1))
+    packed = np.zeros((channels, -(-rows // 4), columns, 4), np.int8)
+    lane = np.arange(channels) % LANES
+    for row in range(rows):
+        place = row % 2 * 2 + row % 4 // 2 + (lane // 2 * 2 if row == rows - 1 and rows % 2 else 0 * lane)
+        packed[np.arange(channels), row // 4, :, place] = weight[row].T
+    return packed
 
 
 @dataclass(frozen=True)
@@ -149,6 +165,8 @@ class DepthwiseRow:
             column = vx * tile.stride + vj - tile.left
             value = T.Cast("int32", operands.data[y0 + vi * tile.row_step, x0 + column * channels + vc])
             place = (vi // 4 * columns + vj) * 4 + vi % 2 * 2 + vi % 4 // 2
+            if rows % 2:
+                place += (vi // (rows - 1) if rows > 1 else 1) * (vc % LANES // 2 * 2)
             product = self._inside(column, value) * T.Cast("int32", weights[vc, place])
             T.buffer_store(sums, sums[vx, vc] + product, [vx, vc])
         with T.grid(tile.outputs, channels) as (x, c), T.sblock("requantize"):
@@ -230,8 +248,6 @@ def _words(tile: RowTile, pair: int, column: int, turn: int, single: bool) -> li
                     if lane < 2
                     else f"pkhtb {target}, r{low + 1}, r{low}, asr #16"
                 )
-        elif lane >= 2:
-            lines += [f"asr {word}, {word}, #16" for word in words[: 1 + both]]
         lines.append(
             f"strd {words[0]}, {words[1]}, [sp, #{offset}]" if both else f"str {words[0]}, [sp, #{offset}]"
         )
@@ -243,35 +259,40 @@ def _lane(tile: RowTile, epilogue: Epilogue) -> list[str]:
     above, columns = 4 * tile.words, tile.kernel[1]
     sums, free = _REGISTERS[: tile.outputs], _REGISTERS[tile.outputs :]
     weights, data = free[:columns], free[-2:]
-    bias = sums[-1]
+    touched: list[int] = []
+    for _, users in tile.visits(0):
+        touched += [x for x, _ in users if x not in touched]
+    bias = sums[touched.pop()]
+    waiting = set(touched)
     lines = [f"ldr {data[0]}, [sp, #{above + _TABLE}]", f"ldr {bias}, [{data[0]}]"]
     lines.append(f"asr {bias}, {bias}, #{epilogue.bits}")
-    touched: set[int] = set()
+    loaded: dict[int, str] = {}
     for pair in range(tile.pairs):
         last = pair % 2 or pair + 1 == tile.pairs
         lines += _load(weights, "!" if last else "")
         lines += [f"sxtb16 {one}, {one}{', ror #8' if pair % 2 else ''}" for one in weights]
-        loaded: dict[int, str] = {}
-        for column, users in tile.taps():
-            at = column - tile.left
-            if not 0 <= at < tile.columns:
-                if -1 not in loaded:
-                    lines.append(f"ldr {data[0]}, [sp, #{above + _ZEROS}]")
-                    loaded = {-1: data[0]}
-                at = -1
-            elif at not in loaded:
-                offset = 4 * (pair * tile.columns + at)
-                if at + 1 < tile.columns:
-                    lines.append(f"ldrd {data[0]}, {data[1]}, [r0, #{offset}]")
-                    loaded = {at: data[0], at + 1: data[1]}
-                else:
-                    lines.append(f"ldr {data[0]}, [r0, #{offset}]")
-                    loaded = {at: data[0]}
+        # Of the pair before, only what stands for columns outside is the same.
+        loaded = {at: register for at, register in loaded.items() if at == _OUTSIDE}
+        for at, users in tile.visits(pair):
+            if at not in loaded:
+                load, loaded = _data(tile, pair, at, data)
+                lines.append(load)
             for x, k in users:
-                addend = sums[x] if x in touched else bias
-                touched.add(x)
+                addend = bias if x in waiting else sums[x]
+                waiting.discard(x)
                 lines.append(f"smlad {sums[x]}, {loaded[at]}, {weights[k]}, {addend}")
     return [*lines, *_finish(tile, epilogue, sums, free)]
+
+
+def _data(tile: RowTile, pair: int, at: int, registers: list[str]) -> tuple[str, dict[int, str]]:
+    """The load of a column, with the next one where there is one, and what is where then."""
+    first, second = registers
+    if at == _OUTSIDE:
+        return f"ldr {first}, [sp, #{4 * tile.words + _ZEROS}]", {at: first}
+    offset = 4 * (pair * tile.columns + at)
+    if at + 1 < tile.columns:
+        return f"ldrd {first}, {second}, [r0, #{offset}]", {at: first, at + 1: second}
+    return f"ldr {first}, [r0, #{offset}]", {at: first}
 
 
 def _load(registers: list[str], writeback: str) -> list[str]:
