@@ -11,6 +11,7 @@ import tvm
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.patch.networks import modules
 from tests.patch.streamed import WHOLE, calls, cleaned, named, plan_for
 from tests.transform.building import ModuleBuilder, random_inputs
 from tvm_tinyml import relay
@@ -288,3 +289,18 @@ def test_what_cannot_be_streamed_is_refused_in_words(digits: Any) -> None:
             relay.build(digits, target=HOST, patch=plan)
     with pytest.raises(PlanError, match="made for another module"):
         relay.build(digits, target=HOST, patch=PatchPlan(order[1:]))
+
+
+@settings(max_examples=4, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(modules(most=4), st.sampled_from(["held", "rows", "tiles"]))
+def test_plans_of_small_networks_take_no_more_memory_than_they_promise(module: Any, mode: str) -> None:
+    """Rows of odd pitches among them, which kernels cannot read where they lie."""
+    config = parse_target(f"tinyml -mcpu=host -input={mode}")
+    try:
+        front = patch_front(module, config)
+    except PlanError:
+        # Something reads the whole of an input that was to be fetched.
+        return
+    for found in front.plans[:: max(1, len(front.plans) // 4)]:
+        built = relay.build(module, target=config, patch=found.plan)
+        assert built.metadata["memory"]["without_scratch_bytes"] <= found.arena_bytes

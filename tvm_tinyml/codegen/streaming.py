@@ -19,6 +19,7 @@ from tvm_tinyml.patch.rows import Event
 from tvm_tinyml.patch.workspace import (
     Buffer,
     Workspace,
+    at_words,
     buffer_spans,
     overwrite_distance,
     row_bytes,
@@ -31,8 +32,6 @@ from .order import Repetition, fold
 from .tensorir import Scratch
 
 ROWS_HEADER = "tinyml_rows.h"
-# Kernels may load words from the start of a tensor.
-WORD = 4
 WORKSPACE = "workspace"
 
 
@@ -226,9 +225,9 @@ class StreamedRegion:
             needed = read_columns(read, shape.columns[shape.stages[index].node.tensor])
             misplaced = not shape.whole and needed != shape.columns[tensor]
             slots = shape.stream.read_slots[self.fetches + index, tensor]
-            return misplaced or any(slot * shape.pitch(tensor) % WORD for slot in slots)
-        pitch = row_bytes(shape.specs[tensor])
-        return not shape.whole or any(read.rows.begin(row) * pitch % WORD for row in self.begins(index))
+            return misplaced or not at_words(slots, shape.pitch(tensor))
+        begins = (read.rows.begin(row) for row in self.begins(index))
+        return not shape.whole or not at_words(begins, row_bytes(shape.specs[tensor]))
 
     def refills(self, tensor: str) -> bool:
         """Whether the line buffer of `tensor` is always filled from its start: there is nothing to keep or to count."""
@@ -252,7 +251,7 @@ class StreamedRegion:
             return False
         if stage.node.tensor in shape.stream.buffers:
             slots = shape.stream.write_slots[self.fetches + index]
-            return any(slot * shape.pitch(stage.node.tensor) % WORD for slot in slots)
+            return not at_words(slots, shape.pitch(stage.node.tensor))
         beyond = stage.operation.height % stage.operation.rows != 0
         pitch = row_bytes(stage.node.output)
-        return not shape.whole or beyond or any(row * pitch % WORD for row in self.begins(index))
+        return not shape.whole or beyond or not at_words(self.begins(index), pitch)

@@ -159,7 +159,10 @@ class _Regions:
         except PlanError:
             return
         load = _Load(self, columns)
-        load.add(len(self.operations) - 1, owner.aligned(staging_bytes(last, strip, specs[last.output])))
+        load.add(
+            len(self.operations) - 1,
+            owner.aligned(staging_bytes(last, columns[last.output], specs[last.output])),
+        )
         macs = calls = 0
         for index in range(len(self.operations) - 1, self.pulls - 1, -1):
             operation, begin = self.operations[index], self.first + index - self.pulls

@@ -7,7 +7,7 @@ the first call of the region to the last.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -20,6 +20,9 @@ from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, rea
 from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import pixel_bytes
 from .rows import Readers, RowStream, stream_rows
+
+WORD = 4
+"""Bytes."""
 
 
 class Buffer(NamedTuple):
@@ -66,25 +69,38 @@ def window_bytes(read: Read, operation: Operation, columns: Columns, spec: Tenso
     """Bytes of the copy of a window of an input that is held in memory; 0 where it can be read where it lies.
 
     columns: those of the operation's output. Rows of the whole width are read in place unless a window leaves the
-    image; strips are copied, and segments copy columns themselves.
+    image or does not begin at a word; strips are copied, and segments copy columns themselves.
     """
-    last = read.rows.begin((operation.calls - 1) * operation.rows) + read.rows.span(operation.rows)
-    if operation.members or (columns.step == 0 and read.rows.first >= 0 and last <= spec.shape[ROWS]):
+    if operation.members:
         return 0
+    begins = range(0, operation.height, operation.rows)
+    if columns.step == 0:
+        last = read.rows.begin(begins[-1]) + read.rows.span(operation.rows)
+        inside = read.rows.first >= 0 and last <= spec.shape[ROWS]
+        if inside and at_words((read.rows.begin(row) for row in begins), row_bytes(spec)):
+            return 0
     width = spec.shape[COLUMNS] if columns.step == 0 else read_columns(read, columns).width
     return read.rows.span(operation.rows) * width * pixel_bytes(spec)
 
 
-def staging_bytes(operation: Operation, strip: int, spec: TensorSpec) -> int:
-    """Bytes of the copy of the rows of a region's output; 0 where they can be written where they belong."""
-    if (
-        operation.members
-        or operation.accumulates
-        or strip >= operation.width
-        or (operation.rows == 1 and operation.width % strip == 0)
-    ):
+def staging_bytes(operation: Operation, columns: Columns, spec: TensorSpec) -> int:
+    """Bytes of the copy of the rows of a region's output; 0 where they can be written where they belong.
+
+    columns: those of the output. Rows of the whole width are written in place unless a call makes some beyond the
+    image or does not begin at a word.
+    """
+    if operation.members or operation.accumulates:
         return 0
-    return operation.rows * strip * pixel_bytes(spec)
+    begins = range(0, operation.height, operation.rows)
+    in_place = columns.step == 0 and operation.height % operation.rows == 0
+    if in_place and at_words(begins, row_bytes(spec)):
+        return 0
+    return operation.rows * columns.width * pixel_bytes(spec)
+
+
+def at_words(rows: Iterable[int], pitch: int) -> bool:
+    """Whether rows of `pitch` bytes all begin at words, from which kernels may load."""
+    return pitch % WORD == 0 or not any(row * pitch % WORD for row in rows)
 
 
 def row_bytes(spec: TensorSpec) -> int:
@@ -206,7 +222,7 @@ def workspace_of(
     row_buffers = [
         row_buffer_bytes(specs[tensor], columns[tensor], whole_rows=whole_rows) for tensor in fetched
     ]
-    staged = staging_bytes(every[-1], strip, specs[every[-1].output])
+    staged = staging_bytes(every[-1], columns[every[-1].output], specs[every[-1].output])
     sweeps = {
         index: _sweep_workspace(one, None if whole else columns[one.output], specs, scratch)
         for index, one in enumerate(every)
@@ -260,11 +276,36 @@ def _buffers(
         yield Buffer(tensor, line.rows * columns[tensor].width * pixel_bytes(specs[tensor]), *spans[tensor])
     for index, operation in enumerate(every):
         for number, read in enumerate(operation.reads):
-            if read.tensor not in columns:
+            if read.tensor in columns:
+                size = _shifted_bytes(index, read, every, columns, stream, specs[read.tensor])
+            else:
                 size = window_bytes(read, operation, columns[operation.output], specs[read.tensor])
-                if size:
-                    yield Buffer(f"{operation.name}.window_{number}", size, index, index)
+            if size:
+                yield Buffer(f"{operation.name}.window_{number}", size, index, index)
         if scratch.get(operation.name) and not operation.members:
             yield Buffer(f"{operation.name}.scratch", scratch[operation.name], index, index)
+        if operation.reads and not operation.members and operation.output in stream.buffers:
+            pitch = columns[operation.output].width * pixel_bytes(specs[operation.output])
+            if not at_words(stream.write_slots[index], pitch):
+                yield Buffer(f"{operation.name}.made", operation.rows * pitch, index, index)
     if staged:
         yield Buffer(f"{every[-1].name}.staged", staged, len(every) - 1, len(every) - 1)
+
+
+def _shifted_bytes(
+    index: int,
+    read: Read,
+    every: Sequence[Operation],
+    columns: Mapping[str, Columns],
+    stream: RowStream,
+    spec: TensorSpec,
+) -> int:
+    """Bytes of the copy of a window of a line buffer: of some of its columns only, or of rows that begin at no word."""
+    operation, held = every[index], columns[read.tensor]
+    if operation.members:
+        return 0
+    output = columns[operation.output]
+    needed = held if output.step == 0 else read_columns(read, output)
+    if needed == held and at_words(stream.read_slots[index, read.tensor], held.width * pixel_bytes(spec)):
+        return 0
+    return read.rows.span(operation.rows) * needed.width * pixel_bytes(spec)
