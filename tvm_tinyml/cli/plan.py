@@ -105,7 +105,10 @@ def plan_command(
         if point is not None:
             show_map(f"{name} for {config}", front, point, svg, force)
         else:
-            header = {"model": name, "target": str(config), "input": config.input}
+            header: dict[str, Any] = {"model": name, "target": str(config), "input": config.input}
+            header["quantization"] = losses_document(imported.losses)
+            if not as_json:
+                print_losses(imported.losses)
             show_front(header, front, config, as_json, executed)
             if svg is not None:
                 write_text(svg, draw_front(f"{name} for {config}", front, config, executed), force=force)

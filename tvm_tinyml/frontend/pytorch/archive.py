@@ -33,6 +33,8 @@ _CONFIGS = {
     _CONSTANTS: f"{_CONSTANTS}model_constants_config.json",
 }
 _TENSOR = re.compile(r"(data/weights/weight|data/constants/tensor)_\d+")
+# What they say when they are imported concerns accelerators that are not used here.
+_IMPORT_LOGGERS = ("torchao", "torch.utils._pytree")
 _MARKS = {"archive_format": b"pt2", "archive_version": b"0", "byteorder": b"little"}
 # Numbers that PyTorch adds, and files of the user's.
 _NUMBERS, _EXTRA = ".data/", "extra/"
@@ -55,8 +57,9 @@ def load_program(path: Path) -> ExportedProgram:
     the extra `torch` is missing; UnsupportedError when sizes in it are not fixed.
     """
     try:
-        import torch
-        import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401 - knows the operators of quantised programs
+        with _quiet(*_IMPORT_LOGGERS):
+            import torch
+            import torchao.quantization.pt2e.quantize_pt2e  # noqa: F401 - knows the operators of quantised programs
     except ImportError as error:
         raise ModelError(
             "reading archives of PyTorch needs torch and torchao, which are not installed: "
@@ -64,7 +67,8 @@ def load_program(path: Path) -> ExportedProgram:
         ) from error
     try:
         copied = _harmless(path, _members(path), torch)
-        with _quiet_loader():
+        # PyTorch logs the traceback of a file that it cannot read; the error says it in one line.
+        with _quiet("torch.export"):
             program: ExportedProgram = torch.export.load(copied)
         _compare_shapes(program)
         return program
@@ -88,7 +92,8 @@ def _members(path: Path) -> dict[str, bytes]:
         members = {name.partition("/")[2]: archive.read(name) for name in names}
     if len(members) != len(names) or any(members.get(name) != mark for name, mark in _MARKS.items()):
         raise ModelError(
-            f"{path}: no archive of the kind that torch.export.save writes today. Save it again."
+            f"{path}: no archive of the kind that torch.export.save writes today. Export the module with "
+            "torch.export.export and save that."
         )
     return members
 
@@ -168,12 +173,14 @@ def _compare_shapes(program: ExportedProgram) -> None:
 
 
 @contextmanager
-def _quiet_loader() -> Iterator[None]:
-    """PyTorch logs the traceback of a file that it cannot read; the error says it in one line."""
-    logger = logging.getLogger("torch.export")
-    before = logger.disabled
-    logger.disabled = True
+def _quiet(*names: str) -> Iterator[None]:
+    """Silence loggers for a while."""
+    loggers = [logging.getLogger(name) for name in names]
+    before = [logger.disabled for logger in loggers]
+    for logger in loggers:
+        logger.disabled = True
     try:
         yield
     finally:
-        logger.disabled = before
+        for logger, disabled in zip(loggers, before, strict=True):
+            logger.disabled = disabled
