@@ -1,4 +1,4 @@
-"""Every model on every Ethos-U that runs on the functional model, against the reference; prints Markdown.
+"""Every model on every Ethos-U, those that run on the functional model against the reference; prints Markdown.
 
     python tools/ethos_u_matrix.py MODEL.tflite ... [--inputs 20] [--firmware-macs 30000000] > table.md
 
@@ -75,13 +75,29 @@ def line(model: Path, module: Any, options: str, known: tuple[Any, Any], firmwar
     batches, expected = known
     host = relay.build(module, target=f"tinyml -mcpu=host {options}")
     description = host.metadata
-    placement = description["npu"]
     differing = wrong(host, batches, expected)
     firmware = "not run"
     if description["macs"] <= firmware_macs:
         built = relay.build(module, target=f"tinyml -mcpu=cortex-m55 {options}")
         found = wrong(built, batches[:1], expected[:1])
         firmware = f"{found} differ" if found else "exact"
+    return [
+        *figures(model, description, options),
+        len(batches),
+        f"{differing} differ" if differing else "exact",
+        firmware,
+    ]
+
+
+def compiled_line(model: Path, module: Any, options: str) -> list[object]:
+    """A line for an NPU that is compiled for, and not run."""
+    description = relay.build(module, target=f"tinyml -mcpu=cortex-m55 {options}").metadata
+    return [*figures(model, description, options), 0, "not run", "not run"]
+
+
+def figures(model: Path, description: Any, options: str) -> list[object]:
+    """What is known of a model that was compiled."""
+    placement = description["npu"]
     estimates = [network["estimated_by_vela"]["cycles"] for network in placement["networks"]]
     return [
         model.stem,
@@ -92,9 +108,6 @@ def line(model: Path, module: Any, options: str, known: tuple[Any, Any], firmwar
         f"{sum(one['command_bytes'] + one['weight_bytes'] for one in placement['networks']):,}",
         f"{description['arena_bytes']:,}",
         f"{sum(estimates):,}",
-        len(batches),
-        f"{differing} differ" if differing else "exact",
-        firmware,
     ]
 
 
@@ -113,11 +126,13 @@ def main() -> int:
         batches = random_inputs(module, arguments.inputs)
         expected = [reference_outputs(module, None, batch, "tflm")[1] for batch in batches]
         for npu in list_npus():
+            options = f"-npu={npu.name} {arguments.extra}".strip()
             if npu.functional_model:
-                options = f"-npu={npu.name} {arguments.extra}".strip()
                 row = line(model, module, options, (batches, expected), arguments.firmware_macs)
                 failed |= "differ" in f"{row[-2]} {row[-1]}"
-                print("| " + " | ".join(map(str, row)) + " |", flush=True)
+            else:
+                row = compiled_line(model, module, options)
+            print("| " + " | ".join(map(str, row)) + " |", flush=True)
     return int(failed)
 
 

@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -176,13 +176,21 @@ class AOTModule:
                 address_counts=address_counts,
                 keep_elf=keep_elf,
             )
+            if module.calls_npu:
+                # The functional model's, not that of the driver in its place.
+                report = replace(report, stack_bytes=None)
             _check_flash(report, module.config)
             check_ram(report, module.config)
             return report
 
+    @property
+    def calls_npu(self) -> bool:
+        """Whether an NPU computes something of the model."""
+        return self.compiled.placement is not None and bool(self.compiled.placement.networks)
+
     def _check_npu(self) -> None:
-        npu, placement = self.config.npu, self.compiled.placement
-        if npu is not None and placement is not None and placement.networks and not npu.functional_model:
+        npu = self.config.npu
+        if npu is not None and self.calls_npu and not npu.functional_model:
             raise RunError(
                 f"{npu.name} can be compiled for, but not run here: {npu.notes} Export the project, or name an NPU "
                 "that runs here (see `tvm-tinyml targets`)"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import shutil
+import subprocess
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -15,7 +17,7 @@ import pytest
 from tests.support.oracle import random_inputs
 from tests.support.single_ops import all_cases
 from tvm_tinyml import relay
-from tvm_tinyml.errors import ModelError, PlanError, RunError
+from tvm_tinyml.errors import ModelError, PlanError, RunError, TargetError
 from tvm_tinyml.reference import reference_outputs
 from tvm_tinyml.relay import AOTModule
 from tvm_tinyml.transform import DeadCode, FoldConstants
@@ -23,7 +25,7 @@ from tvm_tinyml.transform import DeadCode, FoldConstants
 pytest.importorskip("ethosu", reason="ethos-u-vela is not installed (pip install 'tvm-tinyml[ethosu]')")
 
 DIGITS = Path(__file__).parents[1] / "models" / "digits.tflite"
-MIXED = "-npu-ignore=SOFTMAX,ADD"
+MIXED = "-npu-ignore=SOFTMAX,AVERAGE_POOL_2D"
 
 
 @cache
@@ -48,8 +50,8 @@ def assert_exact(module: AOTModule, batches: Sequence[list[npt.NDArray[Any]]]) -
     ("options", "count"),
     [
         ("-npu=ethos-u55-128", 20),
-        ("-npu=ethos-u65-256 -npu-ignore=AVERAGE_POOL_2D,SOFTMAX", 20),
-        ("-npu=ethos-u55-256 -npu-memory=sram-only -npu-ignore=PAD,SOFTMAX -io=caller", 2),
+        (f"-npu=ethos-u65-256 {MIXED}", 20),
+        ("-npu=ethos-u55-256 -npu-memory=sram-only -npu-ignore=SOFTMAX,FULLY_CONNECTED -io=caller", 2),
     ],
 )
 def test_offloaded_models_are_exact(options: str, count: int) -> None:
@@ -68,8 +70,12 @@ def test_what_vela_accepts_is_one_network_and_the_rest_is_on_the_cpu() -> None:
     assert whole.metadata["npu"]["on_cpu"] == []
     placement = mixed.metadata["npu"]
     on_cpu = {one["operator"].split()[2] for one in placement["on_cpu"]}
-    assert on_cpu == {"SOFTMAX", "ADD"}
-    assert {layer["operator"] for layer in mixed.metadata["layers"]} >= {"ethosu", "softmax", "add"}
+    assert on_cpu == {"SOFTMAX", "AVERAGE_POOL_2D"}
+    assert {layer["operator"] for layer in mixed.metadata["layers"]} >= {
+        "ethosu",
+        "softmax",
+        "avg_pool2d",
+    }
     total = sum(len(one["operators"]) for one in placement["networks"]) + len(placement["on_cpu"])
     assert total == len(whole.metadata["npu"]["networks"][0]["operators"])
     for network in placement["networks"]:
@@ -104,6 +110,20 @@ def test_u85_is_compiled_for_and_not_run() -> None:
     assert module.metadata["npu"]["networks"][0]["command_bytes"] > 0
     with pytest.raises(RunError, match="Another instruction set"):
         module.run_many(inputs_of(1), board="host")
+
+
+def test_a_project_carries_a_stand_in_for_the_driver_where_it_runs(tmp_path: Path) -> None:
+    if shutil.which("make") is None:
+        pytest.skip("make is not installed")
+    project = built("-npu=ethos-u55-128").export_project(tmp_path / "make", "make")
+    subprocess.run(["make", "run"], cwd=project, check=True, capture_output=True)
+    other = built("-npu=ethos-u85-128", "cortex-m85").export_project(tmp_path / "u85", "make")
+    assert not (other / "npu").exists()
+
+
+def test_an_operator_to_ignore_has_to_exist() -> None:
+    with pytest.raises(TargetError, match="SOFTMAKS: not a TFLite operator"):
+        built("-npu=ethos-u55-128 -npu-ignore=SOFTMAKS")
 
 
 def test_a_module_that_was_changed_is_refused() -> None:
