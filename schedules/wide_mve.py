@@ -88,7 +88,9 @@ def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
         return []
     deep = replace(strip, loop=True, columns=0, frame="own")
     overlap = [True] if pixels > TILE and pixels % TILE else []
-    lone = [True] if pixels % TILE in (1, 2) and lone_applies(deep, channels) else []
+    # Rows without a whole tile are rows times a matrix (`dense_mve.py`).
+    left_over = pixels > TILE and pixels % TILE in (1, 2)
+    lone = [True] if left_over and lone_applies(deep, channels) else []
     rows = [WideRow(deep, pixels, channels, one) for one in (False, *overlap)]
     return rows + [WideRow(deep, pixels, channels, False, one) for one in lone]
 
