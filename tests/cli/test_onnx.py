@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.cli.invocation import HOST, invoke, refuse, succeed
+from tests.cli.invocation import DIGITS, HOST, invoke, refuse, succeed
 from tests.frontend.onnx_models import QdqModel
 
 pytest.importorskip("onnx")
@@ -35,6 +36,22 @@ def test_a_model_is_inspected_planned_and_measured(model: Path, tmp_path: Path) 
     assert succeed("plan", model, "--target", HOST, "--json").document["model"] == "net"
     measured = invoke("bench", model, "--target", HOST, "--inputs", "1", "--output", tmp_path / "bench")
     assert (measured.code, (tmp_path / "bench" / "results.md").exists()) == (0, True)
+
+
+def test_int8_edges_leave_no_float_in_the_code(model: Path, tmp_path: Path) -> None:
+    given = (model, "--int8-edges")
+    described = succeed("compile", *given, "--target", HOST, "-o", tmp_path / "out", "--json").document
+    kinds = [(one["dtype"], one["shape"]) for side in ("inputs", "outputs") for one in described[side]]
+    assert kinds == [("int8", [1, 8, 8, 3]), ("int8", [1, 1, 1, 8])]
+    assert "float" not in (tmp_path / "out" / "net.c").read_text()
+    assert succeed("run", *given, "--target", HOST, "--check", "--json").document["bit_exact"] is True
+    operators = [one["operator"] for one in succeed("inspect", *given, "--json").document["layers"]]
+    assert not {"QUANTIZE", "DEQUANTIZE"} & set(operators)
+    # Real numbers of a test set are quantised as the model's edge is.
+    np.savez(tmp_path / "set.npz", x=np.random.default_rng(0).normal(size=(3, 8, 8, 3)))
+    data = ("--data", tmp_path / "set.npz", "--target", HOST, "--json")
+    assert succeed("evaluate", *given, *data).document["equal_outputs"] == 3
+    assert "int8 edges are for .onnx and .pt2 files" in refuse("inspect", DIGITS, "--int8-edges")
 
 
 def test_a_float_model_is_refused(tmp_path: Path) -> None:

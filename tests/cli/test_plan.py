@@ -88,7 +88,16 @@ def test_front_is_a_table_with_words() -> None:
 def test_front_as_data_falls_in_memory_and_rises_in_work() -> None:
     held = succeed("plan", DIGITS, "--target", M4, "--pareto", "--json").document
     rows = succeed("plan", DIGITS, "--target", M4, "--pareto", "--input", "rows", "--json").document
-    assert set(held) == {"model", "target", "input", "plain_macs", "plain_instructions", "points"}
+    assert set(held) == {
+        "model",
+        "target",
+        "input",
+        "quantization",
+        "plain_macs",
+        "plain_instructions",
+        "points",
+    }
+    assert held["quantization"] == []
     assert held["plain_instructions"] is held["points"][0]["instructions"] is None
     assert (held["input"], rows["input"]) == ("held", "rows")
     for points in (held["points"], rows["points"]):

@@ -15,6 +15,7 @@ from tvm_tinyml.output import refuse_existing, write_text
 
 from .common import (
     Model,
+    edges_option,
     force_option,
     import_model,
     json_option,
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
 )
 @trust_option
 @quantize_option
+@edges_option
 @extra_options
 @force_option
 @json_option
@@ -85,6 +87,7 @@ def bench_command(
     plots: bool,
     trust: bool,
     samples: Path | None,
+    int8_edges: bool,
     force: bool,
     as_json: bool,
 ) -> None:
@@ -104,7 +107,7 @@ def bench_command(
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):
             refuse_existing(output / name, force)
     tools = _tools(configs)
-    imported = [import_model(path, trust=trust, samples=samples) for path in models]
+    imported = [import_model(path, trust=trust, samples=samples, int8_edges=int8_edges) for path in models]
     rows: list[dict[str, Any]] = []
     for model in imported:
         bench = _ModelBench(model, count, extras, measure, trust)

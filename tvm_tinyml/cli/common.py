@@ -58,6 +58,12 @@ quantize_option = click.option(
     type=click.Path(path_type=Path),
     help="A .npz file of sample inputs: quantise a float .onnx or .pt2 model with them first.",
 )
+edges_option = click.option(
+    "--int8-edges",
+    "int8_edges",
+    is_flag=True,
+    help="Inputs and outputs of an .onnx or .pt2 model are the int8 tensors next to its float ones.",
+)
 point_option = click.option(
     "--point",
     type=click.IntRange(min=0),
@@ -119,8 +125,12 @@ def progress(message: str) -> Iterator[None]:
         yield
 
 
-def import_model(path: Path, *, trust: bool = False, samples: Path | None = None) -> Model:
+def import_model(
+    path: Path, *, trust: bool = False, samples: Path | None = None, int8_edges: bool = False
+) -> Model:
     """Read a model file; `trust`: one whose loading can run code, too; `samples`: and quantise it with those.
+
+    int8_edges: without the float tensors at the edges of an .onnx or .pt2 model.
 
     Raises ModelError when it cannot be read, is not of a known kind, or is broken; UnsupportedError when it uses
     something that cannot be compiled; RunError when samples do not fit.
@@ -133,14 +143,14 @@ def import_model(path: Path, *, trust: bool = False, samples: Path | None = None
         from tvm_tinyml.lower import SIGNATURE_ATTR
 
         if samples is None:
-            module, _ = frontend.from_file(path, trust=trust)
+            module, _ = frontend.from_file(path, trust=trust, float_edges=not int8_edges)
         else:
             from tvm_tinyml.frontend.qdq import import_network
 
             from .quantization import quantized_network
 
             network, losses = quantized_network(path, samples, trust)
-            module = import_network(network)
+            module = import_network(network, float_edges=not int8_edges)
     return Model(path, module, json.loads(module["main"].attrs[SIGNATURE_ATTR]), losses, network)
 
 

@@ -13,6 +13,7 @@ from tvm_tinyml.output import refuse_existing
 
 from .common import (
     build,
+    edges_option,
     force_option,
     import_model,
     json_option,
@@ -44,6 +45,7 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 @measure_option
 @trust_option
 @quantize_option
+@edges_option
 @point_option
 @click.option(
     "--output",
@@ -76,6 +78,7 @@ def compile_command(
     measure: bool,
     trust: bool,
     samples: Path | None,
+    int8_edges: bool,
     point: int | None,
     output: Path,
     project: str | None,
@@ -92,7 +95,7 @@ def compile_command(
             "a Model Library Format archive has no self-test and is no project: give --output a folder"
         )
     refuse_existing(output, force, None if is_archive else _marker(project))
-    imported = import_model(model, trust=trust, samples=samples)
+    imported = import_model(model, trust=trust, samples=samples, int8_edges=int8_edges)
     built = build(imported, config, measure, point)
     if is_archive:
         built.export_model_library_format(output, force=force)

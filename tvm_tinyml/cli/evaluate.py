@@ -15,6 +15,7 @@ from rich.progress import Progress
 from .common import (
     Model,
     build,
+    edges_option,
     import_model,
     json_option,
     model_argument,
@@ -56,6 +57,7 @@ BATCH = 120
 @click.option("--board", help='Board to run on, or "host"; the target\'s own when not given.')
 @trust_option
 @quantize_option
+@edges_option
 @json_option
 def evaluate_command(
     model: Path,
@@ -67,6 +69,7 @@ def evaluate_command(
     board: str | None,
     trust: bool,
     samples: Path | None,
+    int8_edges: bool,
     as_json: bool,
 ) -> None:
     """Run MODEL over a test set: accuracy, confusion matrix, agreement with the reference.
@@ -79,7 +82,7 @@ def evaluate_command(
 
     config = config_for_board(target_config(target, opt), board)
     runner_of(config)
-    imported = import_model(model, trust=trust, samples=samples)
+    imported = import_model(model, trust=trust, samples=samples, int8_edges=int8_edges)
     dataset = read_dataset(data, imported.signature["inputs"], limit)
     built = build(imported, config, False, point)
     scores, instructions = _scores(built, dataset.images)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .common import (
+    edges_option,
     json_option,
     model_argument,
     print_facts,
@@ -39,8 +40,9 @@ NAME_WIDTH = 36
 @model_argument
 @trust_option
 @quantize_option
+@edges_option
 @json_option
-def inspect_command(model: Path, trust: bool, samples: Path | None, as_json: bool) -> None:
+def inspect_command(model: Path, trust: bool, samples: Path | None, int8_edges: bool, as_json: bool) -> None:
     """Show the operators of MODEL as they are in the file.
 
     With shapes, MACs, weights, and the bytes of activations in use while each operator runs.
@@ -51,10 +53,10 @@ def inspect_command(model: Path, trust: bool, samples: Path | None, as_json: boo
         from tvm_tinyml.frontend.files import summarize_file, summarize_network
 
         if samples is None:
-            summary = summarize_file(model, trust=trust)
+            summary = summarize_file(model, trust=trust, float_edges=not int8_edges)
         else:
             network, losses = quantized_network(model, samples, trust)
-            summary = summarize_network(network)
+            summary = summarize_network(network, float_edges=not int8_edges)
     in_use = activation_bytes(summary)
     if as_json:
         print_json(_document(summary, in_use) | {"quantization": losses_document(losses)})

@@ -12,6 +12,7 @@ from tvm_tinyml.output import refuse_existing, write_text
 
 from .common import (
     WIDEST_MAP,
+    edges_option,
     force_option,
     import_model,
     json_option,
@@ -61,6 +62,7 @@ from .quantization import losses_document, print_losses
 @force_option
 @trust_option
 @quantize_option
+@edges_option
 @json_option
 def plan_command(
     model: Path,
@@ -74,6 +76,7 @@ def plan_command(
     force: bool,
     trust: bool,
     samples: Path | None,
+    int8_edges: bool,
     as_json: bool,
 ) -> None:
     """Show where the tensors of MODEL lie in memory, and when."""
@@ -96,7 +99,7 @@ def plan_command(
         from tvm_tinyml.profile.plots import require_matplotlib
 
         require_matplotlib()
-    imported = import_model(model, trust=trust, samples=samples)
+    imported = import_model(model, trust=trust, samples=samples, int8_edges=int8_edges)
     name = imported.signature["name"]
     if pareto:
         with progress(f"Searching plans of {model.name} for {config}"):

@@ -19,6 +19,7 @@ from tvm_tinyml.runner.zephyr import require_zephyr, zephyr_board
 from .common import (
     Model,
     build,
+    edges_option,
     force_option,
     import_model,
     json_option,
@@ -57,6 +58,7 @@ REPORT = "report.json"
 @measure_option
 @trust_option
 @quantize_option
+@edges_option
 @point_option
 @click.option(
     "--board",
@@ -91,6 +93,7 @@ def run_command(
     measure: bool,
     trust: bool,
     samples: Path | None,
+    int8_edges: bool,
     point: int | None,
     board: str | None,
     input_files: Sequence[Path],
@@ -110,7 +113,7 @@ def run_command(
     config = target_config(target, opt)
     if output is not None:
         refuse_existing(output, force, REPORT)
-    imported = import_model(model, trust=trust, samples=samples)
+    imported = import_model(model, trust=trust, samples=samples, int8_edges=int8_edges)
 
     from .tensors import random_inputs, read_inputs
 

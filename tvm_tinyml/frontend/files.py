@@ -21,26 +21,41 @@ _ONNX_START = b"\x08"
 _ARCHIVE_START = b"PK\x03\x04"
 
 
-def from_file(path: str | os.PathLike[str], *, trust: bool = False) -> tuple[Any, dict[str, Any]]:
+def from_file(
+    path: str | os.PathLike[str], *, trust: bool = False, float_edges: bool = True
+) -> tuple[Any, dict[str, Any]]:
     """Import a model file; results and errors as those of `from_tflite`, `from_onnx` and `from_pytorch`.
 
     trust: load archives of PyTorch, whose loading can run code that somebody put into them. UnsupportedError without.
+    float_edges: as for `from_onnx`; .tflite files have the edges that they were converted with, UnsupportedError.
     """
     if kind_of(path) == TFLITE:
+        _require_own_edges(path, float_edges)
         return from_tflite(path)
-    return import_network(_network(path, trust=trust)), {}
+    return import_network(_network(path, trust=trust), float_edges=float_edges), {}
 
 
-def summarize_file(path: str | os.PathLike[str], *, trust: bool = False) -> ModelSummary:
+def summarize_file(
+    path: str | os.PathLike[str], *, trust: bool = False, float_edges: bool = True
+) -> ModelSummary:
     """Describe a model file; errors as those of `from_file`."""
     if kind_of(path) == TFLITE:
+        _require_own_edges(path, float_edges)
         return summarize(path)
-    return summarize_network(_network(path, trust=trust))
+    return summarize_network(_network(path, trust=trust), float_edges=float_edges)
 
 
-def summarize_network(network: Network) -> ModelSummary:
+def summarize_network(network: Network, *, float_edges: bool = True) -> ModelSummary:
     """Describe a quantised network; UnsupportedError as `from_file`."""
-    return summary_of(graph_of(network), network.name, QDQ_CONVERSIONS)
+    return summary_of(graph_of(network, float_edges=float_edges), network.name, QDQ_CONVERSIONS)
+
+
+def _require_own_edges(path: str | os.PathLike[str], float_edges: bool) -> None:
+    if not float_edges:
+        raise UnsupportedError(
+            f"{path}: int8 edges are for .onnx and .pt2 files; .tflite files get theirs when they are converted "
+            "(inference_input_type and inference_output_type)."
+        )
 
 
 def _network(path: str | os.PathLike[str], *, trust: bool) -> Network:
