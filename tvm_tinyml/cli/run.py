@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from tvm_tinyml.output import refuse_existing, write_whole
-from tvm_tinyml.runner.zephyr import require_zephyr, zephyr_board
 
 from .common import (
     Model,
@@ -115,6 +114,8 @@ def run_command(
         refuse_existing(output, force, REPORT)
     imported = import_model(model, trust=trust, samples=samples, int8_edges=int8_edges)
 
+    from tvm_tinyml.runner import zephyr_board
+
     from .tensors import random_inputs, read_inputs
 
     config = _config_to_run(config, board)
@@ -149,6 +150,7 @@ def run_command(
 
 def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
     from tvm_tinyml.module import config_for_board, runner_of
+    from tvm_tinyml.runner import require_zephyr, zephyr_board
 
     if (name := zephyr_board(board)) is not None:
         require_zephyr(name)
@@ -166,6 +168,8 @@ def _run(
     address_counts: bool,
     board: str | None,
 ) -> RunReport:
+    from tvm_tinyml.runner import zephyr_board
+
     config = built.config
     if zephyr_board(board) is not None:
         with progress(f"Running {model.path.name} on {board}"):
