@@ -90,6 +90,12 @@ def test_tensors_of_the_npu_lie_at_multiples_of_16_bytes() -> None:
             assert tensor["offset"] % 16 == 0
 
 
+def test_an_input_that_is_kept_does_not_lie_where_the_npu_works() -> None:
+    held, kept = built("-npu=ethos-u55-128"), built("-npu=ethos-u55-128 -input=kept")
+    assert kept.metadata["arena_bytes"] >= held.metadata["arena_bytes"] + held.metadata["inputs"][0]["bytes"]
+    assert_exact(kept, inputs_of(1))
+
+
 def test_reasons_are_those_of_vela() -> None:
     (case,) = [one for one in all_cases() if one.operator == "TRANSPOSE_CONV" and "7x9" in one.id][:1]
     module, _ = relay.frontend.from_tflite(case.model_bytes)

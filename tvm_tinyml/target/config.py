@@ -97,7 +97,7 @@ class TargetConfig:
                 "Arm's driver is for Cortex"
             )
         require_choice(f"memory mode of {self.npu.name}", self.npu_memory, self.npu.memory_modes)
-        if self.input != "held":
+        if self.fetches:
             raise TargetError(f"-input={self.input} streams on the CPU and cannot be had together with -npu=")
 
     def _check_board(self, board: BoardConfig) -> None:
