@@ -124,6 +124,21 @@ def test_guards_are_not_executed_and_expressions_not_evaluated(sound: bytes, pla
         from_file(place, trust=True)
 
 
+def test_quantisations_to_no_type_are_refused(sound: bytes, place: Path) -> None:
+    name, contents = member(sound, "models/model.json")
+    document = json.loads(contents)
+    node = next(
+        one for one in document["graph_module"]["graph"]["nodes"] if "dequantize_per_tensor" in one["target"]
+    )
+    (given,) = [one for one in node["inputs"] if one["name"] == "dtype"]
+    # No type, that of real numbers, and no type at all.
+    for argument in ({"as_scalar_type": 0}, {"as_scalar_type": 7}, {"as_int": 127}):
+        given["arg"] = argument
+        place.write_bytes(rewritten(sound, {name: json.dumps(document).encode()}))
+        with pytest.raises(TinyMLError):
+            from_file(place, trust=True)
+
+
 def test_stated_shapes_must_be_those_that_operators_make(sound: bytes, place: Path) -> None:
     name, contents = member(sound, "models/model.json")
     document = json.loads(contents)

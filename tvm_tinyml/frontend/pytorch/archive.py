@@ -47,7 +47,13 @@ def read_archive(path: Path) -> Network:
     program = load_program(path)
     from .reader import read_network
 
-    return read_network(program, identifier(path.stem), str(path))
+    try:
+        return read_network(program, identifier(path.stem), str(path))
+    except TinyMLError:
+        raise
+    except Exception as error:
+        # Arguments of operators are whatever the file says, where PyTorch computes shapes without looking at them.
+        raise ModelError(f"{path}: contradicts itself ({type(error).__name__}: {error}).") from error
 
 
 def load_program(path: Path) -> ExportedProgram:

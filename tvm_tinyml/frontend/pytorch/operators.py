@@ -96,6 +96,8 @@ def _dequantize_channels(a: Arguments) -> Translated:
 def _parameters(a: Arguments, position: int) -> list[Value]:
     """Scale and zero point, the latter in the stored type, which is the node's last argument."""
     dtype = str(a.node.args[-1]).removeprefix("torch.")
+    if dtype not in ("int8", "uint8", "int32"):
+        raise ValueError(f"it quantises to {dtype or 'nothing'}, supported are int8 and uint8")
     scale, zero_point = a.value(position), a.value(position + 1)
     if scale is None or zero_point is None or scale.data is None or zero_point.data is None:
         raise ValueError("its scale or zero point is computed by the model, supported are constants")
