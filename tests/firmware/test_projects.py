@@ -180,4 +180,7 @@ def test_the_command_writes_projects_and_no_archives_of_them(tmp_path: Path) -> 
     assert (tmp_path / "mine" / "main.c").exists()
     assert "exists" in refuse(*command, "make", "--output", tmp_path / "mine")
     assert "archive" in refuse(*command, "make", "--output", tmp_path / "mine.tar")
-    assert "'meson' is not one of" in refuse(*command, "meson", "--output", tmp_path / "other")
+    assert "no projects for 'meson'; choose one of: make" in refuse(
+        *command, "meson", "--output", tmp_path / "other"
+    )
+    assert all(kind in succeed("compile", "--help").stdout for kind in KINDS)

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from tvm_tinyml.firmware import KINDS, project_marker
 from tvm_tinyml.output import refuse_existing
 
 from .common import (
@@ -56,8 +55,9 @@ _PASS_COLUMNS = ("after", "layers", "MACs", "weights", "activations", "arena")
 )
 @click.option(
     "--project",
-    type=click.Choice(KINDS),
-    help="Write a project that builds as it stands, with the model and a program that runs its self-test.",
+    metavar="KIND",
+    help="Write a project that builds as it stands, with the model and a program that runs its self-test: for make, "
+    "cmake, arduino, cmsis-pack or zephyr.",
 )
 @click.option(
     "--explain",
@@ -142,7 +142,11 @@ def compile_command(
 
 def _marker(project: str | None) -> str:
     """The file that tells what this command writes from a folder of other things."""
-    return project_marker(project) if project else "metadata.json"
+    if project is None:
+        return "metadata.json"
+    from tvm_tinyml.firmware import project_marker
+
+    return project_marker(project)
 
 
 def _ram_text(memory: Mapping[str, Any]) -> str:

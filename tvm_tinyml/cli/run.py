@@ -119,7 +119,7 @@ def run_command(
     from .tensors import random_inputs, read_inputs
 
     config = _config_to_run(config, board)
-    if cycles and zephyr_board(board) is not None:
+    if cycles and _in_zephyr(board):
         raise click.UsageError("--cycles needs counted instructions, and nothing is counted in Zephyr")
     if cycles:
         require_estimator([config])
@@ -148,6 +148,12 @@ def run_command(
         sys.exit(CHECK_FAILED)
 
 
+def _in_zephyr(board: str | None) -> bool:
+    from tvm_tinyml.runner import zephyr_board
+
+    return zephyr_board(board) is not None
+
+
 def _config_to_run(config: TargetConfig, board: str | None) -> TargetConfig:
     from tvm_tinyml.module import config_for_board, runner_of
     from tvm_tinyml.runner import require_zephyr, zephyr_board
@@ -171,7 +177,7 @@ def _run(
     from tvm_tinyml.runner import zephyr_board
 
     config = built.config
-    if zephyr_board(board) is not None:
+    if _in_zephyr(board):
         with progress(f"Running {model.path.name} on {board}"):
             return built.run_many([inputs], board=board, keep_elf=elf)
     where = config.board.name if config.board is not None else config.core.name
