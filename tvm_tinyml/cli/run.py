@@ -114,8 +114,6 @@ def run_command(
         refuse_existing(output, force, REPORT)
     imported = import_model(model, trust=trust, samples=samples, int8_edges=int8_edges)
 
-    from tvm_tinyml.runner import zephyr_board
-
     from .tensors import random_inputs, read_inputs
 
     config = _config_to_run(config, board)
@@ -174,7 +172,6 @@ def _run(
     address_counts: bool,
     board: str | None,
 ) -> RunReport:
-    from tvm_tinyml.runner import zephyr_board
 
     config = built.config
     if _in_zephyr(board):
