@@ -172,7 +172,6 @@ def _run(
     address_counts: bool,
     board: str | None,
 ) -> RunReport:
-
     config = built.config
     if _in_zephyr(board):
         with progress(f"Running {model.path.name} on {board}"):
