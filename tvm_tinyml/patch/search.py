@@ -37,7 +37,8 @@ GLANCE = 2_000
 """Effort of the memory planner for a runner-up: there are many, and few improve the front."""
 
 SMALL = 2
-"""Bands are not tried where plain parts need less than the smallest arena without bands, divided by this."""
+"""Bands are not tried where plain parts need less than the smallest arena without bands, divided by this, or less
+than the inputs that are held."""
 
 LITTLE = 16
 """Share of its peak by which the reach of a path must be better to keep it beside one with less peak and work, where
@@ -142,7 +143,8 @@ class _Search:
     def add_bands(self, front: Sequence[PlanFigures]) -> bool:
         """Add regions with bands that may improve a front; whether there are any."""
         bands = BandParts(self.all_parts, front)
-        settled = self._settled(front[-1].arena_bytes // SMALL)
+        # No plan needs less than what is there before the first operator.
+        settled = self._settled(max(front[-1].arena_bytes // SMALL, self.all_parts.live[0]))
         found = [list(bands.ending(end, settled[end])) for end in range(1, len(self.parts) + 1)]
         self.parts = [[*parts, *more] for parts, more in zip(self.parts, found, strict=True)]
         return any(found)
