@@ -20,6 +20,7 @@ from tvm_tinyml.target.config import STACK_BYTES
 
 KEYS = {
     "model",
+    "npu",
     "quantization",
     "target",
     "board",
