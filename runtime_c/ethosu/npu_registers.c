@@ -75,9 +75,10 @@ bool npu_read_kernel(npu_model *npu, npu_kernel *kernel)
     kernel->stride_x = 1 + (bits & 1) + 2 * (bits >> 6 & 7);
     kernel->stride_y = 1 + (bits >> 1 & 1) + 2 * (bits >> 9 & 7);
     kernel->part_kernel_first = (bits & 4) != 0;
-    if (height >= 256 || width >= 256 || kernel->top >= 256 || kernel->left >= 256 || kernel->bottom >= 256 ||
+    /* SOFTMAX looks for the largest of all its classes in one window. */
+    if (height >= 4096 || width >= 4096 || kernel->top >= 256 || kernel->left >= 256 || kernel->bottom >= 256 ||
         kernel->right >= 256)
-        return npu_fail(npu, "a window or its padding exceeds 256");
+        return npu_fail(npu, "a window exceeds 4096 elements, or its padding 256");
     if (height % kernel->dilation_y != 0 || width % kernel->dilation_x != 0)
         return npu_fail(npu, "a window is no multiple of its dilation");
     kernel->height = height / kernel->dilation_y + 1;

@@ -11,7 +11,8 @@ from tvm_tinyml.ethosu.registers import Command, Register, Upscale
 from tvm_tinyml.ethosu.stream import Operation
 
 _PADDING = (Register.IFM_PAD_TOP, Register.IFM_PAD_LEFT, Register.IFM_PAD_BOTTOM, Register.IFM_PAD_RIGHT)
-_LARGEST_WINDOW = 256
+# SOFTMAX looks for the largest of all its classes in one window.
+_LARGEST_WINDOW, _LARGEST_PADDING = 4096, 256
 
 
 @dataclass(frozen=True)
@@ -67,9 +68,10 @@ def read_kernel(operation: Operation) -> Kernel:
     if height % dilation_y or width % dilation_x:
         raise operation.error(f"has a window of {height + 1} x {width + 1} that its dilation does not divide")
     padding = [operation.get(register) for register in _PADDING]
-    if max(height, width) >= _LARGEST_WINDOW or max(padding) >= _LARGEST_WINDOW:
+    if max(height, width) >= _LARGEST_WINDOW or max(padding) >= _LARGEST_PADDING:
         raise operation.error(
-            f"has a window of {height + 1} x {width + 1} with padding {padding}; 256 is the limit"
+            f"has a window of {height + 1} x {width + 1} with padding {padding}; the limits are "
+            f"{_LARGEST_WINDOW} and {_LARGEST_PADDING}"
         )
     top, left, bottom, right = padding
     return Kernel(
