@@ -9,12 +9,14 @@ each time with other ones, and run. Layers of equal kind share their candidates 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from .codegen import LoweredModel
-from .lower import Lowering
+from .codegen.tensorir import Scratch
+from .lower import Known, Lowering
 from .memory import MemoryPlan, plan, scratch_room
 from .memory.program import Program
 from .patch import PatchPlan
@@ -30,6 +32,41 @@ STREAMED_SCRATCH_BYTES_DSP = 5000
 OTHER_CODE_BYTES = 2500
 
 
+@dataclass(frozen=True)
+class LayerEstimate:
+    """Instructions of one layer in an inference, infinite where its schedule has no estimate.
+
+    elements: that it reads and writes, inputs counted once. macs: products and sums of products.
+    streamed: it is part of a region.
+    """
+
+    operator: str
+    instructions: float
+    elements: int
+    macs: int
+    streamed: bool
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a module will cost, before anything is built.
+
+    layers: by name. region_calls: calls that regions make; moving: instructions that move rows inside them.
+    program: what lies in memory, scratch included. planner: how an arena for it is found.
+    """
+
+    layers: Mapping[str, LayerEstimate]
+    region_calls: int
+    moving: float
+    program: Program
+    planner: str = "auto"
+
+    @cached_property
+    def arena_bytes(self) -> int:
+        """Bytes of the arena."""
+        return plan(self.program, method=self.planner).arena_bytes
+
+
 Count: TypeAlias = Callable[[LoweredModel, MemoryPlan], Sequence[int]]
 """Runs a model and returns the instructions of each of its layers."""
 
@@ -42,19 +79,16 @@ def lower_and_plan(
     pulled: frozenset[str] = frozenset(),
     keep_all: bool,
     count: Count | None = None,
+    known: Known | None = None,
 ) -> tuple[LoweredModel, Program, MemoryPlan]:
     """Choose a schedule for every layer of a cleaned-up module, build them and plan the arena.
 
-    patch: the plan whose order the module has, if any. pulled: inputs that its regions fetch.
+    patch: the plan whose order the module has, if any. pulled: inputs that its regions fetch. known: see `Lowering`.
     keep_all: as in `memory.plan`.
     count: runs every candidate; None: estimates decide.
     """
-    lowering = Lowering(module, config, patch, pulled)
-    outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
-    free = scratch_room(
-        outline, scratch_limit(config, streams=bool(patch is not None and patch.regions)), config.arena_limit
-    )
-    room = [free[call] for call in lowering.outline.call_of_layer]
+    lowering = Lowering(module, config, patch, pulled, known)
+    room = _scratch_room(lowering, config, streams=bool(patch is not None and patch.regions))
     if count is not None:
         lowering.candidates = _counted(lowering, config, room, count)
     choices = _choose(lowering, config, room)
@@ -106,6 +140,61 @@ def estimated_instructions(model: LoweredModel) -> int:
     """Instructions of one inference by the estimates of the schedules; layers without any are left out."""
     taken = (one for layer in model.layers for one in layer.alternatives if one.taken)
     return sum(one.instructions or 0 for one in taken)
+
+
+def estimate(module: Any, config: TargetConfig, patch: PatchPlan | None, known: Known) -> Estimate:
+    """What a cleaned-up module costs with the schedules that would be chosen.
+
+    known: see `Lowering`.
+    """
+    lowering = Lowering(module, config, patch, known=known)
+    outline = lowering.outline
+    choices = _choose(lowering, config, _scratch_room(lowering, config, streams=patch is not None))
+    scratch = [
+        (Scratch(f"{layer.name}.scratch", choice.candidate.scratch),) if choice.candidate.scratch else ()
+        for layer, choice in zip(outline.layers, choices, strict=True)
+    ]
+    inside = {layer.index for region in outline.regions for layer in region.layers}
+    layers = [
+        layer if layer.index in inside else replace(layer, scratch=own)
+        for layer, own in zip(outline.layers, scratch, strict=True)
+    ]
+    regions = [
+        replace(region, scratch=tuple(scratch[layer.index] for layer in region.layers))
+        for region in outline.regions
+    ]
+    program = replace(outline, layers=layers, regions=regions).program(
+        config.alignment, io_in_arena=config.io == "arena"
+    )
+    return Estimate(
+        layers={
+            layer.name: LayerEstimate(
+                layer.operator,
+                choice.candidate.instructions,
+                sum(outline.tensors[name].spec.elements for name in {*layer.arguments, layer.output}),
+                layer.macs,
+                layer.index in inside,
+            )
+            for layer, choice in zip(outline.layers, choices, strict=True)
+        },
+        region_calls=sum(len(one.shape.stream.events) * one.shape.strips for one in regions),
+        moving=sum(one.moved_bytes for one in regions) * _per_moved_byte(config),
+        program=program,
+        planner=config.planner,
+    )
+
+
+def _per_moved_byte(config: TargetConfig) -> float:
+    """Most instructions of a byte that is moved (runtime_c/include/tinyml_rows.h), loops over rows included."""
+    features = config.core.features
+    return 0.15 if "rvv" in features else 0.3 if "mve" in features or config.core.family == "arm" else 0.8
+
+
+def _scratch_room(lowering: Lowering, config: TargetConfig, *, streams: bool) -> list[int]:
+    """Bytes of scratch that each layer may use."""
+    outline = lowering.outline.program(config.alignment, io_in_arena=config.io == "arena")
+    free = scratch_room(outline, scratch_limit(config, streams=streams), config.arena_limit)
+    return [free[call] for call in lowering.outline.call_of_layer]
 
 
 def _counted(

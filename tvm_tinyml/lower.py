@@ -13,7 +13,7 @@ import json
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import asdict, replace
 from math import inf, isfinite
-from typing import Any
+from typing import Any, TypeAlias
 
 from tvm import relax, te
 from tvm_ffi.structural import StructuralKey
@@ -32,6 +32,10 @@ from .target import TargetConfig
 SIGNATURE_ATTR = "tinyml.signature"
 
 
+Known: TypeAlias = dict[Any, Sequence[Candidate]]
+"""What the rules offer, by problem."""
+
+
 class Lowering:
     """The Relax function "main" of a cleaned-up dialect module on its way to loops.
 
@@ -40,6 +44,7 @@ class Lowering:
     order of the bindings.
 
     outline: the model with layers that have no functions and no scratch yet: what memory the tensors need.
+    known: what rules offered for problems met before, in other lowerings for the same target; new ones are added.
     candidates: what the rules offer for each layer.
     kinds: of the layers; equal ones have candidates that take the same instructions.
     constant_bytes: of all layers, before schedules pack them.
@@ -52,6 +57,7 @@ class Lowering:
         config: TargetConfig,
         patch: PatchPlan | None = None,
         pulled: frozenset[str] = frozenset(),
+        known: Known | None = None,
     ) -> None:
         function = module["main"]
         signature = json.loads(function.attrs[SIGNATURE_ATTR])
@@ -61,6 +67,7 @@ class Lowering:
         self._arguments: list[Mapping[str, str]] = []
         self._patch = patch
         self._pulled = pulled
+        self._known: Known = {} if known is None else known
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self._device_constants: dict[int, Mapping[str, Array]] = {}
         self.constant_bytes = 0
@@ -168,7 +175,10 @@ class Lowering:
             calls,
         )
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
-        offered = [one.called(calls) for one in candidates(problem)]
+        key = _identity(problem, specs)
+        if key not in self._known:
+            self._known[key] = candidates(problem)
+        offered = [one.called(calls) for one in self._known[key]]
         self._arguments.append(names)
         self.candidates.append(offered)
         self.kinds.append(_kind(node.operator, calls, [*specs, output], attrs, offered))
@@ -380,6 +390,19 @@ def _kind(
 
 def _rounded(parts: Parts | None) -> dict[str, int] | None:
     return None if parts is None else {name: round(count) for name, count in asdict(parts).items()}
+
+
+def _identity(problem: Problem, specs: Sequence[TensorSpec]) -> Any:
+    """Equal for problems that the rules cannot tell apart."""
+    constants = tuple(
+        (role, str(value.dtype), value.shape, hashlib.sha256(value.tobytes()).digest())
+        for role, value in problem.constants.items()
+    )
+    attrs = tuple(
+        sorted((key, value) for key, value in problem.attrs.items() if key not in ("name", "tensor"))
+    )
+    shapes = tuple(problem.shapes), tuple(specs), problem.output_shape
+    return problem.operator, problem.calls, shapes, constants, attrs
 
 
 def _roles(inputs: tuple[str, ...], count: int) -> list[str]:

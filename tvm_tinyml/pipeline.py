@@ -11,9 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from .choose import Count, estimated_instructions, lower_and_plan, scratch_limit, scratch_of, setup_pixels
+from .choose import (
+    Count,
+    Estimate,
+    estimate,
+    estimated_instructions,
+    lower_and_plan,
+    scratch_limit,
+    scratch_of,
+    setup_pixels,
+)
 from .codegen import LoweredModel
+from .costless import costless_plan
 from .errors import PlanError, TargetError
+from .lower import Known
 from .memory import MemoryPlan, explain, verify
 from .memory.program import Program
 from .offload import Placement, offload
@@ -22,7 +33,7 @@ from .patch.choice import PatchFront
 from .patch.footprint import PlanFigures, Settings
 from .patch.network import Network
 from .patch.on_demand import check_fetched, pullable
-from .patch.search import MAX_FACTOR
+from .patch.search import MAX_FACTOR, pareto_front
 from .patch.verifier import verify_region
 from .target import TargetConfig
 from .target.config import STACK_BYTES
@@ -107,6 +118,7 @@ OPTIONAL_PASSES = (
     "JoinUnary",
     "MergeClamps",
     "MergeEqualCalls",
+    "PatchInference",
     "ScheduleForMemory",
     "ShareBuffers",
 )
@@ -188,9 +200,14 @@ def compile_module(
     on_demand = patch is None and config.fetches
     limit = None if keep_all or patch is not None else config.arena_limit
     found, stages = _transformed(module, config, plain=patch is None and not on_demand)
+    known: Known = {}
+    if patch is None and not on_demand and not keep_all and _may_stream(config):
+        patch = _plan_for_free(module, found, config, known)
+        if patch is not None:
+            found, stages = _transformed(module, config, plain=False)
     lowered = None
     if not on_demand and (limit is None or stages[-1].footprint.arena <= limit):
-        lowered = _lowered(found, config, patch, keep_all=keep_all, count=count)
+        lowered = _lowered(found, config, patch, keep_all=keep_all, count=count, known=known)
     if lowered is None or (limit is not None and lowered[2].arena_bytes > limit):
         found, stages = _transformed(module, config, plain=False)
         lowered = _search(module, found, config, count)
@@ -227,6 +244,7 @@ def _lowered(
     *,
     keep_all: bool = False,
     count: Count | None = None,
+    known: Known | None = None,
 ) -> Lowered:
     """A cleaned-up module in the order of a plan, if there is one, as loops with their memory."""
     pulled: frozenset[str] = frozenset()
@@ -238,7 +256,7 @@ def _lowered(
             network = network_of(Graph.read(module["main"]))
             pulled = pullable(network)
             check_fetched(network, patch, pulled)
-    return lower_and_plan(module, config, patch, pulled=pulled, keep_all=keep_all, count=count)
+    return lower_and_plan(module, config, patch, pulled=pulled, keep_all=keep_all, count=count, known=known)
 
 
 def _search(source: Any, module: Any, config: TargetConfig, count: Count | None) -> Lowered:
@@ -313,6 +331,29 @@ def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any
         module = one(module)
         stages.append(stage(one.info.name))
     return module, tuple(stages)
+
+
+def _may_stream(config: TargetConfig) -> bool:
+    """Whether a build may stream without need: nobody asked for little code, set a budget, or left the pass out."""
+    limits = (config.ram_bytes, config.flash_bytes)
+    return limits == (None, None) and config.opt != "size" and "PatchInference" not in config.without
+
+
+def _plan_for_free(source: Any, plain: Any, config: TargetConfig, known: Known) -> PatchPlan | None:
+    """A plan that costs next to nothing, if there is one.
+
+    source: the module as it came; plain: as the passes left it. known: gets what schedule rules offer for both.
+    """
+    module, _ = _transformed(source, config, plain=False)
+
+    def of_plan(patch: PatchPlan) -> Estimate:
+        return estimate(PatchInference(patch)(module), config, patch, known)
+
+    network = network_of(Graph.read(module["main"]))
+    settings = plan_settings(network, config)
+    plans = pareto_front(network, settings, max_factor=1.0, bands=False)
+    front = PatchFront(network, settings, tuple(plans), 1.0)
+    return costless_plan(front, estimate(plain, config, None, known), of_plan)
 
 
 def patch_front(

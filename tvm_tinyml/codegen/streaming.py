@@ -169,6 +169,28 @@ class StreamedRegion:
             if read.count(tensor) == by_rows.count(tensor)
         )
 
+    @property
+    def moved_bytes(self) -> int:
+        """Most bytes that the function moves or fills itself: windows, rows of outputs, rows that stay.
+
+        Of segments, only what lies outside of them.
+        """
+        shape, total = self.shape, 0
+        for index, stage in enumerate(shape.stages):
+            if isinstance(stage, Stage):
+                for tensor, spec in zip(stage.node.inputs, stage.specs, strict=True):
+                    if tensor is not None and self.is_image(index, tensor):
+                        total += self.copied_windows(index, tensor) * spec.nbytes
+                if self.copies_output(index):
+                    total += stage.operation.calls * stage.output.nbytes
+        for event in shape.stream.events:
+            operation = shape.operations[event.operation]
+            if operation.output in shape.stream.buffers and not self.refills(operation.output):
+                # All that is not overwritten moves, or the row is filled.
+                rows = shape.stream.buffers[operation.output].rows - (0 if event.fills else operation.rows)
+                total += rows * shape.pitch(operation.output)
+        return total * shape.strips
+
     def part_name(self, index: int, name: str) -> str:
         """Name in the block of what the calls of layer `index` need under `name`."""
         return f"{self.symbol}.{index}.{name}"
@@ -192,7 +214,7 @@ class StreamedRegion:
         stage = self.stage(index)
         parts = {buffer.name: buffer.nbytes for buffer in self.own_scratch(index)}
         for tensor, spec in zip(stage.node.inputs, stage.specs, strict=True):
-            if tensor is not None and self.is_image(index, tensor) and self.copies_window(index, tensor):
+            if tensor is not None and self.is_image(index, tensor) and self.copied_windows(index, tensor):
                 parts[tensor] = spec.nbytes
         if self.copies_output(index):
             parts[stage.node.tensor] = stage.output.nbytes
@@ -211,12 +233,12 @@ class StreamedRegion:
         operation = self.shape.stages[index].operation
         return iter(range(0, operation.height, operation.rows))
 
-    def leaves_image(self, index: int, tensor: str) -> bool:
-        """Whether a window of layer `index` goes beyond the rows of `tensor`, which is made before the region."""
+    def leaving_image(self, index: int, tensor: str) -> int:
+        """Calls of layer `index` whose windows go beyond the rows of `tensor`, which is made before the region."""
         rows = self.reads(index)[tensor].rows
         span = rows.span(self.shape.stages[index].operation.rows)
         height = self.shape.specs[tensor].shape[ROWS]
-        return any(rows.begin(row) < 0 or rows.begin(row) + span > height for row in self.begins(index))
+        return sum(rows.begin(row) < 0 or rows.begin(row) + span > height for row in self.begins(index))
 
     def always_copies(self, index: int, tensor: str) -> bool:
         """Whether no window of layer `index` lies in memory as the layer reads it."""
@@ -238,11 +260,11 @@ class StreamedRegion:
         filled = any(event.fills and event.operation == maker for event in stream.events)
         return not filled and slots | stream.write_slots[maker] == {0}
 
-    def copies_window(self, index: int, tensor: str) -> bool:
-        """Whether some window of layer `index` over `tensor` is copied to the workspace."""
+    def copied_windows(self, index: int, tensor: str) -> int:
+        """Calls of layer `index`, in one strip, whose windows over `tensor` are copied to the workspace."""
         if self.always_copies(index, tensor):
-            return True
-        return tensor not in self.shape.stream.buffers and self.leaves_image(index, tensor)
+            return self.shape.stages[index].operation.calls
+        return 0 if tensor in self.shape.stream.buffers else self.leaving_image(index, tensor)
 
     def copies_output(self, index: int) -> bool:
         """Whether what layer `index` makes is copied from the workspace to its place."""

@@ -73,17 +73,18 @@ class Path(NamedTuple):
 
 
 def pareto_front(
-    network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR
+    network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR, bands: bool = True
 ) -> list[PlanFigures]:
     """Plans that no other plan found beats in both arena and work, the least work first.
 
     max_factor: bound on the work as a multiple of the plain network's.
+    bands: whether regions may have segments, which takes most of the time.
     Raises PlanError when no plan keeps the settings.
     """
     evaluate = _Evaluation(network, settings)
     search = _Search(network, settings, max_factor)
     front = evaluate.front(search.paths())
-    if front and search.add_bands(front):
+    if bands and front and search.add_bands(front):
         front = evaluate.front(search.paths())
     if evaluate.missed:
         front = evaluate.front(search.paths(front), GLANCE)
