@@ -8,6 +8,7 @@ Micro-kernels are assembly, whose lines are counted. Calibrated against the symb
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 BYTES_PER_INSTRUCTION = 3.7
 BYTES_PER_STATEMENT = 8.0
@@ -20,6 +21,7 @@ _INSTRUCTION = re.compile(r'^\s*"(?!\d+:).*\\n"', re.MULTILINE)
 _STATEMENT = re.compile(r"[;{]\s*$", re.MULTILINE)
 
 
+@lru_cache(maxsize=4096)
 def source_bytes(source: str) -> int:
     """Estimate for a C function; of the bodies that the preprocessor chooses from, the longest counts."""
     return round(max(_body_bytes(body) for body in _BRANCH.split(source)))

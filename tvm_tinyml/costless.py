@@ -26,6 +26,8 @@ LEAST_SAVING, LEAST_PER_REGION = 0.1, 1000
 PRICE = 5.0
 # Sizes of the arena that are tried between the smallest one and that of the plain model.
 SIZES = 4
+# Of the memory planner for one change of a plan: what it misses are a few bytes of one plan among several.
+_EFFORT = 1000
 # Instructions of an element or a product of a layer without an estimate, and of a call inside a region.
 _PER_ELEMENT, _PER_CALL = 12.0, 60.0
 
@@ -91,7 +93,7 @@ def _candidates(front: PatchFront) -> Iterator[PlanFigures]:
         fitting = [one for one in free if one.arena_bytes <= budget]
         # The fewest regions to begin with, or the most memory to spare.
         for one in dict.fromkeys((0, len(fitting) - 1)):
-            found = with_fewer_calls(front.network, fitting[one], front.settings, budget)
+            found = with_fewer_calls(front.network, fitting[one], front.settings, budget, effort=_EFFORT)
             key = found.plan.to_json()
             if key not in seen:
                 seen.add(key)

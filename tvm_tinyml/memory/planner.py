@@ -19,6 +19,7 @@ def plan(
     keep_all: bool = False,
     time_limit: float = 10.0,
     effort: int = EFFORT,
+    enough: int | None = None,
 ) -> MemoryPlan:
     """Plan the arena of `program`.
 
@@ -28,6 +29,8 @@ def plan(
     time_limit: seconds for the exact search. Its effort is bounded by a count as well, which a slow machine
         may not reach in time: only then the result depends on the machine, and `optimal` is False.
     effort: that count, in blocks looked at.
+    enough: bytes of an arena that the caller does not want to beat: the exact search is left out where greedy needs no
+        more than that, and where no placement can.
 
     Raises PlanError for an unknown method or a negative time limit.
     """
@@ -39,7 +42,9 @@ def plan(
     offsets = place_greedily(problem)
     lower_bound = problem.lower_bound()
     used = "greedy"
-    if method == "exact" or (method == "auto" and problem.arena_bytes(offsets) > lower_bound):
+    arena = problem.arena_bytes(offsets)
+    settled = enough is not None and (arena <= enough or lower_bound > enough)
+    if method == "exact" or (method == "auto" and arena > lower_bound and not settled):
         result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort)
         offsets, lower_bound, used = result.offsets, result.lower_bound, "exact"
     starts = {block.name: offset for block, offset in zip(problem.blocks, offsets, strict=True)}

@@ -79,10 +79,12 @@ def footprint(
     settings: Settings,
     known: dict[Region, Block] | None = None,
     effort: int = EFFORT,
+    enough: int | None = None,
 ) -> PlanFigures:
     """Figures of a plan, from the memory planner.
 
-    known: regions met in other plans of the same network and settings; new ones are added. effort: of the planner.
+    known: regions met in other plans of the same network and settings; new ones are added.
+    enough: bytes of an arena that need not be beaten; effort: of the memory planner. See `memory.plan`.
 
     A region is one step of the program; its line buffers and windows are one block of scratch of that step.
     Raises PlanError when a region cannot run, or reads of a pulled input are left outside of the regions.
@@ -110,7 +112,9 @@ def footprint(
         macs += region_macs(network, region, workspace)
         calls += workspace.calls
     program = names.program(steps, patch_plan)
-    return PlanFigures(patch_plan, program, plan(program, effort=effort), macs, sum(network.macs), calls)
+    return PlanFigures(
+        patch_plan, program, plan(program, effort=effort, enough=enough), macs, sum(network.macs), calls
+    )
 
 
 def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import PlanError
-from .footprint import Block, PlanFigures, Settings, footprint
+from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .geometry import Operation
 from .network import Network
 from .plan import PatchPlan, Region
@@ -19,15 +19,21 @@ from .region import region_operations
 
 
 def with_fewer_calls(
-    network: Network, found: PlanFigures, settings: Settings, arena_bytes: int, macs: int | None = None
+    network: Network,
+    found: PlanFigures,
+    settings: Settings,
+    arena_bytes: int,
+    macs: int | None = None,
+    effort: int = EFFORT,
 ) -> PlanFigures:
     """The plan with as many rows per call as an arena of `arena_bytes` allows, and work of at most `macs`.
 
     macs: multiply-accumulates, those outside of the image included; None: no more than the plan has.
+    effort: of the memory planner, for every change that is tried.
     Regions with the most calls come first, then single operators of them, those first whose calls save the most.
     Strips, cuts and results stay what they are.
     """
-    growth = _Growth(network, settings, arena_bytes, found.macs if macs is None else macs, found)
+    growth = _Growth(network, settings, arena_bytes, found.macs if macs is None else macs, found, effort)
     for region in sorted(found.plan.regions, key=lambda region: -_calls(network, region)):
         for taller in _taller(network, region):
             if growth.accepts(region, taller):
@@ -40,12 +46,19 @@ class _Growth:
     """A plan whose regions get more rows per call as long as its arena and its work allow it."""
 
     def __init__(
-        self, network: Network, settings: Settings, arena_bytes: int, macs: int, found: PlanFigures
+        self,
+        network: Network,
+        settings: Settings,
+        arena_bytes: int,
+        macs: int,
+        found: PlanFigures,
+        effort: int,
     ) -> None:
         self.network = network
         self.settings = settings
         self.limit = arena_bytes
         self.macs = macs
+        self.effort = effort
         self.found = found
         self.known: dict[Region, Block] = {}
 
@@ -53,7 +66,7 @@ class _Growth:
         """Put `new` in the place of `old` where that fits."""
         changed = _replaced(self.found.plan, old, new)
         try:
-            candidate = footprint(self.network, changed, self.settings, self.known)
+            candidate = footprint(self.network, changed, self.settings, self.known, self.effort, self.limit)
         except PlanError:
             return False
         if candidate.macs > self.macs or candidate.calls > self.found.calls:

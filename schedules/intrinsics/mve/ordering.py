@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 _REGISTER = re.compile(r"\b(?:r\d+|q\d+|sp|lr|p0)\b")
 _BLOCK = re.compile(r"^(?:i|vps?)(t[te]{0,3})$")
@@ -46,6 +47,12 @@ def ordered(code: Sequence[str], sources: Collection[str] = ()) -> list[str]:
 
     sources: registers that point to what no store changes.
     """
+    return list(_ordered(tuple(code), frozenset(sources)))
+
+
+@lru_cache(maxsize=4096)
+def _ordered(code: tuple[str, ...], sources: frozenset[str]) -> tuple[str, ...]:
+    """Remembered, because sizes of code are asked for whenever a plan is estimated."""
     result: list[str] = []
     block: list[_Instruction] = []
 
@@ -60,7 +67,7 @@ def ordered(code: Sequence[str], sources: Collection[str] = ()) -> list[str]:
         else:
             block.append(_parse(lines, sources))
     close()
-    return result
+    return tuple(result)
 
 
 def _grouped(code: Iterable[str]) -> Iterable[tuple[str, ...]]:
