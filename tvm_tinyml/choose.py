@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any, TypeAlias
 
 from .codegen import LoweredModel
+from .codegen.layer import Layer
 from .codegen.tensorir import Scratch
 from .lower import Known, Lowering
 from .memory import MemoryPlan, plan, scratch_room
@@ -142,10 +143,12 @@ def estimated_instructions(model: LoweredModel) -> int:
     return sum(one.instructions or 0 for one in taken)
 
 
-def estimate(module: Any, config: TargetConfig, patch: PatchPlan | None, known: Known) -> Estimate:
+def estimate(
+    module: Any, config: TargetConfig, patch: PatchPlan | None, known: Known, plain: LoweredModel
+) -> Estimate:
     """What a cleaned-up module costs with the schedules that would be chosen.
 
-    known: see `Lowering`.
+    known: see `Lowering`. plain: the same model without a plan, built: its functions say which buffers may overlap.
     """
     lowering = Lowering(module, config, patch, known=known)
     outline = lowering.outline
@@ -155,15 +158,20 @@ def estimate(module: Any, config: TargetConfig, patch: PatchPlan | None, known: 
         for layer, choice in zip(outline.layers, choices, strict=True)
     ]
     inside = {layer.index for region in outline.regions for layer in region.layers}
+    built = {(layer.name, layer.operator, layer.schedule): layer for layer in plain.layers}
     layers = [
-        layer if layer.index in inside else replace(layer, scratch=own)
-        for layer, own in zip(outline.layers, scratch, strict=True)
+        layer
+        if layer.index in inside
+        else _as_built(
+            replace(layer, scratch=own), built.get((layer.name, layer.operator, choice.candidate.rule))
+        )
+        for layer, own, choice in zip(outline.layers, scratch, choices, strict=True)
     ]
     regions = [
         replace(region, scratch=tuple(scratch[layer.index] for layer in region.layers))
         for region in outline.regions
     ]
-    program = replace(outline, layers=layers, regions=regions).program(
+    program = replace(outline, layers=layers, regions=regions, functions=plain.functions).program(
         config.alignment, io_in_arena=config.io == "arena"
     )
     return Estimate(
@@ -182,6 +190,13 @@ def estimate(module: Any, config: TargetConfig, patch: PatchPlan | None, known: 
         program=program,
         planner=config.planner,
     )
+
+
+def _as_built(layer: Layer, built: Layer | None) -> Layer:
+    """A layer with the function of the same layer that was built by the same schedule, if it was."""
+    if built is None:
+        return layer
+    return replace(layer, function=built.function, arguments=built.arguments, scratch=built.scratch)
 
 
 def _per_moved_byte(config: TargetConfig) -> float:

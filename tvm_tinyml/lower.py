@@ -196,6 +196,13 @@ class Lowering:
                 macs=node.operator.macs(node.specs, node.attrs),
                 attributes=node.attrs,
                 share_inside=node.operator.share_inside(node.specs, node.attrs),
+                bounds=tuple(
+                    (name, bounds)
+                    for name, bounds in zip(
+                        node.inputs, node.operator.bounds(node.specs, node.attrs), strict=True
+                    )
+                    if name is not None
+                ),
             )
         )
 

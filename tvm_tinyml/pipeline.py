@@ -21,7 +21,7 @@ from .choose import (
     scratch_of,
     setup_pixels,
 )
-from .codegen import LoweredModel
+from .codegen import LoweredModel, verify_overlaps
 from .costless import costless_plan
 from .errors import PlanError, TargetError
 from .lower import Known
@@ -201,18 +201,22 @@ def compile_module(
     limit = None if keep_all or patch is not None else config.arena_limit
     found, stages = _transformed(module, config, plain=patch is None and not on_demand)
     known: Known = {}
+    lowered = None
     if patch is None and not on_demand and not keep_all and _may_stream(config):
-        patch = _plan_for_free(module, found, config, known)
+        plain = _lowered(found, config, None, known=known)
+        patch = _plan_for_free(module, found, plain, config, known)
         if patch is not None:
             found, stages = _transformed(module, config, plain=False)
-    lowered = None
-    if not on_demand and (limit is None or stages[-1].footprint.arena <= limit):
+        elif count is None:
+            lowered = plain
+    if lowered is None and not on_demand and (limit is None or stages[-1].footprint.arena <= limit):
         lowered = _lowered(found, config, patch, keep_all=keep_all, count=count, known=known)
     if lowered is None or (limit is not None and lowered[2].arena_bytes > limit):
         found, stages = _transformed(module, config, plain=False)
         lowered = _search(module, found, config, count)
     compiled = Compiled(*lowered, stages)
     verify(compiled.program, compiled.plan)
+    verify_overlaps(compiled.model, compiled.plan)
     for region in compiled.model.regions:
         verify_region(region.shape, region.buffers, compiled.plan)
     if not keep_all:
@@ -339,21 +343,24 @@ def _may_stream(config: TargetConfig) -> bool:
     return limits == (None, None) and config.opt != "size" and "PatchInference" not in config.without
 
 
-def _plan_for_free(source: Any, plain: Any, config: TargetConfig, known: Known) -> PatchPlan | None:
+def _plan_for_free(
+    source: Any, plain: Any, lowered: Lowered, config: TargetConfig, known: Known
+) -> PatchPlan | None:
     """A plan that costs next to nothing, if there is one.
 
-    source: the module as it came; plain: as the passes left it. known: gets what schedule rules offer for both.
+    source: the module as it came; plain: as the passes left it; lowered: what comes of that.
+    known: gets what schedule rules offer for both.
     """
     module, _ = _transformed(source, config, plain=False)
 
     def of_plan(patch: PatchPlan) -> Estimate:
-        return estimate(PatchInference(patch)(module), config, patch, known)
+        return estimate(PatchInference(patch)(module), config, patch, known, lowered[0])
 
     network = network_of(Graph.read(module["main"]))
     settings = plan_settings(network, config)
     plans = pareto_front(network, settings, max_factor=1.0, bands=False)
     front = PatchFront(network, settings, tuple(plans), 1.0)
-    return costless_plan(front, estimate(plain, config, None, known), of_plan)
+    return costless_plan(front, estimate(plain, config, None, known, lowered[0]), of_plan)
 
 
 def patch_front(

@@ -14,14 +14,14 @@ from tests.patch.streamed import named
 from tests.transform.building import ModuleBuilder, random_inputs
 from tvm_tinyml import relay
 from tvm_tinyml.choose import Estimate, LayerEstimate
-from tvm_tinyml.costless import LEAST_PER_REGION, MOST_EXTRA, costless_plan, extra_instructions
+from tvm_tinyml.costless import MOST_EXTRA, costless_plan, extra_instructions
 from tvm_tinyml.memory.program import Program, Step, Tensor
 from tvm_tinyml.patch import PatchPlan
 from tvm_tinyml.patch.choice import PatchFront
 from tvm_tinyml.patch.footprint import Settings
 from tvm_tinyml.patch.search import pareto_front
 
-PLAIN_BYTES = 40 * LEAST_PER_REGION
+PLAIN_BYTES = 40_000
 CONV = LayerEstimate("conv2d", 10_000, 100, 900, streamed=False)
 SOFT = LayerEstimate("softmax", inf, 10, 0, streamed=False)
 

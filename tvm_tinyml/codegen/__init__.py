@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
+from .overlap_verifier import verify_overlaps
 from .project import project_files, write_folder, write_model_library
 from .selftest_source import has_selftest, selftest_inputs
 
@@ -14,6 +15,7 @@ __all__ = [
     "has_selftest",
     "project_files",
     "selftest_inputs",
+    "verify_overlaps",
     "write_folder",
     "write_model_library",
 ]

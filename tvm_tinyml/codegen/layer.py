@@ -8,6 +8,7 @@ from typing import Any
 
 from tvm_tinyml.memory import InPlace
 
+from ..dialect.bounds import InputBounds
 from .tensorir import Scratch
 
 
@@ -39,8 +40,9 @@ class Layer:
         `scratch` follow them.
     alternatives: the schedules that could be taken, the fastest first.
     share_inside: part of the multiply-accumulates whose operands are not padding.
-    inplace: inputs that the output may take the place of.
+    inplace: inputs that the output may take the place of, beside what the order in the function allows.
     can_fail: its function returns a status, which ends the inference unless it is 0.
+    bounds: what a region of the output reads of each activation, by its name.
     scratch: buffers of the arena that only this layer uses, in the order of the function's parameters.
     """
 
@@ -58,3 +60,4 @@ class Layer:
     share_inside: float = 1.0
     inplace: tuple[InPlace, ...] = ()
     can_fail: bool = False
+    bounds: tuple[tuple[str, InputBounds], ...] = ()

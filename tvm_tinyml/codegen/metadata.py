@@ -34,10 +34,8 @@ def metadata(
     offsets = memory_plan.offsets
     in_arena = config.io == "arena"
     program = model.program(config.alignment, io_in_arena=in_arena)
-    # First fit is far off where outputs overwrite rows of inputs.
-    method = "auto" if model.regions else "greedy"
     tensors = model.without_scratch().program(config.alignment, io_in_arena=in_arena)
-    without_scratch = plan(tensors, method=method).arena_bytes
+    without_scratch = plan(tensors).arena_bytes
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,

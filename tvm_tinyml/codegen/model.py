@@ -5,12 +5,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tvm_tinyml.dialect.relax_api import Array, TensorSpec
-from tvm_tinyml.memory.program import Program, Step, Tensor
+from tvm_tinyml.memory.memory_plan import MemoryPlan
+from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
 
 from .layer import Layer
 from .streaming import StreamedRegion
@@ -109,22 +110,55 @@ class LoweredModel:
         kept = self.inputs if self.keeps_inputs else []
         return Program(
             tensors=tuple(Tensor(name, self.tensors[name].spec.nbytes, alignment) for name in names),
-            steps=tuple(_step(call, inside, alignment) for call in self.calls),
+            steps=tuple(self._step(call, inside, alignment) for call in self.calls),
             inputs=inside([t.name for t in self.inputs]),
             outputs=inside(list(dict.fromkeys(t.name for t in (*self.outputs, *kept)))),
             aliases={name: self.place(name) for name in names if name in self.views},
         )
 
+    def _step(
+        self, call: Layer | StreamedRegion, inside: Callable[[Sequence[str]], tuple[str, ...]], alignment: int
+    ) -> Step:
+        """A call of the entry function as the planner sees it; `inside` keeps the tensors of the arena."""
+        if isinstance(call, StreamedRegion):
+            reads, writes = inside(call.shape.inputs), inside([call.shape.output])
+            scratch, permissions = call.buffers, call.permissions
+        else:
+            reads, writes = inside(call.arguments), inside([call.output])
+            scratch = tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in call.scratch)
+            permissions = (*call.inplace, *self._permissions(call))
+        inplace = (one for one in permissions if one.input in reads and one.output in writes)
+        return Step(
+            call.symbol if isinstance(call, StreamedRegion) else call.name,
+            reads,
+            writes,
+            scratch,
+            tuple(inplace),
+        )
 
-def _step(
-    call: Layer | StreamedRegion, inside: Callable[[Sequence[str]], tuple[str, ...]], alignment: int
-) -> Step:
-    """A call of the entry function as the planner sees it; `inside` keeps the tensors of the arena."""
-    if isinstance(call, StreamedRegion):
-        reads, writes = inside(call.shape.inputs), inside([call.shape.output])
-        inplace = (one for one in call.permissions if one.input in reads and one.output in writes)
-        return Step(call.symbol, reads, writes, call.buffers, tuple(inplace))
-    scratch = tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in call.scratch)
-    reads, writes = inside(call.arguments), inside([call.output])
-    shared = tuple(one for one in call.inplace if one.input in reads and one.output in writes)
-    return Step(call.name, reads, writes, scratch, shared)
+    def _permissions(self, layer: Layer) -> Iterator[InPlace]:
+        """Activations that the output of a layer may lie over."""
+        function = self.functions.get(layer.function)
+        if not isinstance(function, LoweredFunction):
+            return
+        every = list(zip(layer.arguments, function.overlaps, strict=True))
+        for name in dict.fromkeys(layer.arguments):
+            found = [overlap for argument, overlap in every if argument == name]
+            known = [overlap for overlap in found if overlap is not None]
+            if name in self.tensors and len(known) == len(found):
+                distance = max(overlap.distance for overlap in known)
+                yield InPlace(name, layer.output, distance, all(overlap.same_place for overlap in known))
+
+    def overlapping(self, plan: MemoryPlan) -> Iterator[tuple[Layer, str]]:
+        """Scheduled layers outside of regions whose output lies over an activation that they read, with its name."""
+        for call in self.calls:
+            if isinstance(call, StreamedRegion) or call.output not in plan.offsets:
+                continue
+            if not isinstance(self.functions[call.function], LoweredFunction):
+                continue
+            start = plan.offsets[call.output]
+            end = start + self.tensors[call.output].spec.nbytes
+            for name in dict.fromkeys(call.arguments):
+                begin = plan.offsets.get(name)
+                if begin is not None and begin < end and start < begin + self.tensors[name].spec.nbytes:
+                    yield call, name

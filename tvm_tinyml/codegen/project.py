@@ -41,9 +41,12 @@ def project_files(
 
     selftest: outputs for the inputs of `selftest_inputs`; None for a project without a self-test.
     """
+    overlapping = {layer.function for layer, _ in model.overlapping(plan)}
     functions = [
-        function if isinstance(function, CFunction) else print_function(function)
-        for function in model.functions.values()
+        function
+        if isinstance(function, CFunction)
+        else print_function(function, overlapping=symbol in overlapping)
+        for symbol, function in model.functions.items()
     ]
     name = model.name
     implementation = sources.implementation(model, plan, config, functions)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import tvm
@@ -15,7 +16,9 @@ from tvm import ir
 from tvm.s_tir import transform as s_tir_transform
 from tvm.tirx import transform as tirx_transform
 
+from .access_order import Touch, touches
 from .clamp_windows import ClampWindows
+from .overlap import Overlap, overlap_of
 from .pointer_parameters import SCRATCH_ATTR, PointerParameters
 from .tidy import tidy
 
@@ -32,12 +35,34 @@ class Scratch:
 
 @dataclass(frozen=True)
 class LoweredFunction:
-    """A function after the last pass: ready to print, its need of scratch known."""
+    """A function after the last pass: ready to print, its need of scratch known.
+
+    scheduled: what it was lowered from.
+    """
 
     symbol: str
     module: Any
     scratch: tuple[Scratch, ...]
     target: Any
+    scheduled: Any
+
+    @cached_property
+    def touches(self) -> Sequence[Touch] | None:
+        """In which order it reads and writes its buffers; None where that is not derived."""
+        return touches(self.scheduled)
+
+    @cached_property
+    def overlaps(self) -> tuple[Overlap | None, ...]:
+        """How far the output may reach into each input, in the order of the parameters."""
+        *inputs, output = self.parameters
+        if self.touches is None:
+            return (None,) * len(inputs)
+        return tuple(overlap_of(self.touches, name, output) for name in inputs)
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the buffers, the output last, without scratch."""
+        return tuple(str(parameter.name) for parameter in self.scheduled.params)
 
 
 @dataclass(frozen=True)
@@ -88,11 +113,15 @@ def lower_function(symbol: str, func: Any, target: Any) -> LoweredFunction:
     module = tvm.transform.Sequential(_passes())(module)
     (lowered,) = (function for _, function in module.functions_items())
     rows = [str(row).rsplit(":", 1) for row in lowered.attrs[SCRATCH_ATTR]]
-    return LoweredFunction(symbol, module, tuple(Scratch(name, int(size)) for name, size in rows), target)
+    scratch = tuple(Scratch(name, int(size)) for name, size in rows)
+    return LoweredFunction(symbol, module, scratch, target, func)
 
 
-def print_function(function: LoweredFunction) -> CFunction:
-    """Print a lowered function as C."""
+def print_function(function: LoweredFunction, *, overlapping: bool = False) -> CFunction:
+    """Print a lowered function as C.
+
+    overlapping: somebody calls it with an output that lies over an input, so that neither pointer is the only one.
+    """
     source = tvm.get_global_func("target.build.c")(function.module, function.target).inspect_source()
     symbol = function.symbol
     code = source[source.index(_PREAMBLE_END) :]
@@ -102,12 +131,12 @@ def print_function(function: LoweredFunction) -> CFunction:
     parameters = code[start:opening].strip()[len(f"void {symbol}(") : -1].split(", ")
     inputs = len(parameters) - 1 - len(function.scratch)
     qualified = [
-        f"const {_restrict(parameter)}" if index < inputs else _restrict(parameter)
+        f"{'const ' if index < inputs else ''}{_pointer(parameter, restrict=index > inputs or not overlapping)}"
         for index, parameter in enumerate(parameters)
     ]
     return CFunction(symbol, f"void {symbol}({', '.join(qualified)})", tidy(code[opening:].rstrip()))
 
 
-def _restrict(parameter: str) -> str:
+def _pointer(parameter: str, *, restrict: bool) -> str:
     kind, name = parameter.rsplit(" ", 1)
-    return f"{kind.rstrip('*')} *restrict {name}"
+    return f"{kind.rstrip('*')} *{'restrict ' if restrict else ''}{name}"

@@ -38,16 +38,22 @@ def plan(
         raise PlanError(f"memory plan: method {method!r} is unknown; use one of {', '.join(METHODS)}")
     if time_limit < 0:
         raise PlanError(f"memory plan: time limit {time_limit} s is negative; use at least 0")
-    problem = PlacementProblem.of_program(program, keep_all=keep_all)
-    offsets = place_greedily(problem)
-    lower_bound = problem.lower_bound()
-    used = "greedy"
-    arena = problem.arena_bytes(offsets)
-    settled = enough is not None and (arena <= enough or lower_bound > enough)
-    if method == "exact" or (method == "auto" and arena > lower_bound and not settled):
-        result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort)
-        offsets, lower_bound, used = result.offsets, result.lower_bound, "exact"
-    starts = {block.name: offset for block, offset in zip(problem.blocks, offsets, strict=True)}
+    lower_bound = PlacementProblem.of_program(program, keep_all=keep_all, relaxed=True).lower_bound()
+    found: list[tuple[PlacementProblem, list[int], str]] = []
+    problems = _problems(program, keep_all)
+    for problem in problems:
+        offsets, used = place_greedily(problem), "greedy"
+        arena = min([problem.arena_bytes(offsets), *(one.arena_bytes(placed) for one, placed, _ in found)])
+        settled = enough is not None and (arena <= enough or lower_bound > enough)
+        least = max(lower_bound, problem.lower_bound())
+        if method == "exact" or (method == "auto" and arena > least and not settled):
+            result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort)
+            offsets, used = result.offsets, "exact"
+            # Of two ways to join blocks none proves anything about the other.
+            lower_bound = result.lower_bound if len(problems) == 1 else lower_bound
+        found.append((problem, offsets, used))
+    problem, offsets, used = min(found, key=lambda one: one[0].arena_bytes(one[1]))
+    starts = {name: offsets[block] for name, block in problem.block_of.items()}
     tensor_offsets = {}
     for tensor in program.tensors:
         root, offset = program.place(tensor.name)
@@ -65,3 +71,10 @@ def plan(
         alignment=max((block.alignment for block in problem.blocks), default=1),
         keep_all=keep_all,
     )
+
+
+def _problems(program: Program, keep_all: bool) -> list[PlacementProblem]:
+    """The problem, and the one in which outputs begin where inputs did, if there are such."""
+    apart = PlacementProblem.of_program(program, keep_all=keep_all)
+    joined = PlacementProblem.of_program(program, keep_all=keep_all, joined=True)
+    return [apart] if len(joined.blocks) == len(apart.blocks) else [joined, apart]

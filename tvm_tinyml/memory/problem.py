@@ -4,16 +4,18 @@ Placing blocks with fixed lifetimes in the least memory is dynamic storage alloc
 problem SR2). Two blocks that are alive at once must not overlap; a step that works in place relaxes that for
 one order of the pair. Both cases are one rule here: `spacing[i][j]` is the least distance from the start of
 block i to the start of block j if i is the lower of the two, and every pair alive at once has one or the other.
+An output that begins where an input did that dies is one block with it, when the caller asks for that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import NamedTuple
 
 from tvm_tinyml.memory.liveness import Lifetime, lifetimes, scratch_lifetimes
-from tvm_tinyml.memory.program import Program
+from tvm_tinyml.memory.program import Program, Tensor
 
 
 @dataclass(frozen=True)
@@ -37,29 +39,51 @@ class PlacementProblem:
 
     granule: the least alignment of all blocks. Every start and every size is a multiple of it; rounding the
     sizes up costs nothing but the padding behind the highest block, which the arena contains too.
+    block_of: which block each root and scratch buffer is, or is part of.
     """
 
     blocks: tuple[Block, ...]
     spacing: tuple[dict[int, int], ...]
     granule: int
+    block_of: Mapping[str, int] = field(default_factory=dict)
 
     @staticmethod
-    def of_program(program: Program, *, keep_all: bool = False) -> PlacementProblem:
-        """Problem with one block per root, then one per scratch buffer, in declaration order."""
+    def of_program(
+        program: Program, *, keep_all: bool = False, joined: bool = False, relaxed: bool = False
+    ) -> PlacementProblem:
+        """Problem with one block per root, then one per scratch buffer, in declaration order.
+
+        joined: outputs that may begin where an input does lie there; several tensors are one block then.
+        relaxed: such outputs may lie anywhere from there downwards, which a bound may assume and a plan may not.
+        """
         spans = lifetimes(program, keep_all=keep_all) | scratch_lifetimes(program)
         scratch = [buffer for step in program.steps for buffer in step.scratch]
         tensors = [*program.roots, *scratch]
         granule = min((tensor.alignment for tensor in tensors), default=1)
+        permissions = list(usable_permissions(program, spans))
+        heads = _joined(permissions) if joined else {}
+        members: dict[str, list[Tensor]] = {}
+        for tensor in tensors:
+            members.setdefault(heads.get(tensor.name, tensor.name), []).append(tensor)
         blocks = tuple(
-            Block(tensor.name, round_up(tensor.nbytes, granule), tensor.alignment, *spans[tensor.name])
-            for tensor in tensors
+            Block(
+                name,
+                round_up(max(one.nbytes for one in group), granule),
+                max(one.alignment for one in group),
+                min(spans[one.name].first for one in group),
+                max(spans[one.name].last for one in group),
+            )
+            for name, group in members.items()
         )
         spacing = _disjoint_spacing(blocks)
-        index = {block.name: position for position, block in enumerate(blocks)}
-        for output, source, distance in usable_permissions(program, spans):
-            lower, upper = index[output], index[source]
-            spacing[lower][upper] = min(spacing[lower][upper], round_up(max(0, distance), granule))
-        return PlacementProblem(blocks, tuple(spacing), granule)
+        index = {one.name: place for place, group in enumerate(members.values()) for one in group}
+        for permission in permissions:
+            lower, upper = index[permission.output], index[permission.source]
+            distance = 0 if relaxed and permission.same_place else permission.distance
+            # What is joined to one of the two may need bytes of its own beside the other one.
+            if blocks[lower].first == blocks[upper].last:
+                spacing[lower][upper] = min(spacing[lower][upper], round_up(max(0, distance), granule))
+        return PlacementProblem(blocks, tuple(spacing), granule, index)
 
     @cached_property
     def sharing(self) -> tuple[tuple[int, int], ...]:
@@ -125,8 +149,17 @@ def _disjoint_spacing(blocks: tuple[Block, ...]) -> list[dict[int, int]]:
     return spacing
 
 
-def usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable[tuple[str, str, int]]:
-    """Yield (output root, input root, distance between their starts) of the permissions that may be used."""
+class Permission(NamedTuple):
+    """An in-place permission between roots: least distance of their starts, or that they may be the same."""
+
+    output: str
+    source: str
+    distance: int
+    same_place: bool
+
+
+def usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable[Permission]:
+    """Yield the permissions that may be used."""
     for time, step in enumerate(program.steps):
         for permission in step.inplace:
             output, output_offset = program.place(permission.output)
@@ -137,7 +170,18 @@ def usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable
                 _names_in(program, step.reads, source) == 1 and _names_in(program, step.writes, output) == 1
             )
             if dies_here and alone and source != output:
-                yield output, source, permission.distance + output_offset - source_offset
+                moved = output_offset - source_offset
+                same = permission.same_place and moved == 0
+                yield Permission(output, source, permission.distance + moved, same)
+
+
+def _joined(permissions: Iterable[Permission]) -> dict[str, str]:
+    """For every root that begins where another one does, the first of those; an output joins one input."""
+    heads: dict[str, str] = {}
+    for output, source, _, same_place in permissions:
+        if same_place and output not in heads:
+            heads[output] = heads.get(source, source)
+    return heads
 
 
 def _names_in(program: Program, names: tuple[str, ...], root: str) -> int:

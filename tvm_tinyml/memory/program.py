@@ -55,12 +55,14 @@ class InPlace(NamedTuple):
     byte that lies more than `distance` bytes ahead of the input bytes it has finished with, both counted from
     the start of their tensor. An element-wise step that walks both in ascending order has distance 0, a
     convolution that needs some finished rows again has a positive one (the overwrite rule of vMCU and MCUNet).
+    With `same_place` it also stays correct where both begin at the same address, whatever the distance.
     The permission is used only where the input dies in that step; elsewhere it has no effect.
     """
 
     input: str
     output: str
     distance: int = 0
+    same_place: bool = False
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,9 @@ def live_bytes(program: Program) -> list[int]:
         for step in range(max(0, span.first), min(span.last, len(live) - 1) + 1):
             live[step] += sizes[name]
     shared = [0] * len(program.steps)
-    for output, source, distance in usable_permissions(program, spans):
-        together = max(sizes[output], sizes[source] + max(0, distance))
+    for output, source, distance, same_place in usable_permissions(program, spans):
+        distance = 0 if same_place else max(0, distance)
+        together = max(sizes[output], sizes[source] + distance)
         step = spans[output].first
         shared[step] = max(shared[step], sizes[output] + sizes[source] - together)
     return [one - less for one, less in zip(live, shared, strict=True)]

@@ -148,8 +148,9 @@ def _check_within_step(step: Step, size: Mapping[str, int], plan: MemoryPlan) ->
     for (one, one_start, one_size), (other, other_start, other_size) in pairs:
         start, end = max(one_start, other_start), min(one_start + one_size, other_start + other_size)
         permitted = any(
-            (one, other) == (source, output) and other_start + distance <= one_start
-            for source, output, distance in step.inplace
+            (one, other) == (source, output)
+            and (other_start + distance <= one_start or (same_place and other_start == one_start))
+            for source, output, distance, same_place in step.inplace
         )
         if start < end and not permitted:
             raise PlanError(
