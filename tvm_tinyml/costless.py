@@ -20,8 +20,8 @@ from .patch.taller import with_fewer_calls
 
 # Instructions that a plan may add by its estimate; counted, the bound is five percent.
 MOST_EXTRA = 0.0375
-# Fraction of the arena that a plan has to save, and bytes for each of its regions: one takes 200 to 1,000 bytes of code,
-# of which boards have at least four times as much as of RAM.
+# Fraction of the arena that a plan has to save, and bytes for each of its regions: one takes 200 to 1,000 bytes of
+# code, of which boards have at least four times as much as of RAM.
 LEAST_SAVING, LEAST_PER_REGION = 0.1, 100
 # Percents of the arena that one percent of the instructions has to save between plans.
 PRICE = 5.0

@@ -29,9 +29,9 @@ class Overlap(NamedTuple):
 
 
 def overlap_of(touches: Sequence[Touch], source: str, output: str) -> Overlap | None:
-    """Overlap of two buffer parameters of a function, of which one is read and the other one written; None: nothing known.
+    """Overlap of two buffer parameters of a function, of which one is read and the other one written.
 
-    touches: everything that happens to the two.
+    touches: everything that happens to the two. None where that is nothing.
     """
     last_read = _times([one for one in touches if one.buffer == source and not one.writes])
     first_write = _times([one for one in touches if one.buffer == output and one.writes])

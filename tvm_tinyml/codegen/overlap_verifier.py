@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import groupby
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,7 @@ Event = tuple[int, tuple[slice, ...], Touch]
 
 
 def verify_overlaps(model: LoweredModel, plan: MemoryPlan) -> None:
-    """Raise PlanError if a layer run with the offsets of `plan` would miss bytes of an input that it has overwritten."""
+    """Raise PlanError if a layer run with the offsets of `plan` would miss bytes of an input that it overwrites."""
     for layer, name in model.overlapping(plan):
         _Replay(model, layer, name, plan.offsets[layer.output] - plan.offsets[name]).run()
 
@@ -100,7 +101,7 @@ def _time(event: Event) -> int:
     return event[0]
 
 
-def _inside(values: npt.NDArray[np.generic], touch: Touch) -> npt.NDArray[np.generic]:
+def _inside(values: npt.NDArray[Any], touch: Touch) -> npt.NDArray[Any]:
     """A value for each byte of a buffer, by its axes as a function has them."""
     return values.reshape(*touch.shape, touch.itemsize)
 
