@@ -64,7 +64,8 @@ def test_passes_are_shown_with_what_they_bring(tmp_path: Path) -> None:
     assert imported["arena_bytes"] > folded["arena_bytes"]
     assert document["passes"][-1]["macs"] == document["macs"]
     assert document["passes"][-1]["layers"] == len(document["layers"])
-    assert document["passes"][-1]["arena_bytes"] == document["memory"]["without_scratch_bytes"]
+    # Passes know nothing of schedules, whose outputs may lie over inputs.
+    assert document["passes"][-1]["arena_bytes"] >= document["memory"]["without_scratch_bytes"]
     assert f"imported       {imported['layers']}" in outcome.stdout
     # What changes nothing is no line.
     assert "FoldInputZeroPoint" in stages

@@ -92,13 +92,13 @@ def test_the_plan_that_saves_the_most_for_what_it_costs_is_taken() -> None:
 def images() -> Any:
     """Two convolutions of an image and a maximum over parts of it."""
     builder = ModuleBuilder()
-    value = builder.parameter(1, 64, 40, 4)
+    value = builder.parameter(1, 64, 40, 1)
     for _ in range(2):
         value = builder.conv2d(value, padding=(1, 1, 1, 1))
     return named(builder, [builder.max_pool2d(value, pool=(8, 8), strides=(8, 8))])
 
 
-@pytest.mark.parametrize("core", ["rv32imc", "cortex-m55"])
+@pytest.mark.parametrize("core", ["rv32imc", "cortex-m4"])
 def test_the_default_build_streams_where_that_is_nearly_free(core: str) -> None:
     built = relay.build(images(), target=f"tinyml -mcpu={core}")
     plain = relay.build(images(), target=f"tinyml -mcpu={core} -without=PatchInference")

@@ -3,8 +3,8 @@
 Taken from the loops and from the regions that its blocks declare to read and write, which TVM infers from their bodies
 or a tensor intrinsic states. A block is one moment, in which writes may come before reads, because a micro-kernel
 orders its loads and stores as it likes. Loops around it are told apart from the outside inwards, as long as there are
-not too many moments; what is left inside counts as one. Regions are boxes found by interval arithmetic (Moore 1966), never
-smaller than what is touched.
+not too many moments; what is left inside counts as one. Regions are boxes found by interval arithmetic (Moore 1966),
+never smaller than what is touched.
 """
 
 from __future__ import annotations

@@ -149,16 +149,17 @@ class LoweredModel:
                 distance = max(overlap.distance for overlap in known)
                 yield InPlace(name, layer.output, distance, all(overlap.same_place for overlap in known))
 
-    def overlapping(self, plan: MemoryPlan) -> Iterator[tuple[Layer, str]]:
-        """Scheduled layers outside of regions whose output lies over an activation that they read, with its name."""
+    def overlapping(self, plan: MemoryPlan) -> Iterator[tuple[Layer, LoweredFunction, str]]:
+        """Scheduled layers outside of regions whose output lies over an activation that they read, and that one."""
         for call in self.calls:
             if isinstance(call, StreamedRegion) or call.output not in plan.offsets:
                 continue
-            if not isinstance(self.functions[call.function], LoweredFunction):
+            function = self.functions[call.function]
+            if not isinstance(function, LoweredFunction):
                 continue
             start = plan.offsets[call.output]
             end = start + self.tensors[call.output].spec.nbytes
             for name in dict.fromkeys(call.arguments):
                 begin = plan.offsets.get(name)
                 if begin is not None and begin < end and start < begin + self.tensors[name].spec.nbytes:
-                    yield call, name
+                    yield call, function, name

@@ -20,6 +20,7 @@ from ..memory import MemoryPlan
 from .access_order import Touch
 from .layer import Layer
 from .model import LoweredModel
+from .tensorir import LoweredFunction
 
 Mask = npt.NDArray[np.bool_]
 Event = tuple[int, tuple[slice, ...], Touch]
@@ -27,20 +28,22 @@ Event = tuple[int, tuple[slice, ...], Touch]
 
 def verify_overlaps(model: LoweredModel, plan: MemoryPlan) -> None:
     """Raise PlanError if a layer run with the offsets of `plan` would miss bytes of an input that it overwrites."""
-    for layer, name in model.overlapping(plan):
-        _Replay(model, layer, name, plan.offsets[layer.output] - plan.offsets[name]).run()
+    for layer, function, name in model.overlapping(plan):
+        shift = plan.offsets[layer.output] - plan.offsets[name]
+        _Replay(model, layer, function, name, shift).run()
 
 
 class _Replay:
     """One layer and one of its inputs; shift: bytes by which the output begins behind the input."""
 
-    def __init__(self, model: LoweredModel, layer: Layer, name: str, shift: int) -> None:
+    def __init__(
+        self, model: LoweredModel, layer: Layer, function: LoweredFunction, name: str, shift: int
+    ) -> None:
         self.layer, self.name, self.shift = layer, name, shift
         self.source, self.output = model.tensors[name].spec, model.tensors[layer.output].spec
         self.bounds = [bounds for tensor, bounds in layer.bounds if tensor == name]
         self.intact: Mask = np.ones(self.source.nbytes, np.bool_)
         self.was_read: Mask = np.zeros(self.source.nbytes, np.bool_)
-        function = model.functions[layer.function]
         touches = function.touches
         if touches is None:
             raise PlanError(f"memory plan: the order in which {layer.name!r} reads and writes is not known")

@@ -41,7 +41,7 @@ def project_files(
 
     selftest: outputs for the inputs of `selftest_inputs`; None for a project without a self-test.
     """
-    overlapping = {layer.function for layer, _ in model.overlapping(plan)}
+    overlapping = {layer.function for layer, _, _ in model.overlapping(plan)}
     functions = [
         function
         if isinstance(function, CFunction)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from tvm_tinyml.patch.geometry import COLUMNS, ROWS, Columns, Read, read_columns
@@ -13,6 +14,9 @@ from .constants import c_type
 from .streaming import WORKSPACE, StreamedRegion
 
 _INDENT = " " * 4
+
+
+_COUNTS = re.compile(r"^(row_\d+) \+= ")
 
 
 def region_arguments(region: StreamedRegion) -> tuple[str, ...]:
@@ -36,7 +40,27 @@ def region_signature(region: StreamedRegion) -> str:
 
 def region_body(region: StreamedRegion) -> list[tuple[int, str]]:
     """Statements of the function, each with its depth of indentation."""
-    return list(RegionBody(region).statements())
+    return _without_idle_rows(list(RegionBody(region).statements()))
+
+
+def _without_idle_rows(statements: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Statements without counters of rows that nothing asks for: some compilers warn of them."""
+    used = {
+        row
+        for _, text in statements
+        if not text.startswith("int32_t row_")
+        for row in re.findall(r"\brow_\d+\b", _COUNTS.sub("", text))
+    }
+    kept = []
+    for depth, text in statements:
+        counted = _COUNTS.match(text)
+        if text.startswith("int32_t row_"):
+            declared = [row for row in re.findall(r"row_\d+", text) if row in used]
+            if declared:
+                kept.append((depth, f"int32_t {', '.join(f'{row} = 0' for row in declared)};"))
+        elif counted is None or counted[1] in used:
+            kept.append((depth, text))
+    return kept
 
 
 def _maker(region: StreamedRegion, tensor: str) -> int:
