@@ -60,7 +60,9 @@ def test_no_byte_is_lost_at_any_place_that_is_allowed(data: st.DataObject) -> No
         "in",
         "out",
     )
-    assert found is not None
+    if found is None:
+        assert len({byte for read in reads for byte in range(*read)}) < size
+        return
 
     def survives(shift: int) -> bool:
         """Whether every read finds its bytes when the output begins `shift` bytes below the input."""

@@ -31,11 +31,12 @@ class Overlap(NamedTuple):
 def overlap_of(touches: Sequence[Touch], source: str, output: str) -> Overlap | None:
     """Overlap of two buffer parameters of a function, of which one is read and the other one written.
 
-    touches: everything that happens to the two. None where that is nothing.
+    touches: everything that happens to the two. None where some byte is never said to be read or
+    nothing to be written.
     """
     last_read = _times([one for one in touches if one.buffer == source and not one.writes])
     first_write = _times([one for one in touches if one.buffer == output and one.writes])
-    if last_read is None or first_write is None:
+    if last_read is None or first_write is None or (last_read < 0).any():
         return None
     # Of every byte and those behind it, the first one that is written.
     behind = np.minimum.accumulate(first_write[::-1])[::-1]
