@@ -6,10 +6,8 @@ standard, as several of these are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
-
-from ...errors import UnsupportedError
 
 MICROSOFT = "com.microsoft"
 """The domain of ONNX Runtime's own operators."""
@@ -22,21 +20,28 @@ def kind_of(node: Any) -> str:
     return str(node.op_type) if own else f"{node.domain}.{node.op_type}"
 
 
-def write_as_qdq(graph: Any, helper: Any, source: str) -> None:
+class _NoFormError(Exception):
+    """An operator is used in a way that has no form of float operators."""
+
+
+def write_as_qdq(graph: Any, helper: Any) -> Mapping[str, str]:
     """Replace every operator of `graph`, an onnx.GraphProto, that computes on integers.
 
-    helper: the module onnx.helper. Raises UnsupportedError for one that is used in a way that has no such form.
+    helper: the module onnx.helper. Returns why operators stay that are used in a way that has no such form, by the name
+    of their first result.
     """
-    nodes = _Rewriter(graph, helper, source).nodes()
+    rewriter = _Rewriter(graph, helper)
+    nodes = rewriter.nodes()
     del graph.node[:]
     graph.node.extend(nodes)
+    return rewriter.refusals
 
 
 class _Rewriter:
-    def __init__(self, graph: Any, helper: Any, source: str) -> None:
+    def __init__(self, graph: Any, helper: Any) -> None:
         self.graph = graph
         self.helper = helper
-        self.source = source
+        self.refusals: dict[str, str] = {}
         self.made: list[Any] = []
         self.skipped: set[str] = set()
         self.readers: dict[str, list[Any]] = {}
@@ -52,7 +57,11 @@ class _Rewriter:
                 continue
             kind = kind_of(node).removeprefix(f"{MICROSOFT}.")
             if kind in FORMS:
-                FORMS[kind](self, node)
+                try:
+                    FORMS[kind](self, node)
+                except _NoFormError as error:
+                    self.refusals[node.output[0]] = str(error)
+                    self.made.append(node)
             elif kind in QUANTIZERS:
                 self.made.append(node)
                 self.made[-1].domain = ""
@@ -107,7 +116,7 @@ class _Rewriter:
     def unary(self, node: Any, kind: str) -> None:
         """An operator of one operand and one result."""
         if any(one.name == "channels_last" and one.i for one in node.attribute):
-            self._refuse(node, "it works on channels in the last dimension (channels_last)")
+            _refuse("it works on channels in the last dimension (channels_last)")
         self._quantized(node, kind, [self._real(node, 0)], 3)
 
     def concat(self, node: Any) -> None:
@@ -117,15 +126,13 @@ class _Rewriter:
 
     def accumulator(self, node: Any, kind: str) -> None:
         """Integer operator, Cast and Mul by a constant, which is the product of both scales."""
-        cast = self._only_reader(node, node.output[0], "Cast")
-        scaled = self._only_reader(node, cast.output[0], "Mul")
+        cast = self._only_reader(node.output[0], "Cast")
+        scaled = self._only_reader(cast.output[0], "Mul")
         (factor,) = [name for name in scaled.input if name != cast.output[0]]
         data, weight, *zeros = node.input
         quantizer = self.quantizer.get(data)
         if quantizer is None:
-            self._refuse(
-                node, "its input is quantised while the model runs, or not at all; quantise it statically"
-            )
+            _refuse("its input is quantised while the model runs, or not at all; quantise it statically")
         zero_points = [*zeros, "", ""][:2]
         name = node.output[0]
         steps = self._add("Div", (factor, quantizer.input[1]), f"{name}/scale")
@@ -144,14 +151,15 @@ class _Rewriter:
         self._add(kind, operands, scaled.output[0], **kept)
         self.skipped |= {cast.output[0], scaled.output[0]}
 
-    def _only_reader(self, node: Any, name: str, kind: str) -> Any:
+    def _only_reader(self, name: str, kind: str) -> Any:
         readers = self.readers.get(name, [])
         if len(readers) != 1 or readers[0].op_type != kind:
-            self._refuse(node, "its sums are used otherwise than through Cast and Mul by a constant")
+            _refuse("its sums are used otherwise than through Cast and Mul by a constant")
         return readers[0]
 
-    def _refuse(self, node: Any, reason: str) -> NoReturn:
-        raise UnsupportedError(f"{self.source}: operator {node.op_type} -> '{node.output[0]}': {reason}.")
+
+def _refuse(reason: str) -> NoReturn:
+    raise _NoFormError(reason)
 
 
 _OWN = ("channels_last", "opset")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -33,9 +33,10 @@ def read_network(model: ModelSource, name: str | None = None) -> Network:
 
     name: a C identifier instead of the one that follows from the file's name.
     """
-    proto, source, own_name = prepared_model(model)
+    proto, source, own_name = _load(model)
+    prepared, refusals = _prepared(proto, source)
     with _damage_told(source):
-        return _Reader(proto, source, name or own_name).network()
+        return _Reader(prepared, source, name or own_name, refusals).network()
 
 
 def prepared_model(model: ModelSource) -> tuple[onnx.ModelProto, str, str]:
@@ -44,7 +45,7 @@ def prepared_model(model: ModelSource) -> tuple[onnx.ModelProto, str, str]:
     Errors as those of `from_onnx`.
     """
     proto, source, name = _load(model)
-    return _prepared(proto, source), source, name
+    return _prepared(proto, source)[0], source, name
 
 
 @contextmanager
@@ -98,8 +99,11 @@ def _parsed(onnx: Any, data: bytes, source: str) -> Any:
     return proto
 
 
-def _prepared(proto: Any, source: str) -> Any:
-    """The model with fixed batch and inferred shapes, after the checks of the onnx package."""
+def _prepared(proto: Any, source: str) -> tuple[Any, Mapping[str, str]]:
+    """The model with fixed batch and inferred shapes, after the checks of the onnx package.
+
+    With it, by the name of their first result, why integer operators are left that nothing is known to stand for.
+    """
     onnx = _onnx()
     for entry in proto.opset_import:
         if entry.domain in ("", "ai.onnx") and entry.version not in OPSETS:
@@ -121,22 +125,23 @@ def _prepared(proto: Any, source: str) -> Any:
     # What the exporter inferred for an open batch.
     del fixed.graph.value_info[:]
     with _damage_told(source):
-        write_as_qdq(fixed.graph, onnx.helper, source)
+        refusals = write_as_qdq(fixed.graph, onnx.helper)
         onnx.checker.check_model(fixed, full_check=False)
         inferred = onnx.shape_inference.infer_shapes(fixed, data_prop=True)
         # Shapes may depend on axes and sizes that are computed.
         fold_constants(inferred, onnx, source)
-        return onnx.shape_inference.infer_shapes(inferred, strict_mode=True, data_prop=True)
+        return onnx.shape_inference.infer_shapes(inferred, strict_mode=True, data_prop=True), refusals
 
 
 class _Reader:
     """Turns nodes into calls."""
 
-    def __init__(self, proto: Any, source: str, name: str) -> None:
+    def __init__(self, proto: Any, source: str, name: str, refusals: Mapping[str, str]) -> None:
         self.onnx = _onnx()
         self.graph = proto.graph
         self.source = source
         self.name = name
+        self.refusals = refusals
         self.values: dict[str, Value] = {}
         self.unknown = _behind_unsupported(self.graph)
         self.types = {
@@ -157,7 +162,8 @@ class _Reader:
         inputs = tuple(self._known(name) if name else None for name in node.input)
         attrs = {one.name: self._attribute(one) for one in node.attribute}
         outputs = tuple(self._value(name) for name in node.output if name)
-        return Call(index, kind_of(node), inputs, outputs, attrs)
+        refusal = self.refusals.get(node.output[0], "") if node.output else ""
+        return Call(index, kind_of(node), inputs, outputs, attrs, refusal)
 
     def _known(self, name: str) -> Value:
         if name not in self.values:

@@ -37,11 +37,14 @@ def graph_of(network: Network, *, float_edges: bool = True) -> Graph:
     Raises UnsupportedError naming every operator that has no integer form, with the reason.
     """
     if not any(call.kind in QUANTIZERS for call in network.calls):
+        unknown = [call for call in network.calls if not _is_supported(call)]
+        told = [f"\n  {call}: {call.refusal or NOT_SUPPORTED}" for call in unknown]
         raise UnsupportedError(
             f"{network.source}: the model computes in float. Quantise it to int8: with samples of its inputs "
             "(--quantize SAMPLES.npz; tvm_tinyml.torch.quantize or tvm_tinyml.quantization.quantize_onnx in Python), "
             "or by a flow of your own that puts QuantizeLinear and DequantizeLinear around every operator (for ONNX: "
             "onnxruntime.quantization.quantize_static)."
+            + "".join(["\nWhat has no integer form then either:", *told] if told else [])
         )
     builder = Builder(network, float_edges=float_edges)
     refused: list[str] = []
@@ -65,7 +68,7 @@ def _convert_calls(builder: Builder, refused: list[str]) -> None:
     for call in calls:
         if call in builder.absorbed:
             continue
-        supported = not call.refusal and call.kind in CONVERTERS
+        supported = _is_supported(call)
         if supported and any(value in broken for value in call.inputs if value is not None):
             broken.update(call.outputs)
             continue
@@ -76,6 +79,10 @@ def _convert_calls(builder: Builder, refused: list[str]) -> None:
         except RejectionError as rejection:
             refused.append(f"{call}: {rejection}")
             broken.update(call.outputs)
+
+
+def _is_supported(call: Call) -> bool:
+    return not call.refusal and call.kind in CONVERTERS
 
 
 def _dequantizes_constant(call: Call) -> bool:
