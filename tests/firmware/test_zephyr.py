@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,38 @@ def test_options_that_are_used_exist() -> None:
     texts = [path.read_text() for path in MODULE.rglob("*") if path.is_file()]
     used = {name for text in [*texts, generated] for name in OPTION.findall(text)}
     assert used <= defined, used - defined
+
+
+def test_the_functional_model_fits_the_default_stack(tmp_path: Path) -> None:
+    """By the compiler's own call graph: nothing recurs, no size is dynamic, nothing is called by address."""
+    require("arm-none-eabi-gcc")
+    own: dict[str, int] = {}
+    calls: dict[str, set[str]] = defaultdict(set)
+    options = ["-std=c99", "-mcpu=cortex-m55", "-mfloat-abi=hard", "-O2", "-fcallgraph-info=su", "-c"]
+    run(["arm-none-eabi-gcc", *options, *map(str, (data_dir("runtime_c") / "ethosu").glob("*.c"))], tmp_path)
+    for path in tmp_path.glob("*.ci"):
+        graph = path.read_text()
+        for name, size in re.findall(r'node: { title: "(.*?)" label: ".*?(\d+) bytes \(static\)', graph):
+            own[name] = int(size)
+        assert "dynamic" not in graph and "__indirect_call" not in graph
+        for caller, callee in re.findall(r'edge: { sourcename: "(.*?)" targetname: "(.*?)"', graph):
+            calls[caller].add(callee)
+
+    def depth(name: str) -> int:
+        return own.get(name, 0) + max(map(depth, calls[name]), default=0)
+
+    (default,) = re.findall(r"default (\d+) if TVM_TINYML_ETHOS_U_FUNCTIONAL_MODEL", kconfig())
+    helpers = 128
+    """What division and memcpy of the libraries take at most."""
+    assert 2000 < depth("ethosu_invoke_v3") <= int(default) - STACK_BYTES - helpers
+
+
+def test_a_stack_that_is_too_small_is_told() -> None:
+    module = digits("-mcpu=host")
+    files = project_layout("zephyr", Generated(module.files, module.config))
+    assert "CONFIG_LOG=y" in files["prj.conf"]
+    assert "config HW_STACK_PROTECTION\n\tdefault y if ARCH_HAS_STACK_PROTECTION" in files["Kconfig"]
+    assert "config STACK_SENTINEL\n\tdefault y if !MPU_STACK_GUARD" in files["Kconfig"]
 
 
 def test_kconfig_agrees_with_the_compiler() -> None:

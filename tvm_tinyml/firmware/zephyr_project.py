@@ -62,8 +62,10 @@ def _kconfig(model: Generated) -> str:
         f"# What {model.name} needs of an application.\n\n"
         f"config TVM_TINYML_STACK_SIZE\n"
         f"\tdefault {stack} if !TVM_TINYML_ETHOS_U_FUNCTIONAL_MODEL\n\n"
-        "# Where the core can, an overflow of a stack is to be seen.\n"
-        "config HW_STACK_PROTECTION\n\tdefault y\n\n"
+        "# An overflow of a stack is to be seen: at once where the core can, else when threads switch.\n"
+        "config HW_STACK_PROTECTION\n\tdefault y if ARCH_HAS_STACK_PROTECTION\n\n"
+        "config STACK_SENTINEL\n"
+        "\tdefault y if !MPU_STACK_GUARD && !BUILTIN_STACK_GUARD && !PMP_STACK_GUARD && !USERSPACE\n\n"
         'source "Kconfig.zephyr"\n'
     )
 
@@ -72,7 +74,9 @@ def _settings(model: Generated) -> str:
     base = not {"dsp", "mve", "rvv"} & model.config.core.features
     # Otherwise a core that has vectors would switch on the registers for them.
     npu = "CONFIG_TVM_TINYML_ETHOS_U=y\n" if model.calls_npu else ""
-    return "CONFIG_TVM_TINYML=y\n" + ("CONFIG_TVM_TINYML_ISA_BASE=y\n" if base else "") + npu
+    # Without a log Zephyr halts at a fault and says nothing.
+    faults = "CONFIG_LOG=y\nCONFIG_LOG_MODE_MINIMAL=y\n"
+    return "CONFIG_TVM_TINYML=y\n" + ("CONFIG_TVM_TINYML_ISA_BASE=y\n" if base else "") + npu + faults
 
 
 def _test_case(model: Generated) -> str:
