@@ -14,6 +14,7 @@ from tests.firmware.models import digits, require, run
 from tvm_tinyml.errors import BuildError, RunError
 from tvm_tinyml.firmware import Generated, project_layout
 from tvm_tinyml.resources import data_dir
+from tvm_tinyml.runner.zephyr_boards import name_in
 from tvm_tinyml.target import list_cores
 from tvm_tinyml.target.config import STACK_BYTES
 
@@ -52,7 +53,8 @@ def test_the_functional_model_fits_the_default_stack(tmp_path: Path) -> None:
         graph = path.read_text()
         for name, size in re.findall(r'node: { title: "(.*?)" label: ".*?(\d+) bytes \(static\)', graph):
             own[name] = int(size)
-        assert "dynamic" not in graph and "__indirect_call" not in graph
+        assert "dynamic" not in graph
+        assert "__indirect_call" not in graph
         for caller, callee in re.findall(r'edge: { sourcename: "(.*?)" targetname: "(.*?)"', graph):
             calls[caller].add(callee)
 
@@ -108,6 +110,37 @@ def test_a_project_passes_its_selftest(stand_in: None, tmp_path: Path) -> None:
 def test_errors_of_the_build_are_quoted(stand_in: None) -> None:
     with pytest.raises(BuildError, match="No board named 'unknown' found"):
         digits("-mcpu=host").run(np.zeros((1, 16, 16, 1), np.int8), board="zephyr:unknown")
+
+
+def test_a_fault_is_told(stand_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    said = ["E: ***** USAGE FAULT *****", "E: >>> ZEPHYR FATAL ERROR 2: Stack overflow on CPU 0", "more"]
+    monkeypatch.setattr("tvm_tinyml.runner.zephyr.console_lines", lambda *_: iter(said))
+    with pytest.raises(RunError, match=r"digits_run faulted; .*USAGE FAULT.*Stack overflow on CPU 0$"):
+        digits("-mcpu=host").run(np.zeros((1, 16, 16, 1), np.int8), board="zephyr:native")
+
+
+@pytest.mark.parametrize(
+    ("trees", "given", "name"),
+    [
+        (["arm/mps3_an547/mps3_an547"], "mps3/corstone300/an547", "mps3_an547"),
+        (["arm/mps3_an547/mps3_an547"], "mps3_an547", "mps3_an547"),
+        (["arm/mps3/mps3_an547"], "mps3/corstone300/an547", "mps3/an547"),
+        (["arm/mps3/mps3_corstone300_an547"], "mps3_an547", "mps3/corstone300/an547"),
+        (["arm/mps2_an521/mps2_an521", "arm/mps2_an521/mps2_an521_remote"], "mps2/an521/cpu0", "mps2_an521"),
+        (["arm/mps2/mps2_an521_cpu0", "arm/mps2/mps2_an385"], "mps2_an521", "mps2/an521/cpu0"),
+        (["arm/nrf52840dk_nrf52840/nrf52840dk_nrf52840"], "nrf52840dk/nrf52840", "nrf52840dk_nrf52840"),
+        (["qemu/cortex_m3/qemu_cortex_m3"], "qemu_cortex_m3", "qemu_cortex_m3"),
+        ([], "own/board", "own/board"),
+    ],
+)
+def test_boards_have_their_names_of_before_and_after_zephyr_3_7(
+    trees: list[str], given: str, name: str, tmp_path: Path
+) -> None:
+    for tree in trees:
+        path = tmp_path / "boards" / f"{tree}.dts"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    assert name_in(tmp_path, given) == name
 
 
 def test_models_for_other_cores_are_refused(stand_in: None) -> None:

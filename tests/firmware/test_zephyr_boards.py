@@ -11,37 +11,27 @@ import pytest
 from tests.cli.invocation import DIGITS, succeed
 from tvm_tinyml.resources import data_dir
 from tvm_tinyml.runner.zephyr import console_lines
+from tvm_tinyml.runner.zephyr_boards import name_in
 
 BASE = os.environ.get("ZEPHYR_BASE")
 pytestmark = pytest.mark.skipif(BASE is None, reason="ZEPHYR_BASE is not set: there is no Zephyr to run on")
 
-# Core that models are compiled for, the board's name since Zephyr 3.7, and the one before.
+# Core that models are compiled for, and the board by its name since Zephyr 3.7.
 BOARDS = [
-    ("cortex-m3", "qemu_cortex_m3", "qemu_cortex_m3"),
-    ("cortex-m3", "mps2/an385", "mps2_an385"),
-    ("cortex-m3", "mps2/an521/cpu0", "mps2_an521"),
-    ("cortex-m55", "mps3/corstone300/an547", "mps3_an547"),
-    ("rv32imc", "qemu_riscv32", "qemu_riscv32"),
+    ("cortex-m3", "qemu_cortex_m3"),
+    ("cortex-m3", "mps2/an385"),
+    ("cortex-m3", "mps2/an521/cpu0"),
+    ("cortex-m55", "mps3/corstone300/an547"),
+    ("rv32imc", "qemu_riscv32"),
 ]
 SAMPLES = data_dir("runtime_c") / "zephyr" / "samples"
 SECONDS = 300.0
 
 
-def board_name(new: str, old: str) -> str:
-    """The name that the Zephyr at hand has for a board."""
-    assert BASE is not None
-    version = dict(
-        line.split("=", 1)
-        for line in (Path(BASE) / "VERSION").read_text().replace(" ", "").splitlines()
-        if "=" in line
-    )
-    return new if (int(version["VERSION_MAJOR"]), int(version["VERSION_MINOR"])) >= (3, 7) else old
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize(("core", "new", "old"), BOARDS, ids=[old for _, _, old in BOARDS])
-def test_outputs_are_exact(core: str, new: str, old: str, tmp_path: Path) -> None:
-    board = f"zephyr:{board_name(new, old)}"
+@pytest.mark.parametrize(("core", "name"), BOARDS, ids=[name for _, name in BOARDS])
+def test_outputs_are_exact(core: str, name: str, tmp_path: Path) -> None:
+    board = f"zephyr:{name}"
     command = ["run", DIGITS, "--target", f"tinyml -mcpu={core}", "--board", board, "--random", 3]
     document = succeed(*command, "--check", "--json", "--output", tmp_path / "out").document
     assert document["bit_exact"] is True
@@ -60,7 +50,8 @@ def test_samples_pass(sample: str, said: set[str], tmp_path: Path) -> None:
     command.chmod(0o755)
     build = ["cmake", "-S", str(SAMPLES / sample), "-B", "build", f"-DTVM_TINYML={command}"]
     python = os.environ.get("WEST_PYTHON")
-    board = board_name("mps3/corstone300/an547", "mps3_an547")
+    assert BASE is not None
+    board = name_in(Path(BASE), "mps3/corstone300/an547")
     configure = [*build, f"-DBOARD={board}", *([f"-DWEST_PYTHON={python}"] if python else [])]
     lines = list(console_lines(configure, tmp_path, SECONDS))
     for line in console_lines(["cmake", "--build", "build", "--target", "run"], tmp_path, SECONDS):

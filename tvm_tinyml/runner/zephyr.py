@@ -21,10 +21,12 @@ from tvm_tinyml.runner.project import Array, Project
 from tvm_tinyml.runner.qemu import default_timeout
 from tvm_tinyml.runner.report import RunReport
 from tvm_tinyml.runner.tools import require_program
+from tvm_tinyml.runner.zephyr_boards import name_in
 
 PREFIX = "zephyr:"
 _LINE = re.compile(r"tvm-tinyml: (inference|output|end) (-?\d+)(?: ([0-9a-f]+))?$")
 _TELLING = re.compile(r"error|fatal|no board named|overflowed|undefined|not found", re.IGNORECASE)
+_FAULT = "ZEPHYR FATAL ERROR"
 _SHOWN_LINES = 8
 _BUILD_SECONDS = 600.0
 _STOP_SECONDS = 5.0
@@ -78,7 +80,7 @@ def run_zephyr(
         console.append(line)
         found = _LINE.search(line)
         if found is None:
-            if "FATAL ERROR" in line:
+            if _FAULT in line:
                 break
             continue
         kind, number = found[1], int(found[2])
@@ -90,6 +92,8 @@ def run_zephyr(
             outputs.append({})
         elif outputs:
             outputs[-1][number] = outputs[-1].get(number, b"") + bytes.fromhex(found[3] or "")
+    if console and _FAULT in console[-1]:
+        raise RunError(f"board {PREFIX}{board}: {project.entry} faulted; {_last(console)}")
     if result is None:
         raise RunError(f"board {PREFIX}{board}: no result within {limit:g} s; {_last(console)}")
     if result != 0:
@@ -107,7 +111,8 @@ def _configure_and_build(application: Path, build: Path, board: str) -> None:
     generator = ["-GNinja"] if shutil.which("ninja") else []
     # west tells CMake which Python has the modules of Zephyr's scripts; without it this may.
     python = os.environ.get("WEST_PYTHON")
-    options = [f"-DBOARD={board}", *([f"-DWEST_PYTHON={python}"] if python else [])]
+    name = name_in(Path(os.environ["ZEPHYR_BASE"]), board)
+    options = [f"-DBOARD={name}", *([f"-DWEST_PYTHON={python}"] if python else [])]
     configure = ["cmake", "-S", str(application), "-B", str(build), *generator, *options]
     for command, doing in ((configure, "configuring"), (["cmake", "--build", str(build)], "building")):
         program = require_program(command[0])
