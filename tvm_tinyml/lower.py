@@ -67,7 +67,7 @@ class Lowering:
         self._arguments: list[Mapping[str, str]] = []
         self._patch = patch
         self._pulled = pulled
-        self._known: Known = {} if known is None else known
+        self._known = known
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self._device_constants: dict[int, Mapping[str, Array]] = {}
         self.constant_bytes = 0
@@ -175,10 +175,7 @@ class Lowering:
             calls,
         )
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
-        key = _identity(problem, specs)
-        if key not in self._known:
-            self._known[key] = candidates(problem)
-        offered = [one.called(calls) for one in self._known[key]]
+        offered = [one.called(calls) for one in self._offered(problem, specs)]
         self._arguments.append(names)
         self.candidates.append(offered)
         self.kinds.append(_kind(node.operator, calls, [*specs, output], attrs, offered))
@@ -205,6 +202,15 @@ class Lowering:
                 ),
             )
         )
+
+    def _offered(self, problem: Problem, specs: Sequence[TensorSpec]) -> Sequence[Candidate]:
+        """What the rules offer for a problem."""
+        if self._known is None:
+            return candidates(problem)
+        key = _identity(problem, specs)
+        if key not in self._known:
+            self._known[key] = candidates(problem)
+        return self._known[key]
 
     def _record_on_device(self, node: Node, values: Sequence[Array | None]) -> None:
         """Record a layer that a device computes: one candidate, which the printer of calls to it knows."""

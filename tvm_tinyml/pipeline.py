@@ -200,9 +200,10 @@ def compile_module(
     on_demand = patch is None and config.fetches
     limit = None if keep_all or patch is not None else config.arena_limit
     found, stages = _transformed(module, config, plain=patch is None and not on_demand)
-    known: Known = {}
+    known: Known | None = None
     lowered = None
     if patch is None and not on_demand and not keep_all and _may_stream(config):
+        known = {}
         plain = _lowered(found, config, None, known=known)
         patch = _plan_for_free(module, found, plain, config, known)
         if patch is not None:

@@ -14,7 +14,8 @@ from tvm_tinyml.dialect.bounds import InputBounds, Whole, Window, elementwise
 
 
 def test_every_operator_has_random_calls() -> None:
-    assert set(STRATEGIES) == set(operators())
+    # What Vela compiles has no arithmetic of its own here: tests/offload and tests/ethosu run it.
+    assert set(STRATEGIES) | {"ethosu"} == set(operators())
 
 
 @pytest.mark.parametrize("name", sorted(STRATEGIES))

@@ -25,7 +25,7 @@ def misjudged(problem: Problem) -> list[Candidate]:
 
 
 def test_counts_overrule_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = usable_target("-mcpu=cortex-m4 -opt=speed")
+    config = usable_target("-mcpu=cortex-m4 -opt=speed -without=PatchInference")
     module = module_of([convolution(np.random.default_rng(1), (6, 6, 8), 8, (1, 1))])
     monkeypatch.setattr("tvm_tinyml.lower.candidates", misjudged)
     believed = AOTModule(module, config).compiled.model.layers[0]
@@ -38,7 +38,7 @@ def test_counts_overrule_estimates(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_layers_of_equal_kind_are_counted_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two layers with other weights but one geometry: half of the runs, and every candidate of both is counted."""
-    config = usable_target("-mcpu=cortex-m4 -opt=speed")
+    config = usable_target("-mcpu=cortex-m4 -opt=speed -without=PatchInference")
     generator = np.random.default_rng(1)
     one, other = (convolution(generator, (6, 6, 8), 8, (1, 1)) for _ in range(2))
     cases = [one, replace(other, attrs=one.attrs)]

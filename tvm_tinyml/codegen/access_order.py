@@ -101,7 +101,7 @@ def _visit(statement: Any, at: _Moment, *, coarse: bool) -> None:
     elif isinstance(statement, s_tir.SBlockRealize):
         block = statement.block
         values = {
-            one.var: _span(value, at.env)
+            one.var: Span(*(np.broadcast_to(end, at.times.shape) for end in _span(value, at.env)))
             for one, value in zip(block.iter_vars, statement.iter_values, strict=True)
         }
         inside = at._replace(env={**at.env, **values})

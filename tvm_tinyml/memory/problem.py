@@ -124,9 +124,10 @@ class PlacementProblem:
         sources = {upper for _, upper in pairs}
         bound = _stacked_bytes(size for index, size in sizes.items() if index not in sources)
         for lower, upper in pairs:
-            # Sharing or not, the pair takes at least this much, and every other block is disjoint from both.
+            # Sharing or not, the pair takes at least this much; the rest is disjoint from both, and from one another.
             together = max(sizes[lower][0], sizes[upper][0] + self.spacing[lower][upper])
-            rest = [size for index, size in sizes.items() if index not in outputs and index != upper]
+            beside = {upper} | {other for output, other in pairs if output == lower}
+            rest = [size for index, size in sizes.items() if index not in outputs | beside]
             alignment = min(sizes[lower][1], sizes[upper][1])
             bound = max(bound, _stacked_bytes([*rest, (together, alignment)]))
         return bound
