@@ -15,7 +15,7 @@ from tvm_tinyml.errors import BuildError, RunError
 from tvm_tinyml.firmware import Generated, project_layout
 from tvm_tinyml.resources import data_dir
 from tvm_tinyml.runner.zephyr_boards import name_in
-from tvm_tinyml.target import list_cores
+from tvm_tinyml.target import list_cores, parse_target
 from tvm_tinyml.target.config import STACK_BYTES
 
 MODULE = data_dir("runtime_c") / "zephyr"
@@ -73,6 +73,16 @@ def test_a_stack_that_is_too_small_is_told() -> None:
     assert "CONFIG_LOG=y" in files["prj.conf"]
     assert "config HW_STACK_PROTECTION\n\tdefault y if ARCH_HAS_STACK_PROTECTION" in files["Kconfig"]
     assert "config STACK_SENTINEL\n\tdefault y if !MPU_STACK_GUARD" in files["Kconfig"]
+
+
+@pytest.mark.parametrize(
+    ("core", "allowed"), [("cortex-m0", "arm"), ("rv32imc", "riscv32 riscv"), ("host", None)]
+)
+def test_cases_name_the_architecture(core: str, allowed: str | None) -> None:
+    # Only the target differs: files of the host's build do.
+    config = parse_target(f"tinyml -mcpu={core}")
+    case = project_layout("zephyr", Generated(digits("-mcpu=host").files, config))["sample.yaml"]
+    assert re.findall(r"^    arch_allow: (.*)$", case, re.MULTILINE) == ([allowed] if allowed else [])
 
 
 def test_kconfig_agrees_with_the_compiler() -> None:
