@@ -123,9 +123,14 @@ def test_errors_of_the_build_are_quoted(stand_in: None) -> None:
 
 
 def test_a_fault_is_told(stand_in: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = ["E: ***** USAGE FAULT *****", "E: >>> ZEPHYR FATAL ERROR 2: Stack overflow on CPU 0", "more"]
+    said = [
+        "E: ***** USAGE FAULT *****",
+        "E: r0/a1:  0x0",
+        "E: >>> ZEPHYR FATAL ERROR 2: Stack overflow on CPU 0",
+        "more",
+    ]
     monkeypatch.setattr("tvm_tinyml.runner.zephyr.console_lines", lambda *_: iter(said))
-    with pytest.raises(RunError, match=r"digits_run faulted; .*USAGE FAULT.*Stack overflow on CPU 0$"):
+    with pytest.raises(RunError, match=r"faulted: \*+ USAGE FAULT \*+ / >>> .*Stack overflow on CPU 0$"):
         digits("-mcpu=host").run(np.zeros((1, 16, 16, 1), np.int8), board="zephyr:native")
 
 

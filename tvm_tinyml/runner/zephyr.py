@@ -27,6 +27,8 @@ PREFIX = "zephyr:"
 _LINE = re.compile(r"tvm-tinyml: (inference|output|end) (-?\d+)(?: ([0-9a-f]+))?$")
 _TELLING = re.compile(r"error|fatal|no board named|overflowed|undefined|not found", re.IGNORECASE)
 _FAULT = "ZEPHYR FATAL ERROR"
+# The kind of a fault, where it was, and what Zephyr makes of it; not the registers.
+_OF_FAULT = re.compile(rf"\*\*\*\*\* |instruction address|{_FAULT}")
 _SHOWN_LINES = 8
 _BUILD_SECONDS = 600.0
 _STOP_SECONDS = 5.0
@@ -93,7 +95,8 @@ def run_zephyr(
         elif outputs:
             outputs[-1][number] = outputs[-1].get(number, b"") + bytes.fromhex(found[3] or "")
     if console and _FAULT in console[-1]:
-        raise RunError(f"board {PREFIX}{board}: {project.entry} faulted; {_last(console)}")
+        told = " / ".join(line.removeprefix("E: ").strip() for line in console if _OF_FAULT.search(line))
+        raise RunError(f"board {PREFIX}{board}: {project.entry} faulted: {told}")
     if result is None:
         raise RunError(f"board {PREFIX}{board}: no result within {limit:g} s; {_last(console)}")
     if result != 0:
