@@ -130,9 +130,8 @@ class _Builder:
             Tensor(f"scratch{number}_{i}", self.draw(st.integers(1, 40)), self.draw(self.alignment))
             for i in range(self.draw(st.sampled_from([0, 0, 0, 1, 2])))
         )
-        inplace: tuple[InPlace, ...] = ()
-        if self.draw(st.booleans()):
-            inplace = (InPlace(reads[0], target, self.draw(st.sampled_from([0, 0, 8]))),)
+        over = list(dict.fromkeys(reads))[: self.draw(st.integers(0, 2))]
+        inplace = tuple(InPlace(one, target, self.draw(st.sampled_from([0, 0, 8]))) for one in over)
         self.steps.append(Step(f"op_{number}", reads, (target,), scratch, inplace))
         self.readable.append(target)
 
