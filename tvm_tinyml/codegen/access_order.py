@@ -166,6 +166,9 @@ def _record(block: Any, at: _Moment) -> None:
                 begin, size = _span(axis.min, at.env), _span(axis.extent, at.env)
                 begins.append(np.clip(begin.low, 0, extent))
                 ends.append(np.clip(begin.high + size.high, 0, extent))
+            if not shape:
+                # A buffer without axes is one element.
+                shape, begins, ends = (1,), [np.zeros(1, np.int64)], [np.ones(1, np.int64)]
             every = [np.broadcast_to(one, at.times.shape) for one in (*begins, *ends)]
             order = np.argsort(at.times, kind="stable")
             both = np.stack(every)[:, order]
