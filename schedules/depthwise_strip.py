@@ -43,8 +43,9 @@ def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
     if tuple(attrs["dilation"]) != (1, 1) or stride_h != stride_w or kernel_h > height:
         return None
     left, last = attrs["padding"][1], (problem.output_shape[2] - 1) * stride_w - attrs["padding"][1]
-    if left >= kernel_w or last >= width:
-        # A strip has no code for windows that meet no column of the image.
+    if left >= kernel_w or last >= width or kernel_w > width:
+        # A strip has no code for windows that meet no column of the image, and guards of windows that are wider than
+        # the image are simplified in different ways.
         return None
     reach = accumulator_range(
         problem.constants["weight"], problem.constants["bias"], attrs["input_zero_point"], channel_axis=3
