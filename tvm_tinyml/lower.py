@@ -384,7 +384,8 @@ class _Builder:
 
 
 def _no_kernel() -> Kernel:
-    raise NotImplementedError("a device computes this layer")
+    """Stands where a candidate says how it is built: `_Builder.device_layer` prints a call instead."""
+    raise RuntimeError("a layer that a device computes has no kernel to build")
 
 
 def _kind(

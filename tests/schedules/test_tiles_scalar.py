@@ -12,6 +12,7 @@ from tvm.s_tir import Schedule
 
 from tests.schedules.layers_dsp import extreme
 from tests.schedules.layers_rvv import convolution, depthwise, int8_values, requantization
+from tests.support.candidates import assert_every_candidate_exact
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 from tvm_tinyml.dialect.fixed_point import requantize
 from tvm_tinyml.schedules import requantize_scalar
@@ -274,3 +275,12 @@ def test_requantization_is_the_dialects_on_all_sums(rounding: Literal["double", 
         outputs = (high + ((form.point << right) >> 1) + fine) >> right
         exact = requantize(x, multiplier[channel], shift[channel], rounding) + attrs["zero_point"]
         np.testing.assert_array_equal(np.clip(outputs, *clamp), np.clip(exact, *clamp))
+
+
+def test_depthwise_windows_wider_than_the_image_are_exact() -> None:
+    generator = np.random.default_rng(6)
+    cases = []
+    for multiplier, padding in ((5, (0, 1, 0, 0)), (1, (0, 1, 0, 0)), (5, (1, 1, 1, 1))):
+        case = depthwise(generator, (6, 1, 1), (3, 2), multiplier=multiplier, strides=(3, 3), same=False)
+        cases.append(replace(case, attrs={**case.attrs, "padding": padding, "input_zero_point": 5}))
+    assert_every_candidate_exact(cases, "tinyml -mcpu=cortex-m3")

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from tests.support.mobilenet import STAGES
+
 
 def conv_norm(
     inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1, act: str = "relu6"
@@ -67,18 +69,9 @@ def mobilenet_v2(width: float = 0.35) -> nn.Module:
     def channels(count: int) -> int:
         return max(8, int(count * width + 4) // 8 * 8)
 
-    rows = [
-        (1, 16, 1, 1),
-        (6, 24, 2, 2),
-        (6, 32, 3, 2),
-        (6, 64, 4, 2),
-        (6, 96, 3, 1),
-        (6, 160, 3, 2),
-        (6, 320, 1, 1),
-    ]
     depth = channels(32)
     layers = [conv_norm(3, depth, 3, 2)]
-    for expansion, outputs, count, stride in rows:
+    for expansion, outputs, count, stride in STAGES:
         for index in range(count):
             layers.append(Bottleneck(depth, channels(outputs), stride if index == 0 else 1, expansion))
             depth = channels(outputs)

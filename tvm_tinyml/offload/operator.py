@@ -46,8 +46,10 @@ def _reference(arrays: Sequence[Array], attrs: Attrs) -> Array:
 
 
 def _compute(_tensors: Sequence[Any], _attrs: Attrs) -> NoReturn:
-    """A network on an Ethos-U."""
-    raise NotImplementedError("a network on an NPU has no loops")
+    """A network on an Ethos-U has no loops; `Lowering` asks for none of operators that are `on_device`."""
+    raise RuntimeError(
+        "a network on an NPU has no TensorIR: only the lowering of operators on devices may ask for it"
+    )
 
 
 def _bounds(inputs: Sequence[TensorSpec], _attrs: Attrs) -> tuple[InputBounds, ...]:
