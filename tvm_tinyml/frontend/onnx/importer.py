@@ -11,7 +11,7 @@ from .reader import ModelSource, read_network
 
 
 def from_onnx(model: ModelSource, *, float_edges: bool = True) -> tuple[Any, dict[str, Any]]:
-    """Import a quantised ONNX model: QDQ, QLinear and integer operators, opsets 13 to 21.
+    """Import a quantised ONNX model: QDQ, QLinear and integer operators, opsets from 13 on.
 
     Args:
         model: the bytes of an .onnx file, its path, or an `onnx.ModelProto`.
