@@ -53,8 +53,8 @@ INTRODUCTION = """# Patch plans
 Written by `tools/patch_results.py` from `patch_targets.csv`, with random inputs. A plan was asked to keep its tensors
 within so many bytes at so much work: multiply-accumulates over those of the plain model, rows and columns that are
 computed outside of the image included. Found is what the search says; built is the arena of the compiled model
-without the scratch of its kernels, which comes on top. Instructions executed are compared with those of the build without any
-plan, and should exceed them by no more than the work does and a tenth. Exact are outputs that equal those of LiteRT's
+without the scratch of its kernels, which comes on top. Executed instructions are compared with the build without
+a plan, and should exceed them by no more than the work does and a tenth. Exact are outputs that equal those of LiteRT's
 reference kernels, with so many tensors, all that exist under the plan, that equal those of the plain model.
 
 Input: `held` in memory until it has been read, `kept` in memory to the end, or fetched by `rows`.
