@@ -212,15 +212,13 @@ class AOTModule:
     def tensors(self, inputs: Inputs) -> dict[str, Array]:
         """Values of every tensor that exists in memory, by name, after one inference on the host.
 
-        The model is compiled again so that no tensor's memory is reused: a debugging aid.
+        The model is compiled again, once, so that no tensor's memory is reused: a debugging aid.
         """
-        words = ["tinyml -mcpu=host", f"-rounding={self.config.rounding}", *_without(self.config)]
-        config = parse_target(" ".join(words))
-        compiled = compile_module(self.relax_module, config, patch=self.patch, keep_all=True)
+        compiled = self._kept
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch) / self.name
-            write_folder(project_files(compiled.model, compiled.plan, config), folder)
-            host = HostModel(folder, config)
+            write_folder(project_files(compiled.model, compiled.plan, self._host), folder)
+            host = HostModel(folder, self._host)
             _, arena = host.run_raw(self.ordered(inputs))
         values = {}
         for name in compiled.model.tensors.keys() & compiled.plan.offsets.keys():
@@ -229,6 +227,17 @@ class AOTModule:
             raw = arena[start : start + info.spec.nbytes].tobytes()
             values[name] = np.frombuffer(raw, info.spec.dtype).reshape(info.spec.shape)
         return values
+
+    @cached_property
+    def _host(self) -> TargetConfig:
+        """The host, with what this module's target says of results and passes."""
+        words = ["tinyml -mcpu=host", f"-rounding={self.config.rounding}", *_without(self.config)]
+        return parse_target(" ".join(words))
+
+    @cached_property
+    def _kept(self) -> Compiled:
+        """The model for the host, with memory of its own for every tensor."""
+        return compile_module(self.relax_module, self._host, patch=self.patch, keep_all=True)
 
     def for_board(self, board: str | None) -> AOTModule:
         """This module, or the same model compiled for another board of the same core (or the host)."""
