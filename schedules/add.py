@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from tvm_tinyml.dialect import operator
 from .broadcast import Pairs, pairs_of
 from .elementwise import clamped_expr
 from .kernel import Array, Candidate, Kernel, Problem
+from .requantize import REMEMBERED
 
 # Factors within this distance of the real ones are tried.
 SEARCH = 16
@@ -74,6 +76,19 @@ def fit_sum(name: str, attrs: Mapping[str, Any]) -> LinearSum | None:
 
     attrs: attributes of the dialect's "add" or "sub".
     """
+    return _fit_sum(name, arithmetic(attrs))
+
+
+def arithmetic(attrs: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    """What a layer computes with, for caches: rules ask about a layer again for every shape of its calls."""
+    return tuple(
+        sorted((key, value) for key, value in attrs.items() if key not in ("name", "tensor", "scale"))
+    )
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _fit_sum(name: str, values: tuple[tuple[str, Any], ...]) -> LinearSum | None:
+    attrs = dict(values)
     exact = operator(name).reference([ALL_VALUES.astype(np.int8)[:, None], ALL_VALUES.astype(np.int8)], attrs)
     output = attrs["multiplier"] * 2.0 ** (attrs["shift"] - 31 + attrs["left_shift"])
     real_a, real_b = (

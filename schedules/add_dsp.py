@@ -7,16 +7,18 @@ sides; here the products are rounded down to the bits that the instructions keep
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from tvm_tinyml.dialect import operator
 
+from .add import arithmetic
 from .intrinsics import dsp
 from .kernel import Candidate, Problem
 from .pairs_dsp import pair_candidate, rows_of
+from .requantize import REMEMBERED
 
 # Factors within this distance of the real ones, in steps of 2^8, are tried.
 SEARCH = 12
@@ -31,12 +33,14 @@ def schedule_add_dsp(problem: Problem) -> Candidate | None:
     pairs = rows_of(problem)
     if pairs is None:
         return None
-    total = _fit(problem.operator, problem.attrs, pairs.elements)
+    total = _fit(problem.operator, arithmetic(problem.attrs), pairs.elements)
     return None if total is None else pair_candidate(problem, pairs, f"dsp {problem.operator}", total)
 
 
-def _fit(name: str, attrs: Mapping[str, Any], elements: int) -> dsp.SumVector | None:
-    """A line equal to the operator on all pairs of operands, or None; elements: of a vector."""
+@lru_cache(maxsize=REMEMBERED)
+def _fit(name: str, values: tuple[tuple[str, Any], ...], elements: int) -> dsp.SumVector | None:
+    """A line equal to the operator on all pairs of operands, or None; values: attributes, elements: of a vector."""
+    attrs = dict(values)
     if (attrs["clamp_min"], attrs["clamp_max"]) != (-128, 127):
         return None
     exact = operator(name).reference([VALUES.astype(np.int8)[:, None], VALUES.astype(np.int8)], attrs)

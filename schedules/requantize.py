@@ -21,8 +21,9 @@ form, which spends an instruction or two more on the sign:
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,10 @@ PARTS = 512
 # Candidates per multiplier that are put to the proof.
 TRIALS = 4
 LARGEST_SHIFT = 24
+# Fits that are kept: rules ask about a layer again for every shape of its calls.
+REMEMBERED = 1024
+# What a fit depends on beside the constants.
+ATTRIBUTES = ("rounding", "zero_point", "clamp_min", "clamp_max")
 
 
 @dataclass(frozen=True)
@@ -103,7 +108,7 @@ class Shared:
     addend_bits: the addends lie less than 2**addend_bits above `first_addend`.
     """
 
-    shifts: Sequence[int]
+    shifts: tuple[int, ...]
     addend_bits: int
 
 
@@ -127,7 +132,23 @@ def fit(
     limits: largest magnitude of each channel's accumulator (`accumulator_limits`).
     shared: what channels must have in common.
     """
-    multiplier, shift = constants["multiplier"].astype(np.int64), constants["shift"].astype(np.int64)
+    contents = tuple(
+        np.asarray(values, np.int64).tobytes()
+        for values in (constants["multiplier"], constants["shift"], limits)
+    )
+    found = _fit_contents(contents, form, shared, *(attrs[name] for name in ATTRIBUTES))
+    if found is None:
+        return None
+    return replace(found, bias=(constants["bias"].astype(np.int64) + found.bias).astype(np.int32))
+
+
+@lru_cache(maxsize=REMEMBERED)
+def _fit_contents(
+    contents: tuple[bytes, ...], form: HighMultiply, shared: Shared | None, *values: Any
+) -> FittedRequantization | None:
+    """`fit` of int64 contents for layers without biases."""
+    multiplier, shift, limits = (np.frombuffer(content, np.int64) for content in contents)
+    attrs = dict(zip(ATTRIBUTES, values, strict=True))
     # The real factor is multiplier * 2**(shift - 31) = m * 2**-(radix + right) with m below 2**31.
     largest = 31 - form.radix - shift
     if (
@@ -154,7 +175,7 @@ def fit(
         else:
             moved, factors, addends = np.array(rows, np.int64).T
             return FittedRequantization(
-                bias=(constants["bias"].astype(np.int64) + moved).astype(np.int32),
+                bias=moved.astype(np.int32),
                 multiplier=factors.astype(np.int32),
                 addend=addends.astype(np.int32),
                 shift=right.astype(np.int32),

@@ -27,7 +27,7 @@ import numpy as np
 
 from .intrinsics.rv32_assembly import Epilogue
 from .kernel import Array
-from .requantize import FAR_MOVES, NEAR_MOVES, by_magnitude, thresholds_of
+from .requantize import ATTRIBUTES, FAR_MOVES, NEAR_MOVES, REMEMBERED, by_magnitude, thresholds_of
 
 # How far the bias is moved in search of a signed fit.
 SIGNED_BIAS_SEARCH = 64
@@ -46,8 +46,6 @@ APART_BITS = 11
 # The shifted zero point and the accumulator shifted left stay below 2**30.
 LARGEST_SHIFT = 22
 FAR = 2**60
-# What the form depends on beside the constants.
-ATTRIBUTES = ("rounding", "zero_point", "clamp_min", "clamp_max")
 
 
 @dataclass(frozen=True)
@@ -103,7 +101,7 @@ def choose(
     return _choose(channels, *(attrs[name] for name in ATTRIBUTES))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=REMEMBERED)
 def _choose(channels: tuple[bytes, ...], *values: Any) -> ScalarRequantization | None:
     """`choose` for contents: several rules ask the same about a layer."""
     bias, multiplier, shift, least, most = (np.frombuffer(content, np.int64) for content in channels)

@@ -22,8 +22,7 @@ from typing import Any
 import numpy as np
 
 from .kernel import Array
-from .requantize import accumulator_range, thresholds_of
-from .requantize_scalar import ATTRIBUTES
+from .requantize import ATTRIBUTES, REMEMBERED, accumulator_range, thresholds_of
 
 # Bits of a word that hold the shift.
 SHIFT_BITS = 5
@@ -117,7 +116,7 @@ def choose_split(
     return _choose(channels, *(attrs[name] for name in ATTRIBUTES))
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=REMEMBERED)
 def _choose(channels: tuple[bytes, ...], *values: Any) -> SplitRequantization | None:
     bias, multiplier, shift, limits = (np.frombuffer(content, np.int64) for content in channels)
     attrs = dict(zip(ATTRIBUTES, values, strict=True))
