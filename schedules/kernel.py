@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
-from .code_size import LOOP_BYTES
+from .code_size import LOOP_BYTES, source_bytes
 from .parts import Parts
 
 Array: TypeAlias = npt.NDArray[Any]
@@ -125,6 +126,16 @@ class Candidate:
         """The candidate with the estimate of so many calls."""
         parts = None if self.parts is None else self.parts * times
         return replace(self, instructions=self.instructions * times, parts=parts, waits=self.waits * times)
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """What `build` makes, made once."""
+        return self.build()
+
+    @cached_property
+    def kernel_bytes(self) -> Mapping[str, int]:
+        """Estimated bytes of code of the micro-kernels, by name."""
+        return {one.name: source_bytes(one.source) for one in self.micro_kernels()}
 
     @property
     def cost(self) -> float:

@@ -15,7 +15,6 @@ from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from .code_size import source_bytes
 from .kernel import Candidate
 
 # Percent of all instructions that one percent of the code is worth.
@@ -46,7 +45,7 @@ class Choice:
 
 def code_bytes(candidate: Candidate) -> int:
     """Estimated code of a candidate that shares nothing."""
-    return candidate.loop_bytes + sum(_kernel_bytes(candidate).values())
+    return candidate.loop_bytes + sum(candidate.kernel_bytes.values())
 
 
 def select(
@@ -103,7 +102,7 @@ class _Network:
 
     def __init__(self, layers: Sequence[Sequence[Candidate]], scratch: Sequence[int] | None) -> None:
         self.layers = layers
-        self.kernels = [[_kernel_bytes(candidate) for candidate in layer] for layer in layers]
+        self.kernels = [[candidate.kernel_bytes for candidate in layer] for layer in layers]
         self.limits = scratch
         self.allowed = [self._allowed(index) for index in range(len(layers))]
 
@@ -222,10 +221,6 @@ class _Network:
         if added < 0:
             return f"saves {-added:,} bytes of code for {-saved:,.0f} instructions"
         return f"{-saved:,.0f} instructions more"
-
-
-def _kernel_bytes(candidate: Candidate) -> dict[str, int]:
-    return {kernel.name: source_bytes(kernel.source) for kernel in candidate.micro_kernels()}
 
 
 def _instructions(candidate: Candidate) -> float:

@@ -67,7 +67,7 @@ class Lowering:
         self._arguments: list[Mapping[str, str]] = []
         self._patch = patch
         self._pulled = pulled
-        self._known = known
+        self._known = {} if known is None else known
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self._device_constants: dict[int, Mapping[str, Array]] = {}
         self.constant_bytes = 0
@@ -175,7 +175,7 @@ class Lowering:
             calls,
         )
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
-        offered = [one.called(calls) for one in self._offered(problem, specs)]
+        offered = self._offered(problem, specs)
         self._arguments.append(names)
         self.candidates.append(offered)
         self.kinds.append(_kind(node.operator, calls, [*specs, output], attrs, offered))
@@ -204,12 +204,10 @@ class Lowering:
         )
 
     def _offered(self, problem: Problem, specs: Sequence[TensorSpec]) -> Sequence[Candidate]:
-        """What the rules offer for a problem."""
-        if self._known is None:
-            return candidates(problem)
+        """What the rules offer for a problem, with the estimates of all its calls."""
         key = _identity(problem, specs)
         if key not in self._known:
-            self._known[key] = candidates(problem)
+            self._known[key] = [one.called(problem.calls) for one in candidates(problem)]
         return self._known[key]
 
     def _record_on_device(self, node: Node, values: Sequence[Array | None]) -> None:
@@ -321,7 +319,7 @@ class _Builder:
 
     def layer(self, outline: Layer, choice: Choice, names: Mapping[str, str]) -> Layer:
         """The layer with its function; names: of its activations, by role."""
-        kernel = choice.candidate.build()
+        kernel = choice.candidate.kernel
         function = self._function(kernel, outline.name)
         *parameters, _output = [str(parameter.name) for parameter in kernel.function.params]
         return replace(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeAlias
 
 from .choose import (
@@ -168,12 +169,10 @@ def passes(config: TargetConfig) -> Sequence[Any]:
 
 def passes_for_plans(config: TargetConfig) -> list[Any]:
     """The passes that leave the module in whose terms patch plans speak."""
-    return [
-        # Tensors inside other tensors have no rows of their own to stream.
-        *(one for one in passes(config) if one.info.name != "ShareBuffers"),
-        # A region may end in a reduction over the image, whose rows need not be there at once.
-        AccumulatePixels(),
-    ]
+    # Tensors inside other tensors have no rows of their own to stream.
+    common = [one for one in passes(config) if one.info.name != "ShareBuffers"]
+    # A region may end in a reduction over the image, whose rows need not be there at once.
+    return [*common, AccumulatePixels()]
 
 
 def compile_module(
@@ -199,23 +198,24 @@ def compile_module(
         return _with_npu(module, config, patch, keep_all=keep_all, count=count)
     on_demand = patch is None and config.fetches
     limit = None if keep_all or patch is not None else config.arena_limit
-    found, stages = _transformed(module, config, plain=patch is None and not on_demand)
+    transformed = _Transformed(module, config)
+    found = transformed.plain if patch is None and not on_demand else transformed.for_plans
     known: Known | None = None
     lowered = None
     if patch is None and not on_demand and not keep_all and _may_stream(config):
         known = {}
-        plain = _lowered(found, config, None, known=known)
-        patch = _plan_for_free(module, found, plain, config, known)
+        plain = _lowered(found.module, config, None, known=known)
+        patch = _plan_for_free(transformed, plain, config, known)
         if patch is not None:
-            found, stages = _transformed(module, config, plain=False)
+            found = transformed.for_plans
         elif count is None:
             lowered = plain
-    if lowered is None and not on_demand and (limit is None or stages[-1].footprint.arena <= limit):
-        lowered = _lowered(found, config, patch, keep_all=keep_all, count=count, known=known)
+    if lowered is None and not on_demand and (limit is None or found.stages[-1].footprint.arena <= limit):
+        lowered = _lowered(found.module, config, patch, keep_all=keep_all, count=count, known=known)
     if lowered is None or (limit is not None and lowered[2].arena_bytes > limit):
-        found, stages = _transformed(module, config, plain=False)
-        lowered = _search(module, found, config, count)
-    compiled = Compiled(*lowered, stages)
+        found = transformed.for_plans
+        lowered = _search(found.module, config, count)
+    compiled = Compiled(*lowered, found.stages)
     verify(compiled.program, compiled.plan)
     verify_overlaps(compiled.model, compiled.plan)
     for region in compiled.model.regions:
@@ -232,10 +232,10 @@ def _with_npu(
     if patch is not None:
         raise PlanError("a patch plan streams operators on the CPU: leave it out, or -npu= from the target")
     offloaded = offload(module, config)
-    found, stages = _transformed(offloaded.module, config, plain=True)
-    model, program, memory_plan = _lowered(found, config, None, keep_all=keep_all, count=count)
+    found = _Transformed(offloaded.module, config).plain
+    model, program, memory_plan = _lowered(found.module, config, None, keep_all=keep_all, count=count)
     model.placement = offloaded.placement.describe()
-    compiled = Compiled(model, program, memory_plan, stages, offloaded.placement)
+    compiled = Compiled(model, program, memory_plan, found.stages, offloaded.placement)
     verify(compiled.program, compiled.plan)
     if not keep_all:
         _check_budgets(compiled, config)
@@ -264,7 +264,7 @@ def _lowered(
     return lower_and_plan(module, config, patch, pulled=pulled, keep_all=keep_all, count=count, known=known)
 
 
-def _search(source: Any, module: Any, config: TargetConfig, count: Count | None) -> Lowered:
+def _search(module: Any, config: TargetConfig, count: Count | None) -> Lowered:
     """The model by the plan with the least work that keeps the budget, the scratch of its kernels included.
 
     What kernels need is known when a plan is lowered. The first plan leaves them as much as they may take. Then plans
@@ -274,14 +274,14 @@ def _search(source: Any, module: Any, config: TargetConfig, count: Count | None)
     """
     limit = config.arena_limit
     if limit is None:
-        front = patch_front(source, config)
+        front = _front(module, config)
         return _lowered(module, config, front.within(front.plans[0].arena_bytes).plan, count=count)
     scratch: dict[str, int] = {}
     reserve = scratch_limit(config, streams=True)
     kept: tuple[float, Lowered] | None = None
     for _ in range(SEARCHES):
         try:
-            front = patch_front(source, config, scratch=scratch)
+            front = _front(module, config, scratch=scratch)
             found = _within(front, limit, reserve)
         except PlanError as error:
             if kept is not None:
@@ -325,17 +325,47 @@ def _within(front: PatchFront, limit: int, reserve: int) -> PlanFigures:
         return front.taller(front.first_within(limit))
 
 
-def _transformed(module: Any, config: TargetConfig, *, plain: bool) -> tuple[Any, tuple[Stage, ...]]:
-    """The module after all passes, and what each of them left; without `plain`, as patch plans need it."""
+@dataclass(frozen=True)
+class _Passed:
+    """A module after some passes, and what each of them left."""
 
-    def stage(name: str) -> Stage:
-        return Stage(name, Footprint.of(module, config.alignment, io_in_arena=config.io == "arena"))
+    module: Any
+    stages: tuple[Stage, ...]
 
-    stages = [stage(IMPORTED)]
-    for one in passes(config) if plain else passes_for_plans(config):
-        module = one(module)
-        stages.append(stage(one.info.name))
-    return module, tuple(stages)
+    def through(self, more: Sequence[Any], config: TargetConfig) -> _Passed:
+        """The module after more passes."""
+        module, stages = self.module, list(self.stages)
+        for one in more:
+            before, module = module, one(module)
+            same = module["main"].same_as(before["main"])
+            stages.append(Stage(one.info.name, stages[-1].footprint if same else _footprint(module, config)))
+        return _Passed(module, tuple(stages))
+
+
+class _Transformed:
+    """A module after all passes, as operators in turn and as patch plans need it; each is made when it is wanted."""
+
+    def __init__(self, module: Any, config: TargetConfig) -> None:
+        self._config = config
+        self._imported = _Passed(module, (Stage(IMPORTED, _footprint(module, config)),))
+
+    @cached_property
+    def _common(self) -> _Passed:
+        return self._imported.through(passes_for_plans(self._config)[:-1], self._config)
+
+    @cached_property
+    def plain(self) -> _Passed:
+        """For operators in turn."""
+        return self._common.through(passes(self._config)[len(self._common.stages) - 1 :], self._config)
+
+    @cached_property
+    def for_plans(self) -> _Passed:
+        """For patch plans."""
+        return self._common.through(passes_for_plans(self._config)[-1:], self._config)
+
+
+def _footprint(module: Any, config: TargetConfig) -> Footprint:
+    return Footprint.of(module, config.alignment, io_in_arena=config.io == "arena")
 
 
 def _may_stream(config: TargetConfig) -> bool:
@@ -345,14 +375,13 @@ def _may_stream(config: TargetConfig) -> bool:
 
 
 def _plan_for_free(
-    source: Any, plain: Any, lowered: Lowered, config: TargetConfig, known: Known
+    transformed: _Transformed, lowered: Lowered, config: TargetConfig, known: Known
 ) -> PatchPlan | None:
     """A plan that costs next to nothing, if there is one.
 
-    source: the module as it came; plain: as the passes left it; lowered: what comes of that.
-    known: gets what schedule rules offer for both.
+    lowered: what comes of the module without a plan. known: gets what schedule rules offer.
     """
-    module, _ = _transformed(source, config, plain=False)
+    plain, module = transformed.plain.module, transformed.for_plans.module
 
     def of_plan(patch: PatchPlan) -> Estimate:
         return estimate(PatchInference(patch)(module), config, patch, known, lowered[0])
@@ -382,6 +411,17 @@ def patch_front(
         raise PlanError("patch plans are for the CPU: leave -npu= out of the target")
     for one in passes_for_plans(config):
         module = one(module)
+    return _front(module, config, max_factor=max_factor, scratch=scratch)
+
+
+def _front(
+    module: Any,
+    config: TargetConfig,
+    *,
+    max_factor: float = MAX_FACTOR,
+    scratch: Mapping[str, int] | None = None,
+) -> PatchFront:
+    """`patch_front` of a module that the passes have left."""
     network = network_of(Graph.read(module["main"]), keeps_inputs=config.keeps_inputs)
     return PatchFront.search(network, plan_settings(network, config, scratch=scratch), max_factor=max_factor)
 

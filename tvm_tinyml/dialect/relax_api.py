@@ -104,9 +104,14 @@ def constant(value: Array) -> Any:
     return relax.const(np.asarray(value, order="C"), dtype=str(value.dtype))
 
 
+def is_constant(expr: Any) -> bool:
+    """Whether `expr` is a Relax constant."""
+    return isinstance(expr, ir.GenericConst)
+
+
 def constant_value(expr: Any) -> Array | None:
     """Contents of a Relax constant, or None when `expr` is not constant."""
-    if isinstance(expr, ir.GenericConst):
+    if is_constant(expr):
         contents: Array = expr.value.numpy()
         return contents
     return None

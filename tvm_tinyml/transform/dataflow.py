@@ -11,13 +11,14 @@ import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import chain, count
 from typing import Any, TypeAlias
 
 from tvm import ir, relax
 
 from ..dialect import Operator, call, operator, operator_of
-from ..dialect.relax_api import Array, TensorSpec, attributes, constant, constant_value, spec_of
+from ..dialect.relax_api import Array, TensorSpec, attributes, constant, constant_value, is_constant, spec_of
 
 SIGNATURE_ATTR = "tinyml.signature"
 Quantization: TypeAlias = tuple[float, int]
@@ -33,7 +34,7 @@ class Parameter:
     tensor: str | None = None
     quantization: Quantization | None = None
 
-    @property
+    @cached_property
     def spec(self) -> TensorSpec:
         """Static type."""
         return spec_of(self.variable)
@@ -50,14 +51,15 @@ class Constant:
         """Constant holding `array`."""
         return cls(constant(array))
 
-    @property
+    @cached_property
     def array(self) -> Array:
-        """Contents."""
+        """Contents; not to be written to."""
         contents = constant_value(self.expr)
         assert contents is not None
+        contents.flags.writeable = False
         return contents
 
-    @property
+    @cached_property
     def spec(self) -> TensorSpec:
         """Static type."""
         return spec_of(self.expr)
@@ -98,11 +100,15 @@ Value: TypeAlias = Parameter | Constant | Call
 
 @dataclass
 class Graph:
-    """One function of dialect calls; `calls` are ordered so that inputs come first."""
+    """One function of dialect calls; `calls` are ordered so that inputs come first.
+
+    canonical: whether the function it was read from has the form that `write` gives it.
+    """
 
     parameters: list[Parameter]
     calls: list[Call] = field(default_factory=list)
     outputs: list[Value] = field(default_factory=list)
+    canonical: bool = False
 
     @classmethod
     def read(cls, function: Any) -> Graph:
@@ -112,7 +118,7 @@ class Graph:
         tuples: dict[Any, list[Any]] = {}
 
         def value_of(expr: Any) -> Value:
-            return Constant(expr) if constant_value(expr) is not None else values[expr]
+            return Constant(expr) if is_constant(expr) else values[expr]
 
         for block in function.body.blocks:
             for binding in block.bindings:
@@ -123,13 +129,17 @@ class Graph:
                     values[binding.var] = node
                 elif isinstance(expr, relax.Tuple):
                     tuples[binding.var] = list(expr.fields)
-                elif isinstance(expr, relax.Var) or constant_value(expr) is not None:
+                elif isinstance(expr, relax.Var) or is_constant(expr):
                     values[binding.var] = value_of(expr)
                 else:
                     raise ValueError(f"{expr} is not a call to a dialect operator")
         result = function.body.body
         fields = result.fields if isinstance(result, relax.Tuple) else tuples.get(result, [result])
         graph.outputs = [value_of(expr) for expr in fields]
+        blocks = list(function.body.blocks)
+        bound = sum(len(block.bindings) for block in blocks)
+        one_block = len(blocks) == 1 and isinstance(blocks[0], relax.DataflowBlock)
+        graph.canonical = one_block and bound == len(graph.calls) and result not in tuples
         return graph
 
     def write(self, function: Any) -> Any:
@@ -151,6 +161,12 @@ class Graph:
             results = [expr_of(value) for value in self.outputs]
             builder.emit_func_output(results[0] if len(results) == 1 else relax.Tuple(results))
         return builder.finalize()["main"]
+
+    @property
+    def state(self) -> tuple[Any, ...]:
+        """Equal as long as nothing is changed."""
+        calls = [(node, node.operator, tuple(node.inputs), dict(node.attrs)) for node in self.calls]
+        return calls, tuple(self.outputs)
 
     def users(self, value: Value) -> list[Call]:
         """Calls that read `value`, in order, each once."""
@@ -216,8 +232,11 @@ def _rewrite_functions(module: Any, name: str, rewrite: Callable[[Graph], int]) 
     for variable, function in module.functions_items():
         if isinstance(function, relax.Function):
             graph = Graph.read(function)
+            before = graph.state
             changes += rewrite(graph)
-            result.update_func(variable, graph.write(function))
+            # Most passes find nothing to do in most modules, and writing takes the most time.
+            if not graph.canonical or graph.state != before:
+                result.update_func(variable, graph.write(function))
     _LOG.info("%s: %d changes", name, changes)
     return result
 
