@@ -40,6 +40,8 @@ PARTS = 512
 # Candidates per multiplier that are put to the proof.
 TRIALS = 4
 LARGEST_SHIFT = 24
+# Accumulators on either side of a real threshold among which the exact one is looked for first.
+NEAR_REAL = 8
 # Fits that are kept: rules ask about a layer again for every shape of its calls.
 REMEMBERED = 1024
 # What a fit depends on beside the constants.
@@ -227,14 +229,22 @@ def thresholds_of(
 ) -> Array:
     """Smallest accumulator in [-limit, limit + 1] whose exact output reaches each step; [channels, steps]."""
     shape = (len(multiplier), len(steps))
-    low = np.broadcast_to(-limits[:, None], shape).copy()
-    high = np.broadcast_to(limits[:, None] + 1, shape).copy()
+    least, most = np.broadcast_to(-limits[:, None], shape), np.broadcast_to(limits[:, None] + 1, shape)
+
+    def reaches(accumulators: Array) -> Array:
+        exact = requantize(accumulators, multiplier[:, None], shift[:, None], attrs["rounding"])
+        result: Array = (exact + attrs["zero_point"] >= steps) | (accumulators > limits[:, None])
+        return result
+
+    # Real arithmetic is off by little, and whether it was is seen; where it was, everything is searched.
+    real = multiplier[:, None] * 2.0 ** (shift[:, None] - 31)
+    near = ((steps - attrs["zero_point"] - 0.5) / real).clip(least, most).astype(np.int64)
+    low, high = np.maximum(near - NEAR_REAL, least), np.minimum(near + NEAR_REAL, most)
+    low = np.where(reaches(low), least, low)
+    high = np.where(reaches(high), high, most)
     while (low < high).any():
         middle = (low + high) >> 1
-        exact = (
-            requantize(middle, multiplier[:, None], shift[:, None], attrs["rounding"]) + attrs["zero_point"]
-        )
-        reached = (exact >= steps) | (middle > limits[:, None])
+        reached = reaches(middle)
         high = np.where(reached, middle, high)
         low = np.where(reached, low, middle + 1)
     thresholds: Array = low

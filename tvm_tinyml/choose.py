@@ -53,7 +53,7 @@ class Estimate:
     """What a module will cost, before anything is built.
 
     layers: by name. region_calls: calls that regions make; moving: instructions that move rows inside them.
-    program: what lies in memory, scratch included. planner: how an arena for it is found.
+    program: what lies in memory, scratch included. planner: how an arena for it is found. found: its bytes, if known.
     """
 
     layers: Mapping[str, LayerEstimate]
@@ -61,11 +61,12 @@ class Estimate:
     moving: float
     program: Program
     planner: str = "auto"
+    found: int | None = None
 
     @cached_property
     def arena_bytes(self) -> int:
         """Bytes of the arena."""
-        return plan(self.program, method=self.planner).arena_bytes
+        return self.found or plan(self.program, method=self.planner).arena_bytes
 
 
 Count: TypeAlias = Callable[[LoweredModel, MemoryPlan], Sequence[int]]

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 from math import isfinite
 
 from .choose import Estimate, LayerEstimate
-from .patch import PatchPlan
+from .patch import PatchPlan, Region
 from .patch.choice import PatchFront
-from .patch.footprint import PlanFigures
+from .patch.footprint import Block, PlanFigures
 from .patch.taller import with_fewer_calls
 
 # Instructions that a plan may add by its estimate; counted, the bound is five percent.
@@ -41,7 +41,7 @@ def costless_plan(
     plain: of the model without a plan. estimate: of the model under a plan of the front's terms.
     """
     best: tuple[float, PatchPlan] | None = None
-    for found in _candidates(front):
+    for found in _candidates(front, _most_bytes(plain, regions=1)):
         if best is not None and found.arena_bytes >= best[0]:
             # Without a single instruction more it would be no better, and those that follow are larger.
             break
@@ -49,13 +49,17 @@ def costless_plan(
         extra = extra_instructions(plain, costs)
         if extra > MOST_EXTRA:
             continue
-        least = max(LEAST_SAVING * plain.arena_bytes, LEAST_PER_REGION * len(found.plan.regions))
-        if costs.arena_bytes > plain.arena_bytes - least:
+        if costs.arena_bytes > _most_bytes(plain, len(found.plan.regions)):
             continue
         price = costs.arena_bytes * (1 + PRICE * extra)
         if best is None or price < best[0]:
             best = price, found.plan
     return None if best is None else best[1]
+
+
+def _most_bytes(plain: Estimate, regions: int) -> float:
+    """The largest arena for which a plan with so many regions pays."""
+    return plain.arena_bytes - max(LEAST_SAVING * plain.arena_bytes, LEAST_PER_REGION * regions)
 
 
 def extra_instructions(plain: Estimate, streamed: Estimate) -> float:
@@ -82,20 +86,25 @@ def _charged(layer: LayerEstimate) -> float:
     )
 
 
-def _candidates(front: PatchFront) -> Iterator[PlanFigures]:
-    """Plans without repeated work, the smallest arenas first."""
+def _candidates(front: PatchFront, most_bytes: float) -> Iterator[PlanFigures]:
+    """Plans without repeated work whose tensors take at most so many bytes, the smallest arenas first."""
     free = [one for one in front.plans if one.factor <= 1.0 and one.plan.regions]
     if not free:
         return
     seen: set[str] = set()
+    known: dict[Region, Block] = {}
     least, most = free[-1].arena_bytes, front.plans[0].arena_bytes
     for step in range(SIZES):
         budget = int(least * (most / least) ** (step / SIZES))
         fitting = [one for one in free if one.arena_bytes <= budget]
         # The fewest regions to begin with, or the most memory to spare.
         for one in dict.fromkeys((0, len(fitting) - 1)):
-            found = with_fewer_calls(front.network, fitting[one], front.settings, budget, effort=_EFFORT)
+            if fitting[one].arena_bytes > most_bytes:
+                continue
+            found = with_fewer_calls(
+                front.network, fitting[one], front.settings, budget, effort=_EFFORT, known=known
+            )
             key = found.plan.to_json()
-            if key not in seen:
+            if found.arena_bytes <= most_bytes and key not in seen:
                 seen.add(key)
                 yield found

@@ -25,15 +25,18 @@ def with_fewer_calls(
     arena_bytes: int,
     macs: int | None = None,
     effort: int = EFFORT,
+    known: dict[Region, Block] | None = None,
 ) -> PlanFigures:
     """The plan with as many rows per call as an arena of `arena_bytes` allows, and work of at most `macs`.
 
     macs: multiply-accumulates, those outside of the image included; None: no more than the plan has.
     effort: of the memory planner, for every change that is tried.
+    known: regions met before with the same network and settings; new ones are added.
     Regions with the most calls come first, then single operators of them, those first whose calls save the most.
     Strips, cuts and results stay what they are.
     """
     growth = _Growth(network, settings, arena_bytes, found.macs if macs is None else macs, found, effort)
+    growth.known = growth.known if known is None else known
     for region in sorted(found.plan.regions, key=lambda region: -_calls(network, region)):
         for taller in _taller(network, region):
             if growth.accepts(region, taller):

@@ -151,23 +151,28 @@ def _schedule(block: Sequence[_Instruction]) -> list[_Instruction]:
     for later in reversed(range(len(block))):
         for earlier, delay in before[later].items():
             length[earlier] = max(length[earlier], delay + length[later])
-    started: dict[int, int] = {}
+    after: list[list[int]] = [[] for _ in block]
+    for later, needed in enumerate(before):
+        for earlier in needed:
+            after[earlier].append(later)
+    missing = [len(needed) for needed in before]
+    # Instructions whose operands are computed, or on their way; when the last of those is there.
+    waiting = {index for index, count in enumerate(missing) if not count}
+    there = [0] * len(block)
     free = dict.fromkeys(("memory", "products", "vectors", "core"), 0)
+    order: list[_Instruction] = []
     cycle = 0
-    while len(started) < len(block):
-        ready = [
-            index
-            for index in range(len(block))
-            if index not in started
-            and free[block[index].unit] <= cycle
-            and all(
-                earlier in started and started[earlier] + delay <= cycle
-                for earlier, delay in before[index].items()
-            )
-        ]
+    while waiting:
+        ready = [index for index in waiting if there[index] <= cycle and free[block[index].unit] <= cycle]
         if ready:
             index = max(ready, key=lambda one: (length[one], -one))
-            started[index] = cycle
+            waiting.remove(index)
+            order.append(block[index])
             free[block[index].unit] = cycle + block[index].busy
+            for later in after[index]:
+                there[later] = max(there[later], cycle + before[later][index])
+                missing[later] -= 1
+                if not missing[later]:
+                    waiting.add(later)
         cycle += 1
-    return [block[index] for index in sorted(started, key=started.__getitem__)]
+    return order
