@@ -41,7 +41,7 @@ def costless_plan(
     plain: of the model without a plan. estimate: of the model under a plan of the front's terms.
     """
     best: tuple[float, PatchPlan] | None = None
-    for found in _candidates(front, _most_bytes(plain, regions=1)):
+    for found in _candidates(front, most_bytes(plain, regions=1)):
         if best is not None and found.arena_bytes >= best[0]:
             # Without a single instruction more it would be no better, and those that follow are larger.
             break
@@ -49,7 +49,7 @@ def costless_plan(
         extra = extra_instructions(plain, costs)
         if extra > MOST_EXTRA:
             continue
-        if costs.arena_bytes > _most_bytes(plain, len(found.plan.regions)):
+        if costs.arena_bytes > most_bytes(plain, len(found.plan.regions)):
             continue
         price = costs.arena_bytes * (1 + PRICE * extra)
         if best is None or price < best[0]:
@@ -57,7 +57,7 @@ def costless_plan(
     return None if best is None else best[1]
 
 
-def _most_bytes(plain: Estimate, regions: int) -> float:
+def most_bytes(plain: Estimate, regions: int) -> float:
     """The largest arena for which a plan with so many regions pays."""
     return plain.arena_bytes - max(LEAST_SAVING * plain.arena_bytes, LEAST_PER_REGION * regions)
 
@@ -86,8 +86,8 @@ def _charged(layer: LayerEstimate) -> float:
     )
 
 
-def _candidates(front: PatchFront, most_bytes: float) -> Iterator[PlanFigures]:
-    """Plans without repeated work whose tensors take at most so many bytes, the smallest arenas first."""
+def _candidates(front: PatchFront, limit: float) -> Iterator[PlanFigures]:
+    """Plans without repeated work whose tensors take at most `limit` bytes, the smallest arenas first."""
     free = [one for one in front.plans if one.factor <= 1.0 and one.plan.regions]
     if not free:
         return
@@ -99,12 +99,12 @@ def _candidates(front: PatchFront, most_bytes: float) -> Iterator[PlanFigures]:
         fitting = [one for one in free if one.arena_bytes <= budget]
         # The fewest regions to begin with, or the most memory to spare.
         for one in dict.fromkeys((0, len(fitting) - 1)):
-            if fitting[one].arena_bytes > most_bytes:
+            if fitting[one].arena_bytes > limit:
                 continue
             found = with_fewer_calls(
                 front.network, fitting[one], front.settings, budget, effort=_EFFORT, known=known
             )
             key = found.plan.to_json()
-            if found.arena_bytes <= most_bytes and key not in seen:
+            if found.arena_bytes <= limit and key not in seen:
                 seen.add(key)
                 yield found

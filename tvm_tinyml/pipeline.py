@@ -8,7 +8,7 @@ TensorIR function, and the planner gives every tensor its place in one arena.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
@@ -23,7 +23,7 @@ from .choose import (
     setup_pixels,
 )
 from .codegen import LoweredModel, verify_overlaps
-from .costless import costless_plan
+from .costless import costless_plan, most_bytes
 from .errors import PlanError, TargetError
 from .lower import Known
 from .memory import MemoryPlan, explain, verify
@@ -388,9 +388,10 @@ def _plan_for_free(
 
     network = network_of(Graph.read(module["main"]))
     settings = plan_settings(network, config)
-    plans = pareto_front(network, settings, max_factor=1.0, bands=False)
-    front = PatchFront(network, settings, tuple(plans), 1.0)
-    return costless_plan(front, estimate(plain, config, None, known, lowered[0]), of_plan)
+    unpatched = replace(estimate(plain, config, None, known, lowered[0]), found=lowered[2].arena_bytes)
+    most = int(most_bytes(unpatched, regions=1))
+    plans = pareto_front(network, settings, max_factor=1.0, bands=False, most=most)
+    return costless_plan(PatchFront(network, settings, tuple(plans), 1.0), unpatched, of_plan)
 
 
 def patch_front(

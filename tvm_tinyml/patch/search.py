@@ -73,17 +73,26 @@ class Path(NamedTuple):
 
 
 def pareto_front(
-    network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR, bands: bool = True
+    network: Network,
+    settings: Settings,
+    *,
+    max_factor: float = MAX_FACTOR,
+    bands: bool = True,
+    most: int | None = None,
 ) -> list[PlanFigures]:
     """Plans that no other plan found beats in both arena and work, the least work first.
 
     max_factor: bound on the work as a multiple of the plain network's.
     bands: whether regions may have segments, which takes most of the time.
+    most: bytes of an arena that is small enough; where there can be none, only the least work is returned.
     Raises PlanError when no plan keeps the settings.
     """
     evaluate = _Evaluation(network, settings)
     search = _Search(network, settings, max_factor)
-    front = evaluate.front(search.paths())
+    paths = search.paths()
+    if most is not None and paths and min(path.peak for path in paths) > most:
+        return evaluate.front(paths[:1])
+    front = evaluate.front(paths)
     if bands and front and search.add_bands(front):
         front = evaluate.front(search.paths())
     if evaluate.missed:
