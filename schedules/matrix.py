@@ -264,19 +264,23 @@ def zero_sums(problem: Problem, weight: Array) -> Array:
     return sums
 
 
-def _build(product: Product, constants: Mapping[str, Array]) -> Kernel:
-    function = drop_unit_loops(product.function(constants))
-    # Simplification may have found that a way of gathering never happens.
+def tensorized(function: Any, intrinsics: Mapping[str, Intrinsic]) -> tuple[Any, list[Intrinsic]]:
+    """A function with the blocks that are named bound to intrinsics, and those that it still has.
+
+    Simplification may have found that a way of gathering never happens.
+    """
+    function = drop_unit_loops(function)
     left = block_names(function)
-    used = {block: intrinsic for block, intrinsic in product.intrinsics().items() if block in left}
+    used = {block: intrinsic for block, intrinsic in intrinsics.items() if block in left}
     sch = s_tir.Schedule(function)
     for block, intrinsic in used.items():
         sch.tensorize(sch.get_sblock(block), intrinsic.register())
-    return Kernel(
-        function=sch.mod["main"],
-        constants=constants,
-        micro_kernels=_micro_kernels(used.values()),
-    )
+    return sch.mod["main"], list(used.values())
+
+
+def _build(product: Product, constants: Mapping[str, Array]) -> Kernel:
+    function, used = tensorized(product.function(constants), product.intrinsics())
+    return Kernel(function=function, constants=constants, micro_kernels=_micro_kernels(used))
 
 
 def _micro_kernels(intrinsics: Iterable[Intrinsic]) -> tuple[MicroKernel, ...]:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
@@ -20,10 +19,10 @@ from .intrinsics.scalar_memory import WORD
 from .intrinsics.thumb1_pairs import LANES, LARGEST_WEIGHTS, PairOperands, PairTile
 from .intrinsics.thumb1_words import Pack, Widen
 from .kernel import Array, Candidate, Kernel, MicroKernel, Problem
-from .matrix import Band, Gather, Intrinsic, bands
+from .matrix import Band, Gather, Intrinsic, bands, tensorized
 from .pointwise import is_pointwise
 from .requantize_split import SplitRequantization, choose_split, reachable
-from .tensor_ir import block_names, drop_unit_loops, largest_divisor
+from .tensor_ir import largest_divisor
 
 # Bytes of words and patches that a layer may take from the arena.
 SCRATCH_LIMIT = 4608
@@ -80,18 +79,8 @@ def schedule_pairs(problem: Problem) -> Candidate | None:
 
 
 def _build(layer: _Layer, constants: Mapping[str, Array]) -> Kernel:
-    function = drop_unit_loops(layer.function(constants))
-    # Simplification may have found that a way of gathering never happens.
-    left = block_names(function)
-    used = {block: intrinsic for block, intrinsic in layer.intrinsics().items() if block in left}
-    sch = s_tir.Schedule(function)
-    for block, intrinsic in used.items():
-        sch.tensorize(sch.get_sblock(block), intrinsic.register())
-    return Kernel(
-        function=sch.mod["main"],
-        constants=constants,
-        micro_kernels=tuple(intrinsic.micro_kernel() for intrinsic in used.values()),
-    )
+    function, used = tensorized(layer.function(constants), layer.intrinsics())
+    return Kernel(function, constants, tuple(intrinsic.micro_kernel() for intrinsic in used))
 
 
 def _sizes(rows: int, channels: int, depth: int, *, gathered: bool) -> tuple[int, int] | None:

@@ -107,14 +107,7 @@ class ProductTile:
             asm.emit("vsetvli zero, t2, e32, m8, ta, ma")
             self.epilogue.scale(asm, "v8", "a7", "v24", 8)
             asm.emit("vssra.vx v8, v8, t3", group=8)
-            asm.emit("vsetvli zero, t2, e16, m4, ta, ma")
-            asm.emit("vnclip.wi v16, v8, 0", group=8)
-            asm.emit("vsadd.vx v16, v16, a6", group=4)
-            asm.emit("vsetvli zero, t2, e8, m2, ta, ma")
-            asm.emit("vnclip.wi v0, v16, 0", group=4)
-            self.epilogue.clamp(asm, "v0", "t1", 2)
-            asm.emit("vse8.v v0, (a2)", group=2)
-            asm.emit("add a0, a0, t2", "add a1, a1, t2", "add a2, a2, t2", "sub a3, a3, t2")
+            self.epilogue.store_strip(asm, "a6")
         return asm
 
     def micro_kernel(self) -> MicroKernel:

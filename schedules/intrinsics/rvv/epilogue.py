@@ -83,6 +83,21 @@ class Epilogue:
         asm.emit(f"vand.vv {spare}, {spare}, {acc}", f"vsra.vi {spare}, {spare}, 31", group=group)
         asm.emit(f"vadd.vv {acc}, {acc}, {spare}", group=group)
 
+    def store_strip(self, asm: Assembly, zero_point: str) -> None:
+        """Narrow eight registers of scaled int32 from v8 on, add the zero point, clamp and store at a2; then advance.
+
+        As a binary operator ends a strip: operands at a0 and a1, a3 counts elements, t2 holds the vector length; v0 to
+        v23 and t1 may be overwritten. zero_point: scalar register.
+        """
+        asm.emit("vsetvli zero, t2, e16, m4, ta, ma")
+        asm.emit("vnclip.wi v16, v8, 0", group=8)
+        asm.emit(f"vsadd.vx v16, v16, {zero_point}", group=4)
+        asm.emit("vsetvli zero, t2, e8, m2, ta, ma")
+        asm.emit("vnclip.wi v0, v16, 0", group=4)
+        self.clamp(asm, "v0", "t1", 2)
+        asm.emit("vse8.v v0, (a2)", group=2)
+        asm.emit("add a0, a0, t2", "add a1, a1, t2", "add a2, a2, t2", "sub a3, a3, t2")
+
     def clamp(self, asm: Assembly, register: str, scalar: str, group: int) -> None:
         """Clamp int8 lanes to limits narrower than int8's, in place; SEW is 8 bits."""
         if self.clamp_min > -128:
