@@ -124,18 +124,27 @@ RULES: tuple[Rule, ...] = (
     softmax.schedule_softmax,
 )
 
+# Rules that read and write planes where a problem has some.
+PLANE_RULES: tuple[Rule, ...] = (conv2d_mve.schedule_conv2d_mve, depthwise_mve.schedule_depthwise_mve)
+
 
 def candidates(problem: Problem) -> list[Candidate]:
-    """What all rules that apply offer, the cheapest first; the plain schedule when none does."""
+    """What all rules that apply offer, the cheapest first; the plain schedule when none does.
+
+    Nothing where a problem has planes that no rule reads or writes.
+    """
+    planes = bool(problem.data_plane or problem.output_plane)
     if "clamp_min" in problem.attrs and problem.attrs["clamp_min"] == problem.attrs["clamp_max"]:
         # TVM sees that no sum is needed, and the stages that rules look for are not connected any more.
-        return [plain.schedule_plain(problem)]
+        return [] if planes else [plain.schedule_plain(problem)]
     if not problem.activations:
         # A pass folds it; where that is left out, how fast it is does not matter.
         return [plain.schedule_plain(problem)]
     problem = with_ordinary_constants(problem)
-    offers = [candidate for rule in RULES for candidate in _offers(rule(problem))]
-    return sorted(offers, key=lambda offer: offer.instructions) or [plain.schedule_plain(problem)]
+    rules = [rule for rule in RULES if not planes or rule in PLANE_RULES]
+    offers = [candidate for rule in rules for candidate in _offers(rule(problem))]
+    fallback = [] if planes else [plain.schedule_plain(problem)]
+    return sorted(offers, key=lambda offer: offer.instructions) or fallback
 
 
 def _offers(answer: Answer) -> Sequence[Candidate]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from .dense_mve import plan_dense
 from .im2col_direct_mve import plan_im2col_direct
 from .im2col_mve import plan_im2col
+from .intrinsics.mve.strip import MAX_PLANE
 from .kernel import Candidate, Problem
 from .pointwise_mve import plan_pointwise
 from .requantize_mve import epilogue_of
@@ -16,6 +17,8 @@ _WAYS = (plan_pointwise, plan_rows, plan_im2col, plan_im2col_direct, plan_dense)
 def schedule_conv2d_mve(problem: Problem) -> list[Candidate]:
     """Schedule conv2d; nothing for every other operator and for what no way computes."""
     if problem.operator != "conv2d" or "mve" not in problem.features:
+        return []
+    if problem.data_plane or problem.output_plane > MAX_PLANE:
         return []
     epilogue = epilogue_of(problem)
     if epilogue is None:

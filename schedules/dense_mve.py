@@ -37,8 +37,13 @@ def schedule_dense_mve(problem: Problem) -> list[Candidate]:
 
 
 def plan_dense(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
-    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; nothing for everything else."""
+    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; nothing for everything else.
+
+    Outputs in planes are not for it either.
+    """
     _, *window = problem.shapes["weight"]
+    if problem.output_plane:
+        return []
     if problem.operator == "conv2d" and (
         window[:-1] != [1, 1] or any(problem.attrs["padding"]) or tuple(problem.attrs["strides"]) != (1, 1)
     ):

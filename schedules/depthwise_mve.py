@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from .depthwise_rows_mve import plan_depthwise_rows
 from .intrinsics.mve.copy import FILL, fill_instructions
 from .intrinsics.mve.depthwise import FORMS, Depthwise, lanes_of
 from .intrinsics.mve.depthwise_steps import stepped_kernels, stepped_parts, stepped_tile
@@ -42,11 +43,13 @@ class Geometry:
 
 def schedule_depthwise_mve(problem: Problem) -> list[Candidate]:
     """Schedule depthwise_conv2d; nothing for every other operator and for windows that no vectors hold."""
-    if problem.operator != "depthwise_conv2d" or "mve" not in problem.features:
+    if problem.operator != "depthwise_conv2d" or "mve" not in problem.features or problem.output_plane:
         return []
     epilogue = epilogue_of(problem)
     if epilogue is None:
         return []
+    if problem.data_plane:
+        return plan_depthwise_rows(problem, epilogue)
     shape = _geometry(problem)
     # Larger scratch only when a small one does not do.
     for limit in (SCRATCH, MAX_SCRATCH):

@@ -28,7 +28,7 @@ from .matrix_mve import (
     windows_of,
 )
 from .requantize_mve import Epilogue, Rounding, table_size
-from .strip_mve import packed_shape
+from .strip_mve import output_shape, packed_shape
 from .tensorize_mve import tensorizable
 from .wide_mve import WideRow
 
@@ -41,7 +41,8 @@ def plan_im2col_direct(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     windows = windows_of(problem, problem.attrs["dilation"][0] * pitch)
     if any(problem.attrs["padding"]) or windows.segment % VECTOR or channels < 2:
         return []
-    strip = Strip(1, windows.depth, 0, windows.pitch, True, epilogue.how, frame=FRAMES[problem.objective])
+    frame, plane = FRAMES[problem.objective], problem.output_plane
+    strip = Strip(1, windows.depth, 0, windows.pitch, True, epilogue.how, frame=frame, plane=plane)
     stride = problem.attrs["strides"][0]
 
     def build(way: Strip | WideRow, rows: int) -> Any:
@@ -70,7 +71,8 @@ def _build(
     rows, height, width, channels = shape
     bands, pixels = -(-height // rows), rows * width
     pitch = image[1]
-    weight_shape = packed_shape(way.strip if isinstance(way, WideRow) else way, channels)
+    strip = way.strip if isinstance(way, WideRow) else way
+    weight_shape, made = packed_shape(strip, channels), output_shape(strip, height * width, channels)
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
     copied = copied_bytes(windows, pixels)
@@ -83,7 +85,7 @@ def _build(
         data = T.match_buffer(data_handle, image, "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
-        output = T.match_buffer(output_handle, (height * width, channels), "int8")
+        output = T.match_buffer(output_handle, made, "int8")
         sums = T.sblock_alloc_buffer((pixels, channels), "int32")
         matrix = T.sblock_alloc_buffer((1, copied), "int8")
         # Buffers shrink to what is accessed; this keeps what loads run over at the end.

@@ -28,7 +28,7 @@ from .matrix_mve import (
     windows_of,
 )
 from .requantize_mve import Epilogue, Rounding, table_size
-from .strip_mve import packed_shape
+from .strip_mve import output_shape, packed_shape
 from .tensorize_mve import tensorizable
 from .wide_mve import WideRow
 
@@ -51,7 +51,17 @@ def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         return _build(way, band, _windows(problem, band), shape, stride, epilogue.rounding)
 
     plain, looped = (
-        Strip(1, first.depth, 0, first.pitch, True, epilogue.how, loop=loop, frame=frame)
+        Strip(
+            1,
+            first.depth,
+            0,
+            first.pitch,
+            True,
+            epilogue.how,
+            loop=loop,
+            frame=frame,
+            plane=problem.output_plane,
+        )
         for loop in (False, True)
     )
     plans = [
@@ -76,7 +86,8 @@ def _build(
 ) -> Any:
     rows, height, width, channels = shape
     bands, pixels = -(-height // rows), rows * width
-    weight_shape = packed_shape(way.strip if isinstance(way, WideRow) else way, channels)
+    strip = way.strip if isinstance(way, WideRow) else way
+    weight_shape, made = packed_shape(strip, channels), output_shape(strip, height * width, channels)
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
     copied = copied_bytes(windows, pixels)
@@ -89,7 +100,7 @@ def _build(
         data = T.match_buffer(data_handle, (band.height, band.inner), "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
-        output = T.match_buffer(output_handle, (height * width, channels), "int8")
+        output = T.match_buffer(output_handle, made, "int8")
         sums = T.sblock_alloc_buffer((pixels, channels), "int32")
         padded = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
         matrix = T.sblock_alloc_buffer((1, copied), "int8")

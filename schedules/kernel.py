@@ -35,6 +35,8 @@ class Problem:
     compute: makes the layer's unscheduled TensorIR function; its parameters are the inputs, then the output. Constant
         inputs are as `stored` holds them.
     calls: how often an inference calls the function: what is stored or coded once has to be worth it together.
+    data_plane, output_plane: bytes from one channel to the next of the input "data" and of the output, where they lie
+        in planes: element [row, column, channel] is channel * plane + row * columns + column. 0: side by side.
     """
 
     operator: str
@@ -46,6 +48,8 @@ class Problem:
     compute: Callable[[], Any]
     objective: str = "balanced"
     calls: int = 1
+    data_plane: int = 0
+    output_plane: int = 0
 
     @property
     def activations(self) -> list[str]:

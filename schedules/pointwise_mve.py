@@ -17,6 +17,7 @@ from .kernel import Candidate, Problem
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
+    output_shape,
     pack_weights,
     packed_shape,
     register_strip,
@@ -67,7 +68,8 @@ def plan_pointwise(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     if channels < 2:
         return []
     frame = FRAMES[problem.objective]
-    looped = Strip(1, depth, 0, pitch, False, epilogue.how, loop=True, frame=frame)
+    plane = problem.output_plane
+    looped = Strip(1, depth, 0, pitch, False, epilogue.how, loop=True, frame=frame, plane=plane)
     side_by_side = depth == pitch == VECTOR // 2
     unrolled = replace(looped, loop=False)
     vectors = (depth >= VECTOR or side_by_side) and unrolled.form != looped.form
@@ -109,6 +111,7 @@ def _build(layer: _Layer) -> Any:
     )
     data_shape, weight_shape = (layer.lines, layer.line), packed_shape(strip, channels)
     table_shape = (-(-channels // 2), table_size(layer.rounding.how, 2))
+    made = output_shape(strip, strips * pixels, channels)
     finish = layer.rounding.by_group(2)
 
     @script.prim_func(s_tir=True)
@@ -118,7 +121,7 @@ def _build(layer: _Layer) -> Any:
         data = T.match_buffer(data_handle, data_shape, "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
-        output = T.match_buffer(output_handle, (strips * pixels, channels), "int8")
+        output = T.match_buffer(output_handle, made, "int8")
         sums = T.sblock_alloc_buffer((pixels, 2), "int32")
         for n, s in T.grid(table_shape[0], strips):
             with T.sblock("strip"):
@@ -145,6 +148,7 @@ def _build_wide(layer: _Layer, row: WideRow) -> Any:
     strips, step, channels, pixels = layer.strips, layer.step, layer.channels, layer.pixels
     data_shape, weight_shape = (layer.lines, layer.line), packed_shape(row.strip, channels)
     table_shape = (channels // 2, table_size(layer.rounding.how, 2))
+    made = output_shape(row.strip, strips * pixels, channels)
     finish = layer.rounding.by_group(2)
 
     def start(number: Any) -> Any:
@@ -157,7 +161,7 @@ def _build_wide(layer: _Layer, row: WideRow) -> Any:
         data = T.match_buffer(data_handle, data_shape, "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
-        output = T.match_buffer(output_handle, (strips * pixels, channels), "int8")
+        output = T.match_buffer(output_handle, made, "int8")
         sums = T.sblock_alloc_buffer((TILE, channels), "int32")
         for s in range(strips):
             wide_row_stages(data, weight, table, sums, output, row, s, strips, start, step, finish)

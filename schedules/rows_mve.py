@@ -6,6 +6,7 @@ rows lie at equal distances and windows lie side by side; then every pair of cha
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -22,6 +23,7 @@ from .parts import Parts
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
 from .strip_mve import (
+    output_shape,
     pack_weights,
     packed_shape,
     register_strip,
@@ -49,9 +51,11 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
     # Two ways to walk a window: vectors that neighbouring pixels share, or runs of each pixel's own.
     strips = []
     if depth % VECTOR == 0 and kernel_w <= MAX_COLUMNS:
-        strips.append(Strip(kernel_h, segment, band.pitch, pitch, False, epilogue.how, columns=kernel_w))
+        shared = Strip(kernel_h, segment, band.pitch, pitch, False, epilogue.how, columns=kernel_w)
+        strips.append(replace(shared, plane=problem.output_plane))
     frame = FRAMES[problem.objective]
     own = Strip(kernel_h, segment, band.pitch, pitch, True, epilogue.how, frame=frame)
+    own = replace(own, plane=problem.output_plane)
     if own.form == "flat" and own.depth <= (MAX_DEPTH if segment % 4 == 0 else 2 * BYTE_RANGE):
         strips.append(own)
     if band.nbytes > MAX_SCRATCH or not strips:
@@ -78,7 +82,7 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
 @cache
 def _build(strip: Strip, band: Band, shape: tuple[int, int, int], rounding: Rounding) -> Any:
     height, width, channels = shape
-    weight_shape = packed_shape(strip, channels)
+    weight_shape, made = packed_shape(strip, channels), output_shape(strip, height * width, channels)
     table_shape = (-(-channels // 2), table_size(rounding.how, 2))
     finish = rounding.by_group(2)
 
@@ -89,7 +93,7 @@ def _build(strip: Strip, band: Band, shape: tuple[int, int, int], rounding: Roun
         data = T.match_buffer(data_handle, (band.height, band.inner), "int8")
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
-        output = T.match_buffer(output_handle, (height * width, channels), "int8")
+        output = T.match_buffer(output_handle, made, "int8")
         sums = T.sblock_alloc_buffer((width, 2), "int32")
         rows = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
         border_stage(rows, band)

@@ -69,6 +69,11 @@ def packed_shape(strip: Strip, channels: int) -> tuple[int, int]:
     return (channels if rows == 2 else -(-channels // 2), columns)
 
 
+def output_shape(strip: Strip, pixels: int, channels: int) -> tuple[int, int]:
+    """Shape of the outputs of a layer: pixels of all channels, or planes."""
+    return (channels, strip.plane) if strip.plane else (pixels, channels)
+
+
 def _source_row(strip: Strip, tap: Any) -> Any:
     return tap // strip.row_bytes if strip.rows > 1 else 0
 
@@ -112,7 +117,8 @@ def strip_stages(
     """The stages of one strip.
 
     source[row, column], weight[channels, depth] as packed, table[pair, words], sums[pixels, 2],
-    output[pixel, channel]. offsets: first row, column, channel, pair and output pixel.
+    output[pixel, channel], or output[channel, pixel] in planes.
+    offsets: first row, column, channel, pair and output pixel.
     """
     T.reads(
         sums[0:pixels, 0:2],
@@ -124,7 +130,10 @@ def strip_stages(
         ],
         table[offsets[3] : offsets[3] + 1, 0 : table_size(strip.requantization, 2)],
     )
-    T.writes(sums[0:pixels, 0:2], output[offsets[4] : offsets[4] + pixels, offsets[2] : offsets[2] + 2])
+    if strip.plane > 0:
+        T.writes(sums[0:pixels, 0:2], output[offsets[2] : offsets[2] + 2, offsets[4] : offsets[4] + pixels])
+    else:
+        T.writes(sums[0:pixels, 0:2], output[offsets[4] : offsets[4] + pixels, offsets[2] : offsets[2] + 2])
     for x, c in T.grid(pixels, 2):
         with T.sblock("start"):
             vx, vc = T.axis.remap("SS", [x, c])
@@ -145,7 +154,10 @@ def strip_stages(
     for x, c in T.grid(pixels, 2):
         with T.sblock("requantize"):
             vx, vc = T.axis.remap("SS", [x, c])
-            output[offsets[4] + vx, offsets[2] + vc] = finish(sums[vx, vc], table, offsets[3], vc)
+            if strip.plane > 0:
+                output[offsets[2] + vc, offsets[4] + vx] = finish(sums[vx, vc], table, offsets[3], vc)
+            else:
+                output[offsets[4] + vx, offsets[2] + vc] = finish(sums[vx, vc], table, offsets[3], vc)
 
 
 @cache
@@ -155,6 +167,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
     weight_rows, weight_columns = strip.weight_tile
     words, finish = table_size(rounding.how, 2), rounding.by_group(2)
     zero_point, micro_kernel = rounding.zero_point, strip.name
+    output_tile = (2, pixels) if strip.plane else (pixels, 2)
 
     def make(computes: bool) -> Any:
         @script.prim_func(s_tir=True)
@@ -178,7 +191,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
             table = T.match_buffer(table_handle, (1, words), "int32", offset_factor=1, strides=[T.int32(), 1])
             sums = T.match_buffer(sums_handle, (pixels, 2), "int32", offset_factor=1, strides=[T.int32(), 1])
             output = T.match_buffer(
-                output_handle, (pixels, 2), "int8", offset_factor=1, strides=[T.int32(), 1]
+                output_handle, output_tile, "int8", offset_factor=1, strides=[T.int32(), 1]
             )
             with T.sblock("root"):
                 if computes:
@@ -190,7 +203,7 @@ def register_strip(strip: Strip, pixels: int, rounding: Rounding) -> str:
                         weight[0:weight_rows, 0:weight_columns],
                         table[0:1, 0:words],
                     )
-                    T.writes(sums[0:pixels, 0:2], output[0:pixels, 0:2])
+                    T.writes(sums[0:pixels, 0:2], output[0 : output_tile[0], 0 : output_tile[1]])
                     T.evaluate(
                         T.call_extern(
                             "int32",

@@ -110,7 +110,7 @@ def wide_stages(
     """The stages of one tile; shape: pixels and pairs of channels.
 
     source[row, column], weight[pair, 2 * depth] as packed, table[pair, words], sums[pixels, channels],
-    output[pixel, channel]. offsets: row, column and output pixel.
+    output[pixel, channel], or output[channel, pixel] in planes. offsets: row, column and output pixel.
     """
     T.reads(
         sums[0 : shape[0], 0 : 2 * shape[1]],
@@ -118,10 +118,16 @@ def wide_stages(
         weight[0 : shape[1], 0 : 2 * strip.depth],
         table[0 : shape[1], 0 : table_size(strip.requantization, 2)],
     )
-    T.writes(
-        sums[0 : shape[0], 0 : 2 * shape[1]],
-        output[offsets[2] : offsets[2] + shape[0], 0 : 2 * shape[1]],
-    )
+    if strip.plane > 0:
+        T.writes(
+            sums[0 : shape[0], 0 : 2 * shape[1]],
+            output[0 : 2 * shape[1], offsets[2] : offsets[2] + shape[0]],
+        )
+    else:
+        T.writes(
+            sums[0 : shape[0], 0 : 2 * shape[1]],
+            output[offsets[2] : offsets[2] + shape[0], 0 : 2 * shape[1]],
+        )
     for x, n, c in T.grid(shape[0], shape[1], 2):
         with T.sblock("start"):
             vx, vn, vc = T.axis.remap("SSS", [x, n, c])
@@ -135,7 +141,10 @@ def wide_stages(
     for x, n, c in T.grid(shape[0], shape[1], 2):
         with T.sblock("requantize"):
             vx, vn, vc = T.axis.remap("SSS", [x, n, c])
-            output[offsets[2] + vx, vn * 2 + vc] = finish(sums[vx, vn * 2 + vc], table, vn, vc)
+            if strip.plane > 0:
+                output[vn * 2 + vc, offsets[2] + vx] = finish(sums[vx, vn * 2 + vc], table, vn, vc)
+            else:
+                output[offsets[2] + vx, vn * 2 + vc] = finish(sums[vx, vn * 2 + vc], table, vn, vc)
 
 
 @cache
@@ -144,6 +153,7 @@ def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
     strip, pixels, pairs = tile.strip, tile.pixels, channels // 2
     span, weight_shape = strip.span(pixels), packed_shape(strip, channels)
     words, finish, zero_point = table_size(rounding.how, 2), rounding.by_group(2), rounding.zero_point
+    output_tile = (channels, pixels) if strip.plane else (pixels, channels)
 
     def make(computes: bool) -> Any:
         @script.prim_func(s_tir=True)
@@ -165,7 +175,7 @@ def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
                 sums_handle, (pixels, channels), "int32", offset_factor=1, strides=[T.int32(), 1]
             )
             output = T.match_buffer(
-                output_handle, (pixels, channels), "int8", offset_factor=1, strides=[T.int32(), 1]
+                output_handle, output_tile, "int8", offset_factor=1, strides=[T.int32(), 1]
             )
             with T.sblock("root"):
                 if computes:
@@ -179,7 +189,7 @@ def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
                         weight[0 : weight_shape[0], 0 : weight_shape[1]],
                         table[0:pairs, 0:words],
                     )
-                    T.writes(sums[0:pixels, 0:channels], output[0:pixels, 0:channels])
+                    T.writes(sums[0:pixels, 0:channels], output[0 : output_tile[0], 0 : output_tile[1]])
                     T.evaluate(
                         T.call_extern(
                             "int32",

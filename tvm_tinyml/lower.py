@@ -25,7 +25,7 @@ from .codegen.streaming import StreamedRegion, pull_type
 from .codegen.tensorir import LoweredFunction, Scratch, lower_function
 from .dialect import Operator, operator_of
 from .dialect.relax_api import Array, Attrs, TensorSpec, attributes, constant_value, spec_of
-from .patch import Node, PatchPlan, Region, Stage, shape_region
+from .patch import Node, PatchPlan, Region, RegionShape, Stage, shape_region
 from .schedules import Candidate, Choice, Kernel, Parts, Problem, candidates, code_bytes, stored_constant
 from .target import TargetConfig
 
@@ -129,11 +129,15 @@ class Lowering:
         shape = shape_region(nodes, region, self._pulled, whole_rows=self.config.input == "rows")
         first = len(self.outline.layers)
         pending = iter(self._pending)
-        for stage in shape.stages:
+        problems: dict[int, tuple[int, Problem]] = {}
+        for index, stage in enumerate(shape.stages):
             calls = shape.strips * stage.operation.calls
             if isinstance(stage, Stage):
                 node, values = next(pending)
-                self._record(node, values, stage.specs, stage.attrs, stage.output, calls)
+                number = len(self.outline.layers)
+                problem = self._record(node, values, stage.specs, stage.attrs, stage.output, calls)
+                if problem is not None:
+                    problems[index] = number, problem
                 continue
             for member, (node, values) in zip(stage.band.stages, pending, strict=False):
                 assert isinstance(member, Stage)
@@ -149,8 +153,46 @@ class Lowering:
         numbers = {info.name: number for number, info in enumerate(self.outline.inputs)}
         callbacks = tuple(pull_type(self.outline.name, numbers[one.output]) for one in shape.pulls)
         nothing: tuple[tuple[Scratch, ...], ...] = ((),) * len(layers)
-        region_alone = StreamedRegion(symbol, shape, layers, nothing, self.config.alignment, callbacks)
+        planes = self._planes(shape, problems)
+        region_alone = StreamedRegion(
+            symbol, shape, layers, nothing, self.config.alignment, callbacks, planes
+        )
         self.outline.regions.append(region_alone)
+
+    def _planes(self, shape: RegionShape, problems: Mapping[int, tuple[int, Problem]]) -> frozenset[str]:
+        """Tensors that a region keeps in planes, because maker and reader take less instructions then.
+
+        problems: of the stages, with the numbers of their layers, which get the candidates for planes.
+        """
+        found = set[str]()
+        for tensor, (maker, reader) in shape.handed_on.items():
+            if not {maker, reader} <= problems.keys():
+                continue
+            plane = shape.stream.buffers[tensor].rows * shape.columns[tensor].width
+            usual, other = 0.0, 0.0
+            offers: dict[int, Sequence[Candidate]] = {}
+            # The reader first: few operators read planes.
+            for index in (reader, maker):
+                layer, problem = problems[index]
+                stage = shape.stages[index]
+                assert isinstance(stage, Stage)
+                asked = replace(
+                    problem,
+                    data_plane=plane if index == reader else 0,
+                    output_plane=plane if index == maker else 0,
+                )
+                offered = self._offered(asked, stage.specs)
+                if not offered:
+                    break
+                offers[layer] = offered
+                usual += min(one.instructions for one in self.candidates[layer])
+                other += min(one.instructions for one in offers[layer])
+            if len(offers) == 2 and other < usual:
+                found.add(tensor)
+                for layer, candidates_for_planes in offers.items():
+                    self.candidates[layer] = candidates_for_planes
+                    self.kinds[layer] = tensor, layer
+        return frozenset(found)
 
     def _record(
         self,
@@ -160,11 +202,14 @@ class Lowering:
         attrs: Attrs,
         output: TensorSpec,
         calls: int = 1,
-    ) -> None:
-        """Record a layer: `calls` calls of a function of inputs `specs` with the given attributes and output."""
+    ) -> Problem | None:
+        """Record a layer: `calls` calls of a function of inputs `specs` with the given attributes and output.
+
+        Returns what the rules are asked, if they are.
+        """
         if node.operator.on_device:
             self._record_on_device(node, values)
-            return
+            return None
         roles = _roles(node.operator.inputs, len(specs))
         problem = self._problem(
             node.operator,
@@ -202,6 +247,7 @@ class Lowering:
                 ),
             )
         )
+        return problem
 
     def _offered(self, problem: Problem, specs: Sequence[TensorSpec]) -> Sequence[Candidate]:
         """What the rules offer for a problem, with the estimates of all its calls."""
@@ -414,7 +460,8 @@ def _identity(problem: Problem, specs: Sequence[TensorSpec]) -> Any:
         sorted((key, value) for key, value in problem.attrs.items() if key not in ("name", "tensor"))
     )
     shapes = tuple(problem.shapes), tuple(specs), problem.output_shape
-    return problem.operator, problem.calls, shapes, constants, attrs
+    planes = problem.data_plane, problem.output_plane
+    return problem.operator, problem.calls, shapes, constants, attrs, planes
 
 
 def _roles(inputs: tuple[str, ...], count: int) -> list[str]:

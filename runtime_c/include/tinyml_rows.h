@@ -237,4 +237,14 @@ TINYML_ROWS int32_t tinyml_drop_rows(int8_t *line, int32_t pitch, int32_t first,
     return keep;
 }
 
+/* The same in a line buffer of `bytes` bytes that holds a plane for each channel, with rows of `row` bytes: all planes
+ * move at once, what comes up at their ends is old. */
+TINYML_ROWS int32_t tinyml_drop_plane_rows(int8_t *line, int32_t bytes, int32_t row, int32_t first, int32_t end,
+                                           int32_t keep)
+{
+    keep = tinyml_least(keep, end);
+    tinyml_move_bytes(line, line + (keep - first) * row, bytes - (keep - first) * row);
+    return keep;
+}
+
 #endif

@@ -18,6 +18,7 @@ from tests.schedules.test_add_rvv import all_pairs, attributes
 from tests.schedules.test_conv2d_mve import TARGET, ways
 from tests.schedules.test_elementwise_mve import pooling
 from tests.schedules.test_pairs_scalar import product_attributes
+from tests.schedules.test_planes_mve import assert_pairs_exact, pair
 from tests.support.layers import LayerCase, assert_layers_exact
 from tests.support.rules import ask_only
 
@@ -65,3 +66,14 @@ def test_layers_of_descriptions_are_exact(unbound: None, monkeypatch: pytest.Mon
     ]
     module = assert_layers_exact(cases, TARGET)
     assert all(layer.schedule.startswith("mve") for layer in module.compiled.model.layers)
+
+
+def test_planes_of_descriptions_are_exact(unbound: None) -> None:
+    generator = np.random.default_rng(9)
+    module = assert_pairs_exact(
+        [
+            pair(generator, (6, 9, 16), 11, (3, 3)),
+            pair(generator, (9, 9, 3), 8, (5, 5), strides=(2, 2), window=(3, 3), rows=(2, 2)),
+        ]
+    )
+    assert all(region.planes for region in module.compiled.model.regions)

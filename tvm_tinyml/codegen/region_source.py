@@ -165,7 +165,9 @@ class RegionBody:
             yield f"int32_t {', '.join(firsts)};"
         for tensor, buffer in buffers.items():
             if buffer.above:
-                size = buffer.above * self.shape.pitch(tensor)
+                # Rows of planes lie apart; what else is filled with them is not in use yet.
+                filled = buffer.rows if tensor in self.region.planes else buffer.above
+                size = filled * self.shape.pitch(tensor)
                 yield f"tinyml_fill_bytes(line_{self.lines[tensor]}, {self._border(tensor)}, {size});"
 
     def _border(self, tensor: str) -> int:
@@ -264,8 +266,13 @@ class RegionBody:
         keep = keeps[0]
         for other in keeps[1:]:
             keep = f"tinyml_least({keep}, {other})"
-        pitch = self.shape.pitch(tensor)
-        yield f"{_INDENT}{first} = tinyml_drop_rows(line_{number}, {pitch}, {first}, {row}, {keep});"
+        step = self._row_step(tensor)
+        if tensor in self.region.planes:
+            size = self.shape.stream.buffers[tensor].rows * self.shape.pitch(tensor)
+            call = f"tinyml_drop_plane_rows(line_{number}, {size}, {step}"
+        else:
+            call = f"tinyml_drop_rows(line_{number}, {step}"
+        yield f"{_INDENT}{first} = {call}, {first}, {row}, {keep});"
         yield "}"
 
     def _readers(self, tensor: str) -> list[tuple[int, Read]]:
@@ -349,7 +356,13 @@ class RegionBody:
         line = f"line_{self.lines[tensor]}"
         if tensor not in self.moving:
             return line
-        return f"{line} + {_scaled(self._slot(tensor, row), self.shape.pitch(tensor))}"
+        return f"{line} + {_scaled(self._slot(tensor, row), self._row_step(tensor))}"
+
+    def _row_step(self, tensor: str) -> int:
+        """Bytes from one row to the next in the line buffer of `tensor`."""
+        if tensor in self.region.planes:
+            return self.shape.columns[tensor].width
+        return self.shape.pitch(tensor)
 
     def _place(self, index: int) -> str:
         """Where the rows that stage `index` makes belong."""
@@ -461,7 +474,13 @@ class RegionBody:
         yield from self._room(number, "1")
         if tensor in self.shape.borders:
             place = self._row_of(tensor, f"row_{number}")
-            yield f"tinyml_fill_bytes({place}, {self._border(tensor)}, {pitch});"
+            if tensor in self.region.planes:
+                step = self._row_step(tensor)
+                size = self.shape.stream.buffers[tensor].rows * step
+                planes = f"{place}, {pitch // step}, {size}, {step}, 0"
+                yield f"tinyml_fill_edges({planes}, {self._border(tensor)});"
+            else:
+                yield f"tinyml_fill_bytes({place}, {self._border(tensor)}, {pitch});"
         yield f"row_{number} += 1;"
 
     def _bytes(self, tensor: str, name: str, *, const: bool = True) -> str:

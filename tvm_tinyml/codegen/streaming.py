@@ -49,6 +49,7 @@ class StreamedRegion:
     scratch: what the function of each layer needs besides.
     alignment: of buffers in the arena, bytes.
     callbacks: C types of the functions that supply the inputs it fetches, in their order.
+    planes: tensors whose line buffers hold the rows of each channel side by side.
     """
 
     symbol: str
@@ -57,6 +58,7 @@ class StreamedRegion:
     scratch: tuple[tuple[Scratch, ...], ...]
     alignment: int
     callbacks: tuple[str, ...] = ()
+    planes: frozenset[str] = frozenset()
 
     @cached_property
     def order(self) -> Repetition:
@@ -186,8 +188,9 @@ class StreamedRegion:
         for event in shape.stream.events:
             operation = shape.operations[event.operation]
             if operation.output in shape.stream.buffers and not self.refills(operation.output):
-                # All that is not overwritten moves, or the row is filled.
-                rows = shape.stream.buffers[operation.output].rows - (0 if event.fills else operation.rows)
+                # All that is not overwritten moves, or the row is filled; planes move as a whole.
+                made = 0 if event.fills or operation.output in self.planes else operation.rows
+                rows = shape.stream.buffers[operation.output].rows - made
                 total += rows * shape.pitch(operation.output)
         return total * shape.strips
 
@@ -243,6 +246,8 @@ class StreamedRegion:
     def always_copies(self, index: int, tensor: str) -> bool:
         """Whether no window of layer `index` lies in memory as the layer reads it."""
         read, shape = self.reads(index)[tensor], self.shape
+        if tensor in self.planes:
+            return False
         if tensor in shape.stream.buffers:
             needed = read_columns(read, shape.columns[shape.stages[index].node.tensor])
             misplaced = not shape.whole and needed != shape.columns[tensor]
@@ -269,7 +274,7 @@ class StreamedRegion:
     def copies_output(self, index: int) -> bool:
         """Whether what layer `index` makes is copied from the workspace to its place."""
         stage, shape = self.shape.stages[index], self.shape
-        if stage.operation.accumulates:
+        if stage.operation.accumulates or stage.node.tensor in self.planes:
             return False
         if stage.node.tensor in shape.stream.buffers:
             slots = shape.stream.write_slots[self.fetches + index]

@@ -189,6 +189,26 @@ class RegionShape:
         columns = [self.columns[operation.output] for operation in self.pulls]
         return list(requests(self.pulls, columns, self.stream, self.strips, whole_rows=self.whole_rows))
 
+    @cached_property
+    def handed_on(self) -> dict[str, tuple[int, int]]:
+        """Tensors in line buffers of the whole width that one stage makes and one other reads, with both numbers.
+
+        Segments are no such stages.
+        """
+        if not self.whole:
+            return {}
+        found = {}
+        for maker, stage in enumerate(self.stages):
+            tensor = stage.node.tensor
+            uses = [
+                index for index, one in enumerate(self.stages) for node in one.nodes if tensor in node.inputs
+            ]
+            if len(uses) == 1 and tensor in self.stream.buffers and isinstance(stage, Stage):
+                (reader,) = uses
+                if isinstance(self.stages[reader], Stage):
+                    found[tensor] = maker, reader
+        return found
+
     def pitch(self, tensor: str) -> int:
         """Bytes of one row of the line buffer of `tensor`."""
         spec = self.specs[tensor]

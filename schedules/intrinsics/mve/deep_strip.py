@@ -34,7 +34,7 @@ def deep_strip_kernels(strip: Strip) -> tuple[MicroKernel, MicroKernel]:
     turns = -(-whole // _UNROLL)
     skipped = (turns * _UNROLL - whole) * len(_vector()) * _WIDE
     words = (TILE * strip.pitch - whole * VECTOR, turns, skipped + 1, strip.pitch, (1 << tail) - 1)
-    shared = f"tinyml_mve_deep_strip_{strip.requantization.name}"
+    shared = f"tinyml_mve_deep_strip_{strip.requantization.name}{strip.suffix}"
     code = ["adr.w r12, 8f", f"b.w {shared}", ".balign 4", "8:", *data(words, 4)]
     return shared_function(shared, PARAMETERS, _code(strip)), function(strip.name, PARAMETERS, code)
 
@@ -43,14 +43,16 @@ def deep_strip_instructions(strip: Strip, pixels: int) -> float:
     """Instructions of one call."""
     whole, tail = divmod(strip.depth, VECTOR)
     products = len(_vector()) * whole + 2 * -(-whole // _UNROLL) + (len(_rest()) if tail else 0)
-    return len(_prologue()) + 40 + (len(_before()) + products + len(_after(strip)) + 3) * -(-pixels // TILE)
+    return (
+        len(_prologue(strip)) + 40 + (len(_before()) + products + len(_after(strip)) + 3) * -(-pixels // TILE)
+    )
 
 
 def _code(strip: Strip) -> list[str]:
     arguments = _STACK + SAVED_BYTES
-    code = [*_prologue(), "ldrd r10, r12, [r2]", f"strd r10, r12, [sp, #{_BIAS}]"]
+    code = [*_prologue(strip), "ldrd r10, r12, [r2]", f"strd r10, r12, [sp, #{_BIAS}]"]
     code += load_pairs(strip.requantization, "r2", _HOMES)
-    code += places_of_outputs(_HOMES.registers["places"])
+    code += places_of_outputs(_HOMES.registers["places"], planes=strip.plane > 0)
     code += ["1:", *_before(), f"ldr pc, [sp, #{_ENTRY}]", "3:", *_vector() * _UNROLL]
     code += ["subs r11, r11, #1", "bne 3b", f"ldr pc, [sp, #{_EXIT}]", "4:", *_rest(), "5:"]
     code += [*_after(strip), "bgt 1b", "blt 2f"]
@@ -58,16 +60,17 @@ def _code(strip: Strip) -> list[str]:
     code += [f"ldrd r0, r4, [sp, #{arguments}]", "ands r0, r0, #3", "beq 2f", "rsb r0, r0, #4"]
     # The distance of two pixels is that of the first two pointers.
     code += ["sub r2, r5, r1", *(f"mls {pointer}, r0, r2, {pointer}" for pointer in _POINTERS)]
-    code += [f"ldr r2, [sp, #{_OUTPUT}]", "mls r2, r0, r4, r2", f"str r2, [sp, #{_OUTPUT}]"]
+    back = "sub r2, r2, r0" if strip.plane else "mls r2, r0, r4, r2"
+    code += [f"ldr r2, [sp, #{_OUTPUT}]", back, f"str r2, [sp, #{_OUTPUT}]"]
     # ADR counts from words: the function needs their alignment in a section of its own, too.
     return [*code, "b 1b", "2:", *restore(_STACK), ".balign 4"]
 
 
-def _prologue() -> list[str]:
+def _prologue(strip: Strip) -> list[str]:
     arguments = _STACK + SAVED_BYTES
     code = [*save(_STACK), f"strd r1, r3, [sp, #{_WEIGHTS}]", "mov r3, r1", "mov r1, r0"]
     code += [f"ldrd r9, r4, [sp, #{arguments}]", f"ldr r6, [sp, #{arguments + 8}]"]
-    code += ["lsl r8, r4, #2", f"strd r6, r8, [sp, #{_ZERO_POINT}]"]
+    code += ["movs r8, #4" if strip.plane else "lsl r8, r4, #2", f"strd r6, r8, [sp, #{_ZERO_POINT}]"]
     code += ["lsr r9, r9, #2", f"str r9, [sp, #{_TILES}]"]
     code += [f"ldrd r6, r0, [r12, #{_BLOCK_NEXT}]", f"strd r6, r0, [sp, #{_NEXT}]"]
     # Where the loop is entered: behind the vectors that its first turn leaves out, or past it without any vector.

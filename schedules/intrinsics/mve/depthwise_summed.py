@@ -12,7 +12,7 @@ from ...kernel import MicroKernel
 from ...parts import Parts
 from .assembly import ACCUMULATORS, SAVED_BYTES, add_constant, data, function, restore, save
 from .depthwise import LANES, OUTPUTS, Depthwise, Lanes, arrange
-from .epilogue import correct_ties, narrow
+from .epilogue import Requantization, correct_ties, narrow
 from .ordering import ordered
 
 # Channels of a tile.
@@ -49,11 +49,12 @@ def summed_lanes(tile: Depthwise) -> Lanes | None:
 def summed_kernel(tile: Depthwise, lanes: Lanes) -> MicroKernel:
     """Micro-kernel of a tile of eight channels."""
     code = [*_prologue(tile, lanes), "1:", *_channel(tile, lanes), "bne 1b", *_constants(tile, lanes), "2:"]
-    code = ordered([*code, *_output(tile), "le lr, 2b", *restore(_stack(tile))], sources=("r7", "r9", "r5"))
+    output = summed_output(tile.requantization, tile.height * tile.width)
+    code = ordered([*code, *output, "le lr, 2b", *restore(_stack(tile))], sources=("r7", "r9", "r5"))
     literals = [
         *data(lanes.tap_offsets(), 1),
         *(data(lanes.tap_numbers(), 1) if lanes.outputs > 1 else []),
-        *data(_sum_offsets(tile), 4),
+        *data(sum_offsets(tile.height * tile.width), 4),
     ]
     return function(tile.name, SUMMED_PARAMETERS, [*code, ".balign 4", "8:", *literals])
 
@@ -65,7 +66,7 @@ def summed_parts(tile: Depthwise, lanes: Lanes) -> Parts:
     channel = _channel(tile, lanes)
     return Parts(
         products=SUMMED * (len(channel) + 1),
-        outputs=outputs * (len(_output(tile)) + 1),
+        outputs=outputs * (len(summed_output(tile.requantization, outputs)) + 1),
         calls=frame,
         multiplications=SUMMED * sum(line.startswith("vmladav") for line in channel),
     )
@@ -76,9 +77,9 @@ def _stack(tile: Depthwise) -> int:
     return SUMMED * tile.height * tile.width * _WORD + 12
 
 
-def _sum_offsets(tile: Depthwise) -> list[int]:
+def sum_offsets(outputs: int) -> list[int]:
     """Sums of even channels, one before the first output: the loads move before they read."""
-    return [2 * lane * tile.height * tile.width * _WORD - _WORD for lane in range(SUMMED // 2)]
+    return [2 * lane * outputs * _WORD - _WORD for lane in range(SUMMED // 2)]
 
 
 def _prologue(tile: Depthwise, lanes: Lanes) -> list[str]:
@@ -134,22 +135,27 @@ def _free(lanes: Lanes) -> int:
 
 
 def _constants(tile: Depthwise, lanes: Lanes) -> list[str]:
-    """What stays while outputs pass: factors and shifts; r5 table, r3 output, r4 distance of pixels, r6 zero point."""
-    stack, how = _stack(tile), tile.requantization
+    """What stays while outputs pass: `summed_constants`, r5 table, r3 output, r4 distance of pixels, r6 zero point."""
+    stack = _stack(tile)
     arguments = stack + SAVED_BYTES
-    shifts = 4 * SUMMED * len(how.words)
     code = [f"ldrd r5, r3, [sp, #{stack - 12}]", f"ldrd r4, r6, [sp, #{arguments}]"]
     literals = LANES * (2 if lanes.outputs > 1 else 1)
-    code += ["adr.w r0, 8f", f"vldrw.u32 q6, [r0, #{literals}]", "mov r1, sp", "vadd.i32 q6, q6, r1"]
-    code += ["vldrw.u32 q2, [r5, #32]", "vldrw.u32 q3, [r5, #48]"]
-    code += [f"vldrb.s32 q4, [r5, #{shifts}]", f"vldrb.s32 q5, [r5, #{shifts + 4}]"]
-    code += ["movs r8, #1"] if how.kind == "sign" else []
+    code += ["adr.w r0, 8f", f"vldrw.u32 q6, [r0, #{literals}]"]
+    code += summed_constants(tile.requantization)
     return [*code, f"mov lr, #{tile.height * tile.width}", "dls lr, lr"]
 
 
-def _output(tile: Depthwise) -> list[str]:
-    """Eight channels of one output."""
-    how, both = tile.requantization, ("q0", "q1")
+def summed_constants(how: Requantization) -> list[str]:
+    """Factors and shifts of eight channels in q2 to q5, from the table at r5; offsets of sums become addresses."""
+    shifts = 4 * SUMMED * len(how.words)
+    code = ["mov r1, sp", "vadd.i32 q6, q6, r1", "vldrw.u32 q2, [r5, #32]", "vldrw.u32 q3, [r5, #48]"]
+    code += [f"vldrb.s32 q4, [r5, #{shifts}]", f"vldrb.s32 q5, [r5, #{shifts + 4}]"]
+    return code + (["movs r8, #1"] if how.kind == "sign" else [])
+
+
+def summed_output(how: Requantization, outputs: int) -> list[str]:
+    """Eight channels of one output of `outputs`, to r3, which moves by r4; as `summed_constants` left registers."""
+    both = ("q0", "q1")
 
     def with_words(row: int) -> list[str]:
         return [
@@ -158,7 +164,7 @@ def _output(tile: Depthwise) -> list[str]:
             for line in (f"vldrw.u32 q7, [r5, #{32 * row + 16 * half}]", f"vadd.i32 {x}, {x}, q7")
         ]
 
-    code = ["vldrw.u32 q0, [q6, #4]!", f"vldrw.u32 q1, [q6, #{tile.height * tile.width * _WORD}]"]
+    code = ["vldrw.u32 q0, [q6, #4]!", f"vldrw.u32 q1, [q6, #{outputs * _WORD}]"]
     code += [*with_words(0), "vqrdmulh.s32 q0, q0, q2", "vqrdmulh.s32 q1, q1, q3"]
     code += correct_ties(both, "r8") if how.kind == "sign" else []
     code += with_words(2) if how.kind == "fit" else []

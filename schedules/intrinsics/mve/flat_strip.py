@@ -72,7 +72,7 @@ def flat_strip_kernels(strip: Strip) -> tuple[MicroKernel, ...]:
 
 
 def _frame_name(strip: Strip) -> str:
-    return f"tinyml_mve_strip_frame_{strip.requantization.kind}"
+    return f"tinyml_mve_strip_frame_{strip.requantization.kind}{strip.suffix}"
 
 
 def strip_kernel(strip: Strip, parts: Parts) -> MicroKernel:
@@ -105,11 +105,12 @@ def _enter(strip: Strip, parts: Parts) -> list[str]:
     if "bias" not in (*homes.registers, *homes.slots):
         code += ["vldrd.u64 q1, [q0]", "vstrw.32 q1, [sp]", f"vstrw.32 q1, [sp, #{VECTOR}]"]
     # Step 2. Places of the outputs.
-    code += places_of_outputs(homes.registers.get("places", "q1"), strip.shares_frame)
+    planes = strip.plane > 0
+    code += places_of_outputs(homes.registers.get("places", "q1"), strip.shares_frame, planes)
     code += [f"vstrw.32 q1, [sp, #{homes.slots['places']}]"] if "places" in homes.slots else []
     # Step 3. Loop: r7 data, r1 weights, r5 bytes of four output pixels, r3 output, r9 pixels left but three, r11 zero
     # point.
-    code += ["lsl r5, r4, #2", "subs r9, r9, #3"]
+    code += ["movs r5, #4" if planes else "lsl r5, r4, #2", "subs r9, r9, #3"]
     return code + ([f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else [])
 
 

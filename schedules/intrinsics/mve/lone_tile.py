@@ -7,11 +7,19 @@ gathered from the tables of four pairs. A wide tile of one pixel (`wide_tile.py`
 from __future__ import annotations
 
 from ...kernel import MicroKernel
-from .assembly import ACCUMULATOR_LIST, ACCUMULATORS, BYTE_RANGE, SAVED_BYTES, function, restore, save
+from .assembly import (
+    ACCUMULATOR_LIST,
+    ACCUMULATORS,
+    BYTE_RANGE,
+    SAVED_BYTES,
+    add_constant,
+    function,
+    restore,
+    save,
+)
 from .epilogue import correct_ties, narrow
 from .strip import ACCUMULATOR_BYTES, VECTOR, Strip
 
-_STACK = ACCUMULATOR_BYTES + 4
 # Pairs of channels that accumulators hold.
 PAIRS = 4
 # Registers of weights, which become outputs; of data and constants that do not stay; of the first vectors of data.
@@ -20,24 +28,34 @@ _TABLES = "q7"
 
 
 def lone_applies(strip: Strip, channels: int) -> bool:
-    """Whether the pixel is whole vectors within reach of one register, and channels fill the accumulators."""
+    """Whether the pixel is whole vectors within reach of one register, channels fill the accumulators, and the offsets
+    of their planes sixteen bits.
+    """
+    if (2 * PAIRS - 1) * strip.plane >> 16:
+        return False
     return strip.tail == 0 and strip.depth - VECTOR <= BYTE_RANGE and channels % (2 * PAIRS) == 0
 
 
 def lone_name(strip: Strip) -> str:
     """Name of the micro-kernel."""
-    return f"tinyml_mve_lone_tile_{strip.depth}_{strip.requantization.name}"
+    plane = f"_plane{strip.plane}" if strip.plane else ""
+    return f"tinyml_mve_lone_tile_{strip.depth}{plane}_{strip.requantization.name}"
 
 
 def lone_kernel(strip: Strip, parameters: tuple[str, ...]) -> MicroKernel:
     """Micro-kernel with the parameters of wide tiles: a number of pairs of channels that PAIRS divides."""
-    code = [*_prologue(strip), "1:", *_group(strip), "bne 1b", *restore(_STACK)]
+    code = [*_prologue(strip), "1:", *_group(strip), "bne 1b", *restore(_stack(strip))]
     return function(lone_name(strip), parameters, code)
 
 
 def lone_instructions(strip: Strip, pairs: int) -> float:
     """Instructions of one call."""
-    return len(_prologue(strip)) + pairs // PAIRS * (len(_group(strip)) + 1) + len(restore(_STACK))
+    return len(_prologue(strip)) + pairs // PAIRS * (len(_group(strip)) + 1) + len(restore(_stack(strip)))
+
+
+def _stack(strip: Strip) -> int:
+    """Accumulators, and offsets of outputs in planes."""
+    return ACCUMULATOR_BYTES + (VECTOR if strip.plane else 0) + 4
 
 
 def _table_bytes(strip: Strip) -> int:
@@ -46,11 +64,14 @@ def _table_bytes(strip: Strip) -> int:
 
 
 def _prologue(strip: Strip) -> list[str]:
-    arguments = _STACK + SAVED_BYTES
-    code = [*save(_STACK), "mov r7, r0", f"ldr r5, [sp, #{arguments}]", "lsrs r5, r5, #2"]
+    arguments = _stack(strip) + SAVED_BYTES
+    code = [*save(_stack(strip)), "mov r7, r0", f"ldr r5, [sp, #{arguments}]", "lsrs r5, r5, #2"]
     code += [f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else []
     code += ["movs r0, #0", f"vidup.u32 {_TABLES}, r0, #1", f"movs r4, #{_table_bytes(strip)}"]
     code += [f"vmul.i32 {_TABLES}, {_TABLES}, r4", f"vadd.i32 {_TABLES}, {_TABLES}, r2"]
+    if strip.plane:
+        code += ["movs r0, #0", f"vidup.u16 {_PASSING}, r0, #1", f"movw r4, #{strip.plane}"]
+        code += [f"vmul.i16 {_PASSING}, {_PASSING}, r4", f"vstrw.32 {_PASSING}, [sp, #{ACCUMULATOR_BYTES}]"]
     starts = range(0, strip.depth, VECTOR)
     return [
         *code,
@@ -90,6 +111,14 @@ def _group(strip: Strip) -> list[str]:
     code += [f"vldrw.u32 {_PASSING}, [{_TABLES}, #{8 * len(how.words)}]"]
     code += [f"{shift}.s32 {_BOTH[0]}, {_BOTH[0]}, {_PASSING}", f"vshr.u32 {_PASSING}, {_PASSING}, #8"]
     code += [f"{shift}.s32 {_BOTH[1]}, {_BOTH[1]}, {_PASSING}"]
-    code += [*narrow(how, *_BOTH, _PASSING, "r11"), f"vstrb.16 {_BOTH[0]}, [r3], #{2 * PAIRS}"]
+    code += narrow(how, *_BOTH, _PASSING, "r11")
+    if strip.plane:
+        code += [
+            f"vldrw.u32 {_PASSING}, [sp, #{ACCUMULATOR_BYTES}]",
+            f"vstrb.16 {_BOTH[0]}, [r3, {_PASSING}]",
+        ]
+        code += add_constant("r3", 2 * PAIRS * strip.plane)
+    else:
+        code.append(f"vstrb.16 {_BOTH[0]}, [r3], #{2 * PAIRS}")
     code += [f"movs r0, #{PAIRS * _table_bytes(strip)}", f"vadd.i32 {_TABLES}, {_TABLES}, r0"]
     return [*code, "subs r5, r5, #1"]

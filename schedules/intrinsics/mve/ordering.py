@@ -93,9 +93,9 @@ def _parse(lines: tuple[str, ...], sources: Collection[str]) -> _Instruction:
         one_reads, one_writes = _effects(line, sources)
         reads |= one_reads
         writes |= one_writes
-    if len(lines) > 1:
-        reads.add("flags" if lines[0].startswith("i") else "p0")
     mnemonic = lines[-1].split()[0]
+    if len(lines) > 1 or mnemonic == "vpsel":
+        reads.add("flags" if lines[0].startswith("i") else "p0")
     vector = mnemonic.startswith("v")
     unit = "vectors" if vector else "core"
     if mnemonic.startswith(_MEMORY):

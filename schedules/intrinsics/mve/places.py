@@ -10,11 +10,25 @@ _PIXELS = (0, 2, 0, 2, 1, 3, 1, 3)
 _CHANNELS = (0, 0, 1, 1, 0, 0, 1, 1)
 
 
-def places_of_outputs(vector: str, from_literals: bool = False) -> list[str]:
-    """Offsets from the first output to `vector`; r4: channels of a pixel. Uses r0, and r2, r6, r8 without literals."""
+def places_of_outputs(vector: str, from_literals: bool = False, planes: bool = False) -> list[str]:
+    """Offsets from the first output to `vector`; r4: distance of two pixels, or of two channels where they are planes.
+
+    Uses r0, and r2, r6, r8 without literals.
+    """
     if from_literals:
-        code = ["adr.w r0, 9f", f"vldrb.u16 {vector}, [r0]", "vldrb.u16 q0, [r0, #8]"]
+        near, far = ("q0", vector) if planes else (vector, "q0")
+        code = ["adr.w r0, 9f", f"vldrb.u16 {near}, [r0]", f"vldrb.u16 {far}, [r0, #8]"]
         return [*code, f"vmla.s16 {vector}, q0, r4"]
+    if planes:
+        return [
+            "mov r0, #0x20000",
+            "add r2, r0, r4",
+            "add r2, r2, r4, lsl #16",
+            "add r6, r0, #0x10001",
+            "add r8, r2, #0x10001",
+            f"vmov {vector}[2], {vector}[0], r0, r6",
+            f"vmov {vector}[3], {vector}[1], r2, r8",
+        ]
     return [
         "lsl r0, r4, #17",
         "add r2, r0, #0x10001",

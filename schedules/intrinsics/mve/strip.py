@@ -20,12 +20,14 @@ VECTOR = 16
 # Beyond this depth the unrolled reduction exceeds a kilobyte of code.
 MAX_UNROLLED = 256
 TILE = 4
+# Bytes from one plane of outputs to the next that offsets of a scatter store hold.
+MAX_PLANE = (1 << 16) - TILE
 # The frame of a strip by what a layer is to be chosen for: of its own, shared, or shared and every tile by itself.
 FRAMES = {"speed": "own", "balanced": "framed", "size": "small"}
 # Bytes of the eight accumulators on the stack.
 ACCUMULATOR_BYTES = 32
 # `table` is int32[words of the requantisation][2 channels], then a byte for each shift, twice. `channels` is the
-# distance of two output pixels.
+# distance of two output pixels, or of two planes of outputs.
 PARAMETERS = (
     "const int8_t *data",
     "const int8_t *weight",
@@ -47,6 +49,7 @@ class Strip:
         multiple of 16, and so is the pitch.
     loop: a loop over the reduction although unrolling it would not be long.
     frame: one of FRAMES; what comes before the tiles may be shared with strips of other shapes.
+    plane: bytes from one output channel to the next where outputs lie in planes, 0 where channels lie side by side.
     overrun: whether up to 15 bytes after a segment may be read (scratch); otherwise row_bytes is at least 16, or 8 with
         pixels side by side.
     """
@@ -60,6 +63,7 @@ class Strip:
     columns: int = 0
     loop: bool = False
     frame: str = "own"
+    plane: int = 0
 
     @property
     def name(self) -> str:
@@ -69,8 +73,13 @@ class Strip:
         rows = f"_row{self.row_pitch}" if self.rows > 1 else ""
         overrun = "_over" if self.overrun and self.row_bytes % VECTOR else ""
         frame = f"_{self.frame}" if self.shares_frame else ""
-        shape += f"_every{self.pitch}{rows}{columns}{overrun}{frame}"
+        shape += f"_every{self.pitch}{rows}{columns}{overrun}{frame}{self.suffix}"
         return f"tinyml_mve_{self.form}_strip_{shape}_{self.requantization.name}"
+
+    @property
+    def suffix(self) -> str:
+        """Part of the names of functions that store differently where outputs lie in planes."""
+        return "_planes" if self.plane else ""
 
     @property
     def form(self) -> str:

@@ -18,6 +18,7 @@ from .assembly import (
     SAVED_BYTES,
     WORD_RANGE,
     Cursor,
+    add_constant,
     function,
     restore,
     save,
@@ -27,7 +28,8 @@ from .lone_tile import lone_instructions, lone_kernel, lone_name
 from .ordering import ordered
 from .strip import ACCUMULATOR_BYTES, TILE, VECTOR, Strip
 
-# `table` as strips have it, one after the other; `channels` is the distance of two output pixels.
+# `table` as strips have it, one after the other; `channels` is the distance of two output pixels, or of two
+# planes.
 _PARAMETERS = (
     "const int8_t *data",
     "const int8_t *weight",
@@ -38,6 +40,8 @@ _PARAMETERS = (
     "int32_t zero_point",
 )
 _STACK = ACCUMULATOR_BYTES + 4
+# Registers of two channels' places of one pixel and of the next.
+_PIXELS = (("r0", "r2"), ("r2", "r6"), ("r6", "r8"))
 # Registers of weights, which become outputs, of data that does not stay, and of places.
 _PAIR, _PASSING, _PLACES = ("q4", "q5"), "q6", "q7"
 
@@ -62,7 +66,8 @@ class WideTile:
             return lone_name(strip)
         over = "_over" if strip.overrun and strip.tail else ""
         shape = f"{self.pixels}x{strip.depth}_every{strip.pitch}{over}"
-        return f"tinyml_mve_wide_tile_{shape}_{strip.requantization.name}"
+        plane = f"_plane{strip.plane}" if strip.plane else ""
+        return f"tinyml_mve_wide_tile_{shape}{plane}_{strip.requantization.name}"
 
 
 def wide_kernel(tile: WideTile) -> MicroKernel:
@@ -118,8 +123,12 @@ def _prologue(tile: WideTile) -> list[str]:
     code = [*save(_STACK), "mov r7, r0", "mov r9, r2", f"ldrd r5, r4, [sp, #{arguments}]"]
     code += [f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else []
     # Places of the outputs: two channels of each pixel after the other.
-    code += ["add r4, r4, r4, lsl #16", "mov r0, #0x10000", "add r2, r0, r4", "add r6, r2, r4"]
-    code += ["add r8, r6, r4", f"vmov {_PLACES}[2], {_PLACES}[0], r0, r6"]
+    if strip.plane:
+        code += ["lsl r0, r4, #16", *(f"add {there}, {here}, #0x10001" for here, there in _PIXELS)]
+    else:
+        code += ["add r4, r4, r4, lsl #16", "mov r0, #0x10000"]
+        code += [f"add {there}, {here}, r4" for here, there in _PIXELS]
+    code += [f"vmov {_PLACES}[2], {_PLACES}[0], r0, r6"]
     code += [f"vmov {_PLACES}[3], {_PLACES}[1], r2, r8"]
     if strip.tail or tile.pixels < TILE:
         code += _predicate("r0", _tap_mask(strip) if strip.tail else _store_mask(tile))
@@ -182,7 +191,8 @@ def _pair(tile: WideTile) -> list[str]:
     else:
         code += _predicate("r0", _store_mask(tile)) if changes else []
         code += ["vpst", f"vstrbt.16 {_PAIR[0]}, [r3, {_PLACES}]"]
-    return [*code, "add r3, r3, #2", "subs r5, r5, #1"]
+    step = add_constant("r3", 2 * strip.plane) if strip.plane else ["add r3, r3, #2"]
+    return [*code, *step, "subs r5, r5, #1"]
 
 
 def _tail_weights(strip: Strip) -> list[str]:
