@@ -95,8 +95,10 @@ def lower_and_plan(
         lowering.candidates = _counted(lowering, config, room, count)
     choices = _choose(lowering, config, room)
     planned = _planned(lowering, choices, config, keep_all=keep_all)
-    # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.
     limit = config.arena_limit
+    if limit is not None and planned[2].arena_bytes > limit and lowering.give_up_spare_rows():
+        planned = _planned(lowering, choices, config, keep_all=keep_all)
+    # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.
     excess = 0 if limit is None else planned[2].arena_bytes - limit
     if excess > 0 and not keep_all:
         fewer = _choose(lowering, config, [one - excess for one in room])

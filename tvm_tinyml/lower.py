@@ -168,7 +168,7 @@ class Lowering:
         for tensor, (maker, reader) in shape.handed_on.items():
             if not {maker, reader} <= problems.keys():
                 continue
-            plane = shape.stream.buffers[tensor].rows * shape.columns[tensor].width
+            plane = shape.plane(tensor)
             usual, other = 0.0, 0.0
             offers: dict[int, Sequence[Candidate]] = {}
             # The reader first: few operators read planes.
@@ -330,6 +330,13 @@ class Lowering:
             objective=self.config.opt,
             calls=calls,
         )
+
+    def give_up_spare_rows(self) -> bool:
+        """Leave line buffers the rows that they need; whether any had more."""
+        regions = self.outline.regions
+        had = any(region.spare_bytes(tensor) for region in regions for tensor in region.planes)
+        self.outline.regions = [replace(region, spare=0) for region in regions]
+        return had
 
     def build(self, choices: Sequence[Choice]) -> LoweredModel:
         """The model with the candidate chosen for each layer."""

@@ -174,6 +174,27 @@ TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int
     }
 }
 
+/* The same in each of `planes` planes that lie `plane` bytes apart, with rows of `columns` bytes. */
+TINYML_ROWS void tinyml_fill_plane_edges(int8_t *row, int32_t rows, int32_t columns, int32_t left, int32_t right,
+                                         int8_t value, int32_t planes, int32_t plane)
+{
+    left = tinyml_most(tinyml_least(left, columns), 0);
+    right = tinyml_most(tinyml_least(right, columns), 0);
+    for (; planes > 0 && left + right > 0; --planes, row += plane) {
+        int8_t *at = row;
+        for (int32_t count = rows; count > 0; --count, at += columns) {
+            for (int32_t column = 0; column < left; ++column) {
+                at[column] = value;
+                TINYML_KEEP_LOOP;
+            }
+            for (int32_t column = columns - right; column < columns; ++column) {
+                at[column] = value;
+                TINYML_KEEP_LOOP;
+            }
+        }
+    }
+}
+
 /* Copy the window of `rows` rows and `bytes` columns at (row, column) of an image of `height` rows of `pitch` bytes.
  * Elements outside the image are `value`. Returns `to`. */
 TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, int32_t height, int32_t pitch,
@@ -237,13 +258,13 @@ TINYML_ROWS int32_t tinyml_drop_rows(int8_t *line, int32_t pitch, int32_t first,
     return keep;
 }
 
-/* The same in a line buffer of `bytes` bytes that holds a plane for each channel, with rows of `row` bytes: all planes
- * move at once, what comes up at their ends is old. */
-TINYML_ROWS int32_t tinyml_drop_plane_rows(int8_t *line, int32_t bytes, int32_t row, int32_t first, int32_t end,
+/* The same in a line buffer that holds a plane for each channel, with rows of `row` bytes: all planes move at once, the
+ * last of which begins at `last`. */
+TINYML_ROWS int32_t tinyml_drop_plane_rows(int8_t *line, int32_t last, int32_t row, int32_t first, int32_t end,
                                            int32_t keep)
 {
     keep = tinyml_least(keep, end);
-    tinyml_move_bytes(line, line + (keep - first) * row, bytes - (keep - first) * row);
+    tinyml_move_bytes(line, line + (keep - first) * row, last + (end - keep) * row);
     return keep;
 }
 

@@ -27,7 +27,8 @@ from tvm_tinyml.target import parse_target
 
 TARGET = "tinyml -mcpu=cortex-m55"
 READER = "mve depthwise rows of planes"
-Pair = tuple[LayerCase, LayerCase, int, int]
+WHOLE = 1 << 20
+Pair = tuple[LayerCase, LayerCase, int, int, int]
 
 
 def pair(
@@ -41,14 +42,15 @@ def pair(
     dilation: tuple[int, int] = (1, 1),
     window: tuple[int, int] = (1, 1),
     rows: tuple[int, int] = (1, 1),
+    strip: int = WHOLE,
 ) -> Pair:
-    """A convolution of `window` to `channels` channels, then a depthwise layer; rows: of their calls."""
+    """A convolution of `window` to `channels` channels, then a depthwise layer in strips; rows: of their calls."""
     first = convolution(generator, image, channels, window)
     height, width = image[:2]
     second = depthwise(
         generator, (height, width, channels), kernel, strides=strides, same=same, dilation=dilation
     )
-    return first, second, *rows
+    return first, second, *rows, strip
 
 
 def assert_pairs_exact(pairs: Sequence[Pair], target: str = TARGET) -> AOTModule:
@@ -64,7 +66,7 @@ def assert_pairs_exact(pairs: Sequence[Pair], target: str = TARGET) -> AOTModule
     regions, order, outputs, expected = [], [], [], []
     with builder.function("main", variables, attrs={SIGNATURE_ATTR: signature}):
         with builder.dataflow():
-            for k, (first, second, *rows) in enumerate(pairs):
+            for k, (first, second, *rows, strip) in enumerate(pairs):
                 value: Any = variables[k]
                 reference = images[k]
                 names = [f"first_{k}", f"second_{k}"]
@@ -77,7 +79,7 @@ def assert_pairs_exact(pairs: Sequence[Pair], target: str = TARGET) -> AOTModule
                 outputs.append(value)
                 expected.append(reference)
                 order += names
-                regions.append(Region(tuple(names), 1 << 20, dict(zip(names, rows, strict=True))))
+                regions.append(Region(tuple(names), strip, dict(zip(names, rows, strict=True))))
         builder.emit_func_output(outputs[0] if len(outputs) == 1 else relax.Tuple(outputs))
     plan = PatchPlan(tuple(order), tuple(regions))
     module = AOTModule(builder.get(), parse_target(target), patch=plan)
@@ -103,6 +105,9 @@ def geometries(generator: np.random.Generator) -> list[Pair]:
         pair(generator, (6, 9, 3), 24, (3, 3), window=(3, 3)),
         pair(generator, (6, 30, 16), 12, (1, 5), window=(3, 3)),
         pair(generator, (8, 17, 300), 10, (3, 3), rows=(1, 3)),
+        pair(generator, (9, 22, 16), 16, (3, 3), strip=5),
+        pair(generator, (12, 23, 8), 19, (3, 3), strides=(2, 2), strip=4, rows=(2, 1)),
+        pair(generator, (9, 20, 3), 12, (5, 5), strides=(2, 2), window=(3, 3), strip=4),
     ]
 
 

@@ -81,9 +81,9 @@ class LoweredModel:
         return {tensor for region in self.regions for tensor in region.streamed}
 
     def without_scratch(self) -> LoweredModel:
-        """This model as if no layer needed more than tensors, line buffers and windows."""
+        """This model as if no layer needed more than tensors, line buffers without spare rows, and windows."""
         layers = [replace(layer, scratch=()) for layer in self.layers]
-        regions = [replace(region, scratch=((),) * len(region.layers)) for region in self.regions]
+        regions = [replace(region, scratch=((),) * len(region.layers), spare=0) for region in self.regions]
         return replace(self, layers=layers, regions=regions)
 
     def place(self, tensor: str) -> tuple[str, int]:

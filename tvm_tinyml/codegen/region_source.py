@@ -258,7 +258,7 @@ class RegionBody:
         if tensor not in self.moving:
             return
         first, row = f"first_{number}", f"row_{number}"
-        yield f"if ({row} + {rows} - {first} > {self.shape.stream.buffers[tensor].rows}) {{"
+        yield f"if ({row} + {rows} - {first} > {self.region.slots(tensor)}) {{"
         keeps = [
             plus(times(self._row(reader), read.rows.stride), read.rows.first)
             for reader, read in self._readers(tensor)
@@ -268,8 +268,8 @@ class RegionBody:
             keep = f"tinyml_least({keep}, {other})"
         step = self._row_step(tensor)
         if tensor in self.region.planes:
-            size = self.shape.stream.buffers[tensor].rows * self.shape.pitch(tensor)
-            call = f"tinyml_drop_plane_rows(line_{number}, {size}, {step}"
+            last = self.shape.plane(tensor) * (self.shape.pitch(tensor) // step - 1)
+            call = f"tinyml_drop_plane_rows(line_{number}, {last}, {step}"
         else:
             call = f"tinyml_drop_rows(line_{number}, {step}"
         yield f"{_INDENT}{first} = {call}, {first}, {row}, {keep});"
@@ -401,12 +401,16 @@ class RegionBody:
         if not self._leaves_image(tensor):
             return
         columns, pixel = self.shape.columns[tensor], pixel_bytes(self.shape.specs[tensor])
-        begin = self._first_column(tensor)
+        channels = pixel if tensor in self.region.planes else 1
+        begin, pixel = self._first_column(tensor), pixel // channels
         left = f"({begin}) * -{pixel}"
         right = _scaled(plus(begin, columns.width - operation.width), pixel)
-        pitch, rows = self.shape.pitch(tensor), self._made(number)
-        place = self._row_of(tensor, f"row_{number}")
-        yield f"tinyml_fill_edges({place}, {rows}, {pitch}, {left}, {right}, {self._border(tensor)});"
+        place, rows, step = self._row_of(tensor, f"row_{number}"), self._made(number), self._row_step(tensor)
+        edges = f"{place}, {rows}, {step}, {left}, {right}, {self._border(tensor)}"
+        if channels > 1:
+            yield f"tinyml_fill_plane_edges({edges}, {channels}, {self.shape.plane(tensor)});"
+        else:
+            yield f"tinyml_fill_edges({edges});"
 
     def _leaves_image(self, tensor: str) -> bool:
         """Whether some strip has columns of `tensor` outside the image."""
@@ -476,8 +480,7 @@ class RegionBody:
             place = self._row_of(tensor, f"row_{number}")
             if tensor in self.region.planes:
                 step = self._row_step(tensor)
-                size = self.shape.stream.buffers[tensor].rows * step
-                planes = f"{place}, {pitch // step}, {size}, {step}, 0"
+                planes = f"{place}, {pitch // step}, {self.shape.plane(tensor)}, {step}, 0"
                 yield f"tinyml_fill_edges({planes}, {self._border(tensor)});"
             else:
                 yield f"tinyml_fill_bytes({place}, {self._border(tensor)}, {pitch});"

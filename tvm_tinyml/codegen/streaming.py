@@ -33,6 +33,8 @@ from .tensorir import Scratch
 
 ROWS_HEADER = "tinyml_rows.h"
 WORKSPACE = "workspace"
+# Rows in planes move at every fourth call.
+SPARE_CALLS = 3
 
 
 def pull_type(model: str, number: int) -> str:
@@ -50,6 +52,8 @@ class StreamedRegion:
     alignment: of buffers in the arena, bytes.
     callbacks: C types of the functions that supply the inputs it fetches, in their order.
     planes: tensors whose line buffers hold the rows of each channel side by side.
+    spare: calls of the makers of planes for whose rows there is room besides. Each plane then runs into the next one,
+        where rows are done by then, and only the last one needs the room: rows move less often.
     """
 
     symbol: str
@@ -59,6 +63,7 @@ class StreamedRegion:
     alignment: int
     callbacks: tuple[str, ...] = ()
     planes: frozenset[str] = frozenset()
+    spare: int = SPARE_CALLS
 
     @cached_property
     def order(self) -> Repetition:
@@ -130,7 +135,7 @@ class StreamedRegion:
         operations = shape.operations
         spans = buffer_spans(operations, shape.stream)
         lines = [
-            Buffer(tensor, buffer.rows * shape.pitch(tensor), *spans[tensor])
+            Buffer(tensor, buffer.rows * shape.pitch(tensor) + self.spare_bytes(tensor), *spans[tensor])
             for tensor, buffer in shape.stream.buffers.items()
         ]
         parts = [
@@ -189,10 +194,26 @@ class StreamedRegion:
             operation = shape.operations[event.operation]
             if operation.output in shape.stream.buffers and not self.refills(operation.output):
                 # All that is not overwritten moves, or the row is filled; planes move as a whole.
-                made = 0 if event.fills or operation.output in self.planes else operation.rows
-                rows = shape.stream.buffers[operation.output].rows - made
-                total += rows * shape.pitch(operation.output)
+                buffer = shape.stream.buffers[operation.output]
+                if operation.output in self.planes:
+                    total += buffer.rows * shape.pitch(operation.output) // (1 + self.spare)
+                else:
+                    rows = buffer.rows - (0 if event.fills else operation.rows)
+                    total += rows * shape.pitch(operation.output)
         return total * shape.strips
+
+    def slots(self, tensor: str) -> int:
+        """Rows of a line buffer before some have to move."""
+        return self.shape.stream.buffers[tensor].rows + self._spare_rows(tensor)
+
+    def spare_bytes(self, tensor: str) -> int:
+        """Bytes of a line buffer beyond the rows that are needed at once."""
+        return self._spare_rows(tensor) * self.shape.columns[tensor].width
+
+    def _spare_rows(self, tensor: str) -> int:
+        if tensor not in self.planes:
+            return 0
+        return self.spare * next(one.rows for one in self.shape.operations if one.output == tensor)
 
     def part_name(self, index: int, name: str) -> str:
         """Name in the block of what the calls of layer `index` need under `name`."""

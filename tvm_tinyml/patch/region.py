@@ -191,12 +191,10 @@ class RegionShape:
 
     @cached_property
     def handed_on(self) -> dict[str, tuple[int, int]]:
-        """Tensors in line buffers of the whole width that one stage makes and one other reads, with both numbers.
+        """Tensors in line buffers that one stage makes and one other reads in its whole width, with both numbers.
 
         Segments are no such stages.
         """
-        if not self.whole:
-            return {}
         found = {}
         for maker, stage in enumerate(self.stages):
             tensor = stage.node.tensor
@@ -205,9 +203,17 @@ class RegionShape:
             ]
             if len(uses) == 1 and tensor in self.stream.buffers and isinstance(stage, Stage):
                 (reader,) = uses
-                if isinstance(self.stages[reader], Stage):
+                (read,) = (one for one in self.stages[reader].operation.reads if one.tensor == tensor)
+                columns = self.columns[self.stages[reader].node.tensor]
+                if isinstance(self.stages[reader], Stage) and (
+                    self.whole or read_columns(read, columns) == self.columns[tensor]
+                ):
                     found[tensor] = maker, reader
         return found
+
+    def plane(self, tensor: str) -> int:
+        """Bytes of one channel in the line buffer of `tensor`, where it holds planes."""
+        return self.stream.buffers[tensor].rows * self.columns[tensor].width
 
     def pitch(self, tensor: str) -> int:
         """Bytes of one row of the line buffer of `tensor`."""
