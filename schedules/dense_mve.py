@@ -15,7 +15,7 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .intrinsics.mve.dense import GROUP, Dense, dense_kernel, dense_parts, register_of
+from .intrinsics.mve.dense import GROUP, MAX_PLANE, Dense, dense_kernel, dense_parts, register_of
 from .intrinsics.mve.strip import VECTOR
 from .kernel import Array, Candidate, Problem
 from .parts import Parts
@@ -37,12 +37,9 @@ def schedule_dense_mve(problem: Problem) -> list[Candidate]:
 
 
 def plan_dense(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
-    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; nothing for everything else.
-
-    Outputs in planes are not for it either.
-    """
+    """Plan dense, and conv2d with 1x1 kernels, strides of 1 and no padding; nothing for everything else."""
     _, *window = problem.shapes["weight"]
-    if problem.output_plane:
+    if problem.output_plane > MAX_PLANE:
         return []
     if problem.operator == "conv2d" and (
         window[:-1] != [1, 1] or any(problem.attrs["padding"]) or tuple(problem.attrs["strides"]) != (1, 1)
@@ -50,7 +47,14 @@ def plan_dense(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         return []
     depth = window[-1]
     uniform = epilogue.uniform()
-    tile = Dense(GROUP, depth // VECTOR, depth % VECTOR, epilogue.how, uniform is not None)
+    tile = Dense(
+        GROUP,
+        depth // VECTOR,
+        depth % VECTOR,
+        epilogue.how,
+        uniform is not None,
+        plane=problem.output_plane,
+    )
     return [_plan(problem, epilogue, replace(tile, shared=shared)) for shared in (False, True)]
 
 
@@ -122,20 +126,32 @@ def dense_stages(
     offsets: Any,
     finish: Any,
 ) -> None:
-    """Groups of channels of one row. offsets: row, first group, first weight."""
+    """Groups of channels of one row: output[row, channel], or output[channel, row] in planes.
+
+    offsets: row, first group, first weight.
+    """
     T.reads(
         sums[0:groups, 0 : tile.channels],
         data[offsets[0] : offsets[0] + 1, 0 : tile.depth],
         weight[offsets[2] : offsets[2] + groups * tile.channels * tile.depth],
         table[offsets[1] : offsets[1] + groups, 0 : tile.table_words],
     )
-    T.writes(
-        sums[0:groups, 0 : tile.channels],
-        output[
-            offsets[0] : offsets[0] + 1,
-            offsets[1] * GROUP : offsets[1] * GROUP + groups * tile.channels,
-        ],
-    )
+    if tile.plane > 0:
+        T.writes(
+            sums[0:groups, 0 : tile.channels],
+            output[
+                offsets[1] * GROUP : offsets[1] * GROUP + groups * tile.channels,
+                offsets[0] : offsets[0] + 1,
+            ],
+        )
+    else:
+        T.writes(
+            sums[0:groups, 0 : tile.channels],
+            output[
+                offsets[0] : offsets[0] + 1,
+                offsets[1] * GROUP : offsets[1] * GROUP + groups * tile.channels,
+            ],
+        )
     for g, c in T.grid(groups, tile.channels):
         with T.sblock("start"):
             vg, vc = T.axis.remap("SS", [g, c])
@@ -149,15 +165,21 @@ def dense_stages(
     for g, c in T.grid(groups, tile.channels):
         with T.sblock("requantize"):
             vg, vc = T.axis.remap("SS", [g, c])
-            output[offsets[0], offsets[1] * GROUP + vg * GROUP + vc] = finish(
-                sums[vg, vc], table, offsets[1] + vg, register_of(vc)
-            )
+            if tile.plane > 0:
+                output[offsets[1] * GROUP + vg * GROUP + vc, offsets[0]] = finish(
+                    sums[vg, vc], table, offsets[1] + vg, register_of(vc)
+                )
+            else:
+                output[offsets[0], offsets[1] * GROUP + vg * GROUP + vc] = finish(
+                    sums[vg, vc], table, offsets[1] + vg, register_of(vc)
+                )
 
 
 @cache
 def _register(tile: Dense, groups: int, rounding: Rounding, uniform: tuple[int, int] | None) -> str:
     channels, depth = tile.channels, tile.depth
     words, finish = tile.table_words, rounding.by_group(GROUP, uniform)
+    output_tile = (groups * channels, 1) if tile.plane else (1, groups * channels)
     arguments = (tile.vectors, rounding.zero_point, *(uniform or ()), *((tile.tail,) if tile.shared else ()))
 
     def make(computes: bool) -> Any:
@@ -182,7 +204,7 @@ def _register(tile: Dense, groups: int, rounding: Rounding, uniform: tuple[int, 
                 sums_handle, (groups, channels), "int32", offset_factor=1, strides=[T.int32(), 1]
             )
             output = T.match_buffer(
-                output_handle, (1, groups * channels), "int8", offset_factor=1, strides=[T.int32(), 1]
+                output_handle, output_tile, "int8", offset_factor=1, strides=[T.int32(), 1]
             )
             with T.sblock("root"):
                 if computes:
@@ -194,7 +216,7 @@ def _register(tile: Dense, groups: int, rounding: Rounding, uniform: tuple[int, 
                         weight[0 : groups * channels * depth],
                         table[0:groups, 0:words],
                     )
-                    T.writes(sums[0:groups, 0:channels], output[0:1, 0 : groups * channels])
+                    T.writes(sums[0:groups, 0:channels], output[0 : output_tile[0], 0 : output_tile[1]])
                     T.evaluate(
                         T.call_extern(
                             "int32",
@@ -225,6 +247,7 @@ def _build(
     channels = last[1] * GROUP + last[2] * last[0].channels
     start = first[2] * GROUP * depth
     words, finish = first[0].table_words, rounding.by_group(GROUP, uniform)
+    made = (channels, first[0].plane) if first[0].plane else (rows, channels)
 
     @script.prim_func(s_tir=True)
     def main(
@@ -233,7 +256,7 @@ def _build(
         data = T.match_buffer(data_handle, (rows, depth), "int8")
         weight = T.match_buffer(weight_handle, (channels * depth,), "int8")
         table = T.match_buffer(table_handle, (groups, words), "int32")
-        output = T.match_buffer(output_handle, (rows, channels), "int8")
+        output = T.match_buffer(output_handle, made, "int8")
         sums = T.sblock_alloc_buffer((first[2], first[0].channels), "int32")
         for r in range(rows):
             with T.sblock("whole"):

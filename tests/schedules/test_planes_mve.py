@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tvm import relax
@@ -19,6 +20,7 @@ from tvm_tinyml.dialect.relax_api import TensorSpec, constant, tensor_type
 from tvm_tinyml.lower import SIGNATURE_ATTR
 from tvm_tinyml.module import AOTModule
 from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.schedules import conv2d_mve, dense_mve
 from tvm_tinyml.schedules.depthwise_rows_mve import weights_in_lanes
 from tvm_tinyml.schedules.intrinsics.mve.depthwise import LANES, Depthwise
 from tvm_tinyml.schedules.intrinsics.mve.depthwise_rows import PlaneRows, chunks_of, loads_of
@@ -178,3 +180,17 @@ def test_vectors_of_taps_are_windows_and_stay_inside_the_planes(rows: PlaneRows,
             value = plane[row, column] if 0 <= column < tile.pitch else rows.border
             expected += int(value) * int(weight[ky, kx, 0])
         assert sums[output] == expected
+
+
+def test_rows_times_a_matrix_are_stored_in_planes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conv2d_mve, "_WAYS", (dense_mve.plan_dense,))
+    generator = np.random.default_rng(4)
+    module = assert_pairs_exact(
+        [
+            pair(generator, (5, 5, 24), 44, (3, 3)),
+            pair(generator, (6, 9, 32), 16, (3, 3)),
+            pair(generator, (5, 4, 7), 11, (3, 3), rows=(2, 1)),
+        ]
+    )
+    assert [layer.schedule for layer in module.compiled.model.layers] == ["mve dense", READER] * 3
+    assert all(region.planes for region in module.compiled.model.regions)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from ...kernel import MicroKernel
 from ...parts import Parts
-from .assembly import ACCUMULATOR_LIST, ACCUMULATORS, SAVED_BYTES, function, restore, save
+from .assembly import ACCUMULATOR_LIST, ACCUMULATORS, SAVED_BYTES, add_constant, function, restore, save
 from .epilogue import Requantization, correct_ties, narrow
 from .strip import VECTOR
 
@@ -25,6 +25,9 @@ _PARAMETERS = (
     "int32_t vectors",
     "int32_t zero_point",
 )
+# Bytes between planes whose offsets in a group have sixteen bits.
+MAX_PLANE = ((1 << 16) - 1) // (GROUP - 1)
+_PLACES = "q4"
 # Stack after the accumulators: the row.
 _DATA = 32
 _STACK = 36
@@ -36,7 +39,7 @@ class Dense:
 
     channels: per group, at most GROUP. vectors: whole ones of a row; tail: bytes after them. uniform: all channels
     share multiplier and shift, which are arguments instead of a part of the tables. shared: one function for all
-    depths.
+    depths. plane: bytes from one output channel to the next where outputs lie in planes, 0 where they lie side by side.
     """
 
     channels: int
@@ -45,6 +48,7 @@ class Dense:
     requantization: Requantization
     uniform: bool
     shared: bool = False
+    plane: int = 0
 
     @property
     def unroll(self) -> int:
@@ -58,7 +62,8 @@ class Dense:
         """Name of the micro-kernel."""
         shape = str(self.channels) if self.shared else f"{self.channels}_by{self.unroll}_tail{self.tail}"
         uniform = "_uniform" if self.uniform else ""
-        return f"tinyml_mve_dense_{shape}{uniform}_{self.requantization.name}"
+        plane = f"_plane{self.plane}" if self.plane else ""
+        return f"tinyml_mve_dense_{shape}{uniform}{plane}_{self.requantization.name}"
 
     @property
     def table_words(self) -> int:
@@ -84,6 +89,7 @@ def dense_kernel(tile: Dense) -> MicroKernel:
     parameters += ("int32_t tail",) if tile.shared else ()
     code = [*save(_STACK), f"str r0, [sp, #{_DATA}]", "mov r5, r2", "mov r7, r3", "mov r3, r1"]
     code += [f"ldr r9, [sp, #{arguments}]", f"ldr r0, [sp, #{arguments + 8}]", "vdup.16 q7, r0"]
+    code += _places(tile)
     code += _mask((1 << tile.tail) - 1) if tile.tail and tile.channels == GROUP and not tile.shared else []
     products = _shared_products if tile.shared else _products
     code += ["1:", *products(tile, arguments), *_finish(tile, arguments), "subs r9, r9, #1", "bne 1b"]
@@ -98,12 +104,24 @@ def dense_parts(tile: Dense, groups: int) -> Parts:
         rest = 3 + 4 * tile.channels if tile.tail else 0
         products = tile.vectors * (per_vector + 2) + rest
         group = Parts(products, finish, calls=10, multiplications=multiplications)
-        return Parts(calls=30) + group * groups
+        return Parts(calls=30 + len(_places(tile))) + group * groups
     turns = tile.vectors // tile.unroll if tile.unroll else 0
     body = len(_products(tile, 0)) - (tile.unroll * per_vector + 2 if tile.unroll else 0)
     products = body + turns * (tile.unroll * per_vector + 2)
     group = Parts(products, finish, calls=2, multiplications=multiplications)
-    return Parts(calls=30) + group * groups
+    return Parts(calls=30 + len(_places(tile))) + group * groups
+
+
+def _places(tile: Dense) -> list[str]:
+    """Offsets of the channels of a group where they lie in planes."""
+    if not tile.plane:
+        return []
+    return [
+        "movs r0, #0",
+        f"vidup.u16 {_PLACES}, r0, #1",
+        f"movw r0, #{tile.plane}",
+        f"vmul.i16 {_PLACES}, {_PLACES}, r0",
+    ]
 
 
 def _mask(mask: int) -> list[str]:
@@ -172,6 +190,9 @@ def _finish(tile: Dense, arguments: int) -> list[str]:
         code += [f"vldrb.s32 q{2 + half}, [r5, #{first + 4 * half}]" for half in range(2)]
         code += [f"{shift} {x}, {x}, q{2 + half}" for half, x in enumerate(both)]
     code += [*narrow(how, *both, "q2", "q7"), f"adds r5, #{4 * tile.table_words}"]
-    if tile.channels == GROUP:
-        return [*code, "vstrb.16 q0, [r7], #8"]
-    return [*code, *_mask((1 << 2 * tile.channels) - 1), "vpst", "vstrbt.16 q0, [r7]"]
+    place = f", {_PLACES}" if tile.plane else ""
+    if tile.channels < GROUP:
+        return [*code, *_mask((1 << 2 * tile.channels) - 1), "vpst", f"vstrbt.16 q0, [r7{place}]"]
+    if tile.plane:
+        return [*code, f"vstrb.16 q0, [r7{place}]", *add_constant("r7", GROUP * tile.plane)]
+    return [*code, "vstrb.16 q0, [r7], #8"]
