@@ -7,9 +7,10 @@ between rows of zeros for that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from tvm import s_tir
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
@@ -65,13 +66,16 @@ def schedule_depthwise_strip(problem: Problem) -> Candidate | None:
         zero_point=attrs["input_zero_point"],
         epilogue=form.epilogue(attrs),
     )
-    try:
-        strip.micro_kernel()
-    except (OutOfRegistersError, OutOfReachError):
-        return None
     layer = _Layer(
         strip, images, height, problem.output_shape[1], attrs["padding"][0], attrs["depth_multiplier"]
     )
+    if not layer.clipped:
+        # Every window meets all of its weights, so what the zero point adds to them is known.
+        layer = replace(layer, strip=replace(strip, folded=True))
+    try:
+        layer.strip.micro_kernel()
+    except (OutOfRegistersError, OutOfReachError):
+        return None
     parts = layer.parts(rv32=problem.is_scalar_rv32)
     return Candidate(
         rule="scalar depthwise strips",
@@ -89,7 +93,11 @@ def _build(layer: _Layer, weight: Array, form: ScalarRequantization) -> Kernel:
         sch.tensorize(sch.get_sblock(block), layer.strip.register(rows))
     if layer.pads:
         sch.tensorize(sch.get_sblock("taps"), layer.copy.register())
-    return Kernel(sch.mod["main"], form.constants_by_channel(weight), layer.micro_kernels())
+    constants = form.constants_by_channel(weight)
+    if layer.strip.folded:
+        sums = constants["weight"].astype(np.int64).sum(axis=1)
+        constants["factors"] = form.without(layer.strip.zero_point * sums)
+    return Kernel(sch.mod["main"], constants, layer.micro_kernels())
 
 
 @dataclass(frozen=True)

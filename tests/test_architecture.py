@@ -34,7 +34,7 @@ ALLOWED: dict[str, set[str]] = {
     "offload": {"dialect", "errors", "ethosu", "frontend", "target"},
     "lower": {"codegen", "dialect", "patch", "schedules", "target"},
     "choose": {"codegen", "lower", "memory", "patch", "schedules", "target"},
-    "costless": {"choose", "patch"},
+    "costless": {"choose", "errors", "patch"},
     "pipeline": {
         "choose",
         "codegen",

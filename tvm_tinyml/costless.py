@@ -2,20 +2,26 @@
 
 A front of patch plans knows work and memory, not what smaller calls cost. So plans without repeated work are tried from
 the smallest arena on, with as many rows per call as that allows, and compared by the estimates of the schedules that
-they would get. Estimates of whole networks are within a few percent; what a region does besides calling its layers is
-charged with more than it took in any build that was counted, what has no estimate is charged to the plan and not to the
-plain model, and of the five percent that streaming may add a quarter is left for errors.
+they would get; from the best one on, single regions are changed as long as that pays. Memory has a price in
+instructions, which the plain model pays as well: a plan is taken where it is worth it. Estimates of whole networks are
+within a few percent; what a region does besides calling its layers is charged with more than it took in any build that
+was counted, what has no estimate is charged to the plan and not to the plain model, and of the five percent that
+streaming may add a quarter is left for errors.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from math import isfinite
+from dataclasses import dataclass, field
+from math import inf, isfinite
 
 from .choose import Estimate, LayerEstimate
+from .errors import PlanError
 from .patch import PatchPlan, Region
 from .patch.choice import PatchFront
 from .patch.footprint import Block, PlanFigures
+from .patch.neighbours import neighbours
+from .patch.network import Network
 from .patch.taller import with_fewer_calls
 
 # Instructions that a plan may add by its estimate; counted, the bound is five percent.
@@ -23,10 +29,13 @@ MOST_EXTRA = 0.0375
 # Fraction of the arena that a plan has to save, and bytes for each of its regions: one takes 200 to 1,000 bytes of
 # code, of which boards have at least four times as much as of RAM.
 LEAST_SAVING, LEAST_PER_REGION = 0.1, 100
-# Percents of the arena that one percent of the instructions has to save between plans.
-PRICE = 5.0
-# Sizes of the arena that are tried between the smallest one and that of the plain model.
-SIZES = 4
+# Percents of the arena that one percent of the instructions has to save, and the same where every product takes an
+# instruction or more of its own: such cores need several times as long for a network, so their time is worth more.
+PRICE, SCALAR_PRICE = 5.0, 30.0
+# The same beyond `MOST_EXTRA`, so that steps lead back.
+_TOO_MUCH = 100.0
+# Sizes of the arena that are tried between the smallest one and that of the plain model, and changes of the best plan.
+SIZES, CHANGES = 4, 30
 # Of the memory planner for one change of a plan: what it misses are a few bytes of one plan among several.
 _EFFORT = 1000
 # Instructions of an element or a product of a layer without an estimate, and of a call inside a region.
@@ -34,27 +43,83 @@ _PER_ELEMENT, _PER_CALL = 12.0, 60.0
 
 
 def costless_plan(
-    front: PatchFront, plain: Estimate, estimate: Callable[[PatchPlan], Estimate]
+    front: PatchFront, plain: Estimate, estimate: Callable[[PatchPlan], Estimate], price: float = PRICE
 ) -> PatchPlan | None:
     """The plan that saves the most for the instructions that it adds, which are few; None when there is none.
 
-    plain: of the model without a plan. estimate: of the model under a plan of the front's terms.
+    plain: of the model without a plan. estimate: of the model under a plan of the front's terms; PlanError where it
+    cannot run. price: bytes of the arena over all of them that are worth as much as instructions over all of them.
     """
-    best: tuple[float, PatchPlan] | None = None
+    judge = _Judge(plain, estimate, price)
+    best: _Judged | None = None
     for found in _candidates(front, most_bytes(plain, regions=1)):
-        if best is not None and found.arena_bytes >= best[0]:
+        if best is not None and best.pays and found.arena_bytes >= best.price:
             # Without a single instruction more it would be no better, and those that follow are larger.
             break
-        costs = estimate(found.plan)
-        extra = extra_instructions(plain, costs)
-        if extra > MOST_EXTRA:
-            continue
-        if costs.arena_bytes > most_bytes(plain, len(found.plan.regions)):
-            continue
-        price = costs.arena_bytes * (1 + PRICE * extra)
-        if best is None or price < best[0]:
-            best = price, found.plan
-    return None if best is None else best[1]
+        tried = judge.of(found.plan)
+        best = tried if best is None else _better(best, tried)
+    if best is None:
+        return None
+    best = _changed(front.network, judge, best)
+    return best.plan if best.pays else None
+
+
+def _changed(network: Network, judge: _Judge, best: _Judged) -> _Judged:
+    """A plan after changes of single regions that make it better, each taken as soon as it is met.
+
+    From the last region on, round and round: outputs that lie over one another move down step by step, so the memory
+    that is left at the end is what the regions before need.
+    """
+    left, number, failed = CHANGES, len(best.plan.regions), 0
+    while left > 0 and failed < len(best.plan.regions):
+        number = (number - 1) % len(best.plan.regions)
+        failed += 1
+        for plan in neighbours(network, best.plan, number):
+            left -= 1
+            better = _better(best, judge.of(plan))
+            if better is not best:
+                best, failed = better, 0
+                break
+    return best
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """A plan, whether it may be taken and beats the plain model, and its arena with what it adds in instructions."""
+
+    plan: PatchPlan
+    pays: bool
+    price: float
+
+
+def _better(one: _Judged, other: _Judged | None) -> _Judged:
+    if other is None or (not one.pays, one.price) <= (not other.pays, other.price):
+        return one
+    return other
+
+
+@dataclass
+class _Judge:
+    plain: Estimate
+    estimate: Callable[[PatchPlan], Estimate]
+    price: float
+    seen: set[str] = field(default_factory=set)
+
+    def of(self, plan: PatchPlan) -> _Judged | None:
+        """A plan with what it costs; None where it cannot run, streams nothing or has been judged before."""
+        key = plan.to_json()
+        if not plan.regions or key in self.seen:
+            return None
+        self.seen.add(key)
+        try:
+            costs = self.estimate(plan)
+        except PlanError:
+            return None
+        extra = extra_instructions(self.plain, costs)
+        charged = self.price * extra + _TOO_MUCH * max(0.0, extra - MOST_EXTRA)
+        price = costs.arena_bytes * (1 + charged) if extra < inf else inf
+        saves = costs.arena_bytes <= most_bytes(self.plain, len(plan.regions))
+        return _Judged(plan, extra <= MOST_EXTRA and saves and price <= self.plain.arena_bytes, price)
 
 
 def most_bytes(plain: Estimate, regions: int) -> float:
@@ -68,14 +133,14 @@ def extra_instructions(plain: Estimate, streamed: Estimate) -> float:
     extra = _PER_CALL * streamed.region_calls + streamed.moving
     for name, layer in streamed.layers.items():
         before = plain.layers.get(name)
-        if before is not None and before.operator != layer.operator:
-            before = None
         known = before is not None and isfinite(before.instructions)
-        if before is not None and not known and not layer.streamed:
+        same = before is not None and before.operator == layer.operator
+        if same and not known and not layer.streamed:
             # The same layer on the same tensors, whatever it costs.
             continue
         extra += _charged(layer)
         if before is not None and known:
+            # Of another operator as well: what makes a mean of a sum comes after the sum, which is a layer of its own.
             extra -= before.instructions
     return extra / total if total else float("inf")
 
@@ -91,20 +156,17 @@ def _candidates(front: PatchFront, limit: float) -> Iterator[PlanFigures]:
     free = [one for one in front.plans if one.factor <= 1.0 and one.plan.regions]
     if not free:
         return
-    seen: set[str] = set()
     known: dict[Region, Block] = {}
     least, most = free[-1].arena_bytes, front.plans[0].arena_bytes
     for step in range(SIZES):
         budget = int(least * (most / least) ** (step / SIZES))
         fitting = [one for one in free if one.arena_bytes <= budget]
-        # The fewest regions to begin with, or the most memory to spare.
-        for one in dict.fromkeys((0, len(fitting) - 1)):
+        # The fewest regions to begin with, or the most memory to spare, or something of both.
+        for one in dict.fromkeys((0, len(fitting) // 2, len(fitting) - 1)):
             if fitting[one].arena_bytes > limit:
                 continue
             found = with_fewer_calls(
                 front.network, fitting[one], front.settings, budget, effort=_EFFORT, known=known
             )
-            key = found.plan.to_json()
-            if found.arena_bytes <= limit and key not in seen:
-                seen.add(key)
+            if found.arena_bytes <= limit:
                 yield found

@@ -23,7 +23,7 @@ from .choose import (
     setup_pixels,
 )
 from .codegen import LoweredModel, verify_overlaps
-from .costless import costless_plan, most_bytes
+from .costless import PRICE, SCALAR_PRICE, costless_plan, most_bytes
 from .errors import PlanError, TargetError
 from .lower import Known
 from .memory import MemoryPlan, explain, verify
@@ -391,7 +391,9 @@ def _plan_for_free(
     unpatched = replace(estimate(plain, config, None, known, lowered[0]), found=lowered[2].arena_bytes)
     most = int(most_bytes(unpatched, regions=1))
     plans = pareto_front(network, settings, max_factor=1.0, bands=False, most=most)
-    return costless_plan(PatchFront(network, settings, tuple(plans), 1.0), unpatched, of_plan)
+    front = PatchFront(network, settings, tuple(plans), 1.0)
+    wide = config.core.features & {"dsp", "mve", "rvv"}
+    return costless_plan(front, unpatched, of_plan, PRICE if wide else SCALAR_PRICE)
 
 
 def patch_front(

@@ -84,13 +84,19 @@ TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes
                              : "r3", "r4", "r5", "r6", "memory");
         }
 #else
-        for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
+        for (; bytes >= 32; bytes -= 32, to += 32, from += 32) {
             const uint32_t a = tinyml_word(from), b = tinyml_word(from + 4);
             const uint32_t c = tinyml_word(from + 8), d = tinyml_word(from + 12);
+            const uint32_t e = tinyml_word(from + 16), f = tinyml_word(from + 20);
+            const uint32_t g = tinyml_word(from + 24), h = tinyml_word(from + 28);
             tinyml_put_word(to, a);
             tinyml_put_word(to + 4, b);
             tinyml_put_word(to + 8, c);
             tinyml_put_word(to + 12, d);
+            tinyml_put_word(to + 16, e);
+            tinyml_put_word(to + 20, f);
+            tinyml_put_word(to + 24, g);
+            tinyml_put_word(to + 28, h);
         }
 #endif
         for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {

@@ -95,12 +95,14 @@ class _Emitter:
         return asm.lines()
 
     def _corrections(self) -> None:
-        """Take the zero point's part out of the bias; keep what clipped outputs get back on the stack."""
+        """Take the zero point's part out of the bias that has it; keep what clipped outputs get back on the stack."""
         strip, asm = self.strip, self.asm
         if not strip.zero_point:
             return
+        columns = [*self.corrected, *([] if strip.folded else [(0, strip.kernel_w)])]
+        if not columns:
+            return
         asm.emit(f"li {self.value}, {strip.zero_point}")
-        columns = [*self.corrected, (0, strip.kernel_w)]
         for slot, (begin, end) in enumerate(columns):
             registers = [row[kx] for row in self.weights for kx in range(begin, end)]
             asm.emit(f"mv {self.product}, {registers[0]}")
@@ -108,7 +110,8 @@ class _Emitter:
             asm.emit(f"mul {self.product}, {self.product}, {self.value}")
             if slot < len(self.corrected):
                 asm.emit(f"sw {self.product}, {WORD * slot}(sp)")
-        asm.emit(f"sub {self.bias}, {self.bias}, {self.product}")
+        if not strip.folded:
+            asm.emit(f"sub {self.bias}, {self.bias}, {self.product}")
 
     def _row_bases(self) -> list[tuple[str, int]]:
         """(register, offset) of each row of the window; a register reaches as many columns as the loop needs."""

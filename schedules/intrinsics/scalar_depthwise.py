@@ -50,6 +50,7 @@ class DepthwiseStrip:
     width, outputs: columns of input and output.
     pad: columns of padding on the left.
     pitch, output_pitch: elements from one pixel to the next.
+    folded: whether biases take in what the zero point adds to a window, which is then read as it is.
     """
 
     kernel_h: int
@@ -62,6 +63,7 @@ class DepthwiseStrip:
     output_pitch: int
     zero_point: int
     epilogue: Epilogue
+    folded: bool = False
 
     @property
     def clamp_min(self) -> int:
@@ -79,7 +81,7 @@ class DepthwiseStrip:
         return (
             f"tinyml_depthwise_{self.kernel_h}x{self.kernel_w}_s{self.stride}_w{self.width}_{self.outputs}"
             f"_p{self.pad}_c{self.pitch}_{self.output_pitch}_z{self.zero_point}"
-            f"_{self.epilogue.name}"
+            f"_{'f_' if self.folded else ''}{self.epilogue.name}"
         ).replace("-", "m")
 
     def origin(self, output: int) -> int:
@@ -164,7 +166,7 @@ class DepthwiseStrip:
     def _output(self, x: str, origin: int | None, output: int) -> list[str]:
         """Statements of one output; `origin` None: its window is found from the loop variable."""
         lines = ["sum = bias;"]
-        zero = f" - ({self.zero_point})" if self.zero_point else ""
+        zero = f" - ({self.zero_point})" if self.zero_point and not self.folded else ""
         for ky in range(self.kernel_h):
             for kx in range(self.kernel_w):
                 row = ky * self.width * self.pitch
@@ -174,6 +176,8 @@ class DepthwiseStrip:
                 elif 0 <= origin + kx < self.width:
                     place = str(row + (origin + kx) * self.pitch)
                 else:
+                    if self.folded and self.zero_point:
+                        lines.append(f"sum += {self.zero_point} * w{ky}_{kx};")
                     continue
                 lines.append(f"sum += (data[{place}]{zero}) * w{ky}_{kx};")
         lines += requantized_c("sum", self.epilogue)
@@ -204,8 +208,8 @@ class DepthwiseStrip:
             vy, vx, vi, vj = T.axis.remap("SSRR", [y, x, i, j])
             column = vx * self.stride + vj - self.pad
             value = T.Cast("int32", data[y0 + vy * self.stride + vi, x0 + column * self.pitch])
-            centred = self._inside(column, value - T.int32(self.zero_point))
-            product = centred * T.Cast("int32", weight[k0, k1 + vi * self.kernel_w + vj])
+            taken = value if self.folded else value - T.int32(self.zero_point)
+            product = self._inside(column, taken) * T.Cast("int32", weight[k0, k1 + vi * self.kernel_w + vj])
             T.buffer_store(sums, sums[vy, vx] + product, [vy, vx])
         with T.grid(rows, self.outputs) as (y, x), T.sblock("requantize"):
             vy, vx = T.axis.remap("SS", [y, x])
@@ -213,11 +217,12 @@ class DepthwiseStrip:
             T.buffer_store(output, value, [p0 + vy, p1 + vx * self.output_pitch])
 
     def _inside(self, column: Any, value: Any) -> Any:
-        """The value where the column lies in the image, else 0; only guards that can fail are stated."""
+        """The value where the column lies in the image, else the zero point's; only guards that can fail are stated."""
         guards = [column >= 0] if self.pad else []
         if self.origin(self.outputs - 1) + self.kernel_w > self.width:
             guards.append(column < self.width)
-        return tirx.if_then_else(tirx.all(*guards), value, T.int32(0)) if guards else value
+        outside = T.int32(self.zero_point if self.folded else 0)
+        return tirx.if_then_else(tirx.all(*guards), value, outside) if guards else value
 
     def register(self, rows: int) -> str:
         """Register `rows` rows of the strip as a tensor intrinsic and return its name."""

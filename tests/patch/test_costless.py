@@ -14,7 +14,7 @@ from tests.patch.streamed import named
 from tests.transform.building import ModuleBuilder, random_inputs
 from tvm_tinyml import relay
 from tvm_tinyml.choose import Estimate, LayerEstimate
-from tvm_tinyml.costless import MOST_EXTRA, costless_plan, extra_instructions
+from tvm_tinyml.costless import MOST_EXTRA, PRICE, SCALAR_PRICE, costless_plan, extra_instructions
 from tvm_tinyml.memory.program import Program, Step, Tensor
 from tvm_tinyml.patch import PatchPlan
 from tvm_tinyml.patch.choice import PatchFront
@@ -57,6 +57,9 @@ def test_what_has_no_estimate_is_charged_to_the_plan_alone() -> None:
     # A layer outside of regions that gets a worse schedule, because it may use less scratch.
     worse = LayerEstimate("conv2d", 11_000, 100, 900, streamed=False)
     assert extra_instructions(PLAIN, estimate(worse, SOFT)) == pytest.approx(0.1)
+    # What is left of a layer that a region takes in another form, like a mean of which the sum is streamed.
+    rest = LayerEstimate("scale_sum", 100, 10, 0, streamed=False)
+    assert extra_instructions(PLAIN, estimate(rest, SOFT)) == pytest.approx(-0.99)
 
 
 def test_the_plan_that_saves_the_most_for_what_it_costs_is_taken() -> None:
@@ -65,7 +68,7 @@ def test_the_plan_that_saves_the_most_for_what_it_costs_is_taken() -> None:
     front = PatchFront(net, Settings(), tuple(plans), 1.0)
     tried: list[PatchPlan] = []
 
-    def chosen(*costs: tuple[float, int]) -> int | None:
+    def chosen(*costs: tuple[float, int], price: float = PRICE) -> int | None:
         """Number of the plan that is taken when plans add so much and need so many bytes, the last one and others."""
         tried.clear()
 
@@ -74,7 +77,7 @@ def test_the_plan_that_saves_the_most_for_what_it_costs_is_taken() -> None:
             extra, arena = costs[min(len(tried), len(costs)) - 1]
             return streamed(10_000 * (1 + extra), arena)
 
-        found = costless_plan(front, PLAIN, of_plan)
+        found = costless_plan(front, PLAIN, of_plan, price)
         return None if found is None else tried.index(found)
 
     nothing = (0.0, PLAIN_BYTES)
@@ -86,6 +89,26 @@ def test_the_plan_that_saves_the_most_for_what_it_costs_is_taken() -> None:
     assert chosen((0.03, 10_000), (0.0, 20_000), nothing) == 0
     # What saves next to nothing is not worth its code.
     assert chosen((0.0, int(0.95 * PLAIN_BYTES))) is None
+    # An eighth of the arena for one percent of the instructions; where those are dear they are worth more.
+    assert chosen((0.01, int(0.875 * PLAIN_BYTES)), nothing, price=PRICE) == 0
+    assert chosen((0.01, int(0.875 * PLAIN_BYTES)), nothing, price=SCALAR_PRICE) is None
+
+
+def test_regions_that_save_nothing_are_left_out_again() -> None:
+    net = network(bottlenecks(2))
+    plans = pareto_front(net, Settings(), max_factor=1.0, bands=False)
+    front = PatchFront(net, Settings(), tuple(plans), 1.0)
+    kept = plans[-1].plan.regions[-1].operators[-1]
+
+    def of_plan(plan: PatchPlan) -> Estimate:
+        """Every operator of a region costs as much; only one of them is worth it."""
+        saves = plan.region_of(kept) is not None
+        count = sum(len(region.operators) for region in plan.regions)
+        return streamed(10_000 * (1 + 0.001 * count), 20_000 if saves else PLAIN_BYTES)
+
+    found = costless_plan(front, PLAIN, of_plan)
+    assert found is not None
+    assert [region.operators for region in found.regions] == [(kept,)]
 
 
 @cache

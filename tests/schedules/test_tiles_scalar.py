@@ -170,6 +170,24 @@ def test_zero_points_at_both_ends_are_exact(target: str, zero_point: int, input_
     assert_layers_exact(cases, target)
 
 
+@pytest.mark.parametrize("target", TARGETS[0:3:2])
+def test_columns_outside_of_the_image_are_exact_without_such_rows(target: str) -> None:
+    """As in streamed regions: what is above and below lies in memory, columns beside the image do not."""
+    generator = np.random.default_rng(9)
+    points = {"input_zero_point": -128, "padding": (0, 1, 0, 1)}
+    cases = [
+        replace(case, attrs={**case.attrs, **points})
+        for case in (
+            depthwise(generator, (5, 12, 3), (3, 3)),
+            depthwise(generator, (5, 9, 2), (3, 3), strides=(2, 2)),
+            depthwise(generator, (4, 6, 2), (2, 4)),
+        )
+    ]
+    module = assert_every_candidate_exact(cases, target)
+    taken = [layer.schedule for layer in module.compiled.model.layers]
+    assert taken.count("scalar depthwise strips") == len(cases)
+
+
 @pytest.mark.parametrize("shift", [-1, -21])
 def test_shifts_at_both_ends_are_exact(shift: int) -> None:
     generator = np.random.default_rng(-shift)
