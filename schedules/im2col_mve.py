@@ -101,7 +101,7 @@ def _build(
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, made, "int8")
-        sums = T.sblock_alloc_buffer((pixels, channels), "int32")
+        sums = T.sblock_alloc_buffer((pixels, (channels + 1) // 2 * 2), "int32")
         padded = T.sblock_alloc_buffer((band.rows, band.pitch), "int8")
         matrix = T.sblock_alloc_buffer((1, copied), "int8")
         border_stage(padded, band)

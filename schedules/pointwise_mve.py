@@ -147,7 +147,7 @@ def _build(layer: _Layer) -> Any:
 def _build_wide(layer: _Layer, row: WideRow) -> Any:
     strips, step, channels, pixels = layer.strips, layer.step, layer.channels, layer.pixels
     data_shape, weight_shape = (layer.lines, layer.line), packed_shape(row.strip, channels)
-    table_shape = (channels // 2, table_size(layer.rounding.how, 2))
+    table_shape = (row.pairs, table_size(layer.rounding.how, 2))
     made = output_shape(row.strip, strips * pixels, channels)
     finish = layer.rounding.by_group(2)
 
@@ -162,7 +162,7 @@ def _build_wide(layer: _Layer, row: WideRow) -> Any:
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, made, "int8")
-        sums = T.sblock_alloc_buffer((TILE, channels), "int32")
+        sums = T.sblock_alloc_buffer((row.calls[0][0], 2 * row.pairs), "int32")
         for s in range(strips):
             wide_row_stages(data, weight, table, sums, output, row, s, strips, start, step, finish)
 

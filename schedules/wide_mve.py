@@ -1,6 +1,7 @@
-"""Wide tiles on Arm MVE: TensorIR description and binding of `intrinsics/mve/wide_tile.py`, and the loops over pixels.
+"""Wide tiles on Arm MVE: TensorIR description and binding of `intrinsics/mve/wide_tile.py`.
 
-A row of pixels is cut into tiles of four. What is left is a tile of fewer pixels, or one of four that overlaps.
+One call computes the tiles of four of a row of pixels. What is left is a tile of fewer pixels, single pixels, or a tile
+of four that overlaps.
 """
 
 from __future__ import annotations
@@ -27,9 +28,13 @@ MAX_PIXELS = 64
 _MAX_DEPTH = 256
 # The caller's instructions per tile: arguments and loop.
 _CALL = 16.0
-# Estimated cycles that two channels of a tile wait for their own sums, where a strip requantises the tile before beside
-# the products of the next.
-_WAIT = 9.0
+# Estimated cycles (the model of `ordering.py`) that two channels of a tile wait more than in a strip, for their sums:
+# of one vector of taps, and of more.
+_WAIT, _WAIT_DEEP = 5.0, 7.0
+# The same where the end of a pair does not run beside the next one.
+_WAIT_ALONE = 9.0
+# Before the first pair of a tile and after the last one; before the first tile of a strip and after the last one.
+_WAIT_PER_TILE, _WAIT_PER_STRIP = 10.0, 16.0
 
 
 @dataclass(frozen=True)
@@ -46,45 +51,55 @@ class WideRow:
     lone: bool = False
 
     @property
-    def tiles(self) -> tuple[tuple[int, int], ...]:
-        """(pixels of a tile, how many such tiles), the whole ones first."""
-        whole, rest = divmod(self.pixels, TILE)
-        if rest and self.overlap:
-            whole, rest = whole + 1, 0
+    def calls(self) -> tuple[tuple[int, int], ...]:
+        """(pixels of a call, how many such calls), the one of whole tiles first."""
+        whole = self.pixels if self.overlap else self.pixels // TILE * TILE
+        rest = self.pixels - whole
         left = (1, rest) if self.lone else (rest, 1)
-        return tuple((size, count) for size, count in ((TILE, whole), left) if size and count)
+        return tuple((size, count) for size, count in ((whole, 1), left) if size and count)
 
-    def tile(self, size: int) -> WideTile:
-        """A tile of so many pixels."""
-        return WideTile(self.strip, size, self.lone and size == 1)
+    @property
+    def pairs(self) -> int:
+        """Pairs of channels; an odd last channel comes with the one before."""
+        return -(-self.channels // 2)
+
+    def tile(self, pixels: int) -> WideTile:
+        """The tile of a call for so many pixels."""
+        return WideTile(self.strip, min(TILE, pixels), self.lone and pixels == 1)
 
     @property
     def instructions(self) -> float:
         """Instructions of the row."""
-        parts = ((wide_instructions(self.tile(size), self.channels // 2), n) for size, n in self.tiles)
-        return sum(count * (_CALL + one) for one, count in parts)
+        calls = ((wide_instructions(self.tile(size), size, self.channels), n) for size, n in self.calls)
+        return sum(count * (_CALL + one) for one, count in calls)
 
     @property
     def waits(self) -> float:
         """Cycles of the row in which strips would do something."""
-        waiting = sum(count for size, count in self.tiles if not self.tile(size).lone)
-        return _WAIT * (self.channels // 2) * waiting
+        paired = _WAIT if self.strip.depth <= VECTOR else _WAIT_DEEP
+        total = -_WAIT_PER_STRIP * self.pairs
+        for size, count in self.calls:
+            tile = self.tile(size)
+            if not tile.lone:
+                wait = paired if tile.overlaps_pairs else _WAIT_ALONE
+                total += -(-size // TILE) * count * (_WAIT_PER_TILE + self.pairs * wait)
+        return max(0.0, total)
 
     @property
     def parts(self) -> Parts:
         """The same, with the requantisation among the products."""
-        computed = sum(size * count for size, count in self.tiles)
+        computed = sum(-(-size // TILE) * TILE if size > TILE else size * count for size, count in self.calls)
         vectors = -(-self.strip.depth // VECTOR)
         return Parts(self.instructions, multiplications=computed * self.channels * vectors)
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
         """The micro-kernels of its tiles."""
-        return tuple(wide_kernel(self.tile(size)) for size, _ in self.tiles)
+        return tuple(wide_kernel(self.tile(size)) for size, _ in self.calls)
 
 
 def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
-    """Ways to cut a row of a strip of one segment into wide tiles; none for odd channels and for long rows."""
-    if channels % 2 or pixels > MAX_PIXELS or strip.depth > _MAX_DEPTH or strip.rows > 1:
+    """Ways to cut a row of a strip of one segment into wide tiles; none for one channel and for long rows."""
+    if channels < 2 or pixels > MAX_PIXELS or strip.depth > _MAX_DEPTH or strip.rows > 1:
         return []
     deep = replace(strip, loop=True, columns=0, frame="own")
     overlap = [True] if pixels > TILE and pixels % TILE else []
@@ -107,50 +122,54 @@ def wide_stages(
     offsets: Any,
     finish: Any,
 ) -> None:
-    """The stages of one tile; shape: pixels and pairs of channels.
+    """The stages of one call; shape: pixels and channels.
 
-    source[row, column], weight[pair, 2 * depth] as packed, table[pair, words], sums[pixels, channels],
+    source[row, column], weight[pair, 2 * depth] as packed, table[pair, words], sums[pixels, 2 * pairs],
     output[pixel, channel], or output[channel, pixel] in planes. offsets: row, column and output pixel.
     """
     T.reads(
-        sums[0 : shape[0], 0 : 2 * shape[1]],
+        sums[0 : shape[0], 0 : (shape[1] + 1) // 2 * 2],
         source[offsets[0] : offsets[0] + 1, offsets[1] : offsets[1] + strip.span(shape[0])],
-        weight[0 : shape[1], 0 : 2 * strip.depth],
-        table[0 : shape[1], 0 : table_size(strip.requantization, 2)],
+        weight[0 : (shape[1] + 1) // 2, 0 : 2 * strip.depth],
+        table[0 : (shape[1] + 1) // 2, 0 : table_size(strip.requantization, 2)],
     )
     if strip.plane > 0:
         T.writes(
-            sums[0 : shape[0], 0 : 2 * shape[1]],
-            output[0 : 2 * shape[1], offsets[2] : offsets[2] + shape[0]],
+            sums[0 : shape[0], 0 : (shape[1] + 1) // 2 * 2],
+            output[0 : shape[1], offsets[2] : offsets[2] + shape[0]],
         )
     else:
         T.writes(
-            sums[0 : shape[0], 0 : 2 * shape[1]],
-            output[offsets[2] : offsets[2] + shape[0], 0 : 2 * shape[1]],
+            sums[0 : shape[0], 0 : (shape[1] + 1) // 2 * 2],
+            output[offsets[2] : offsets[2] + shape[0], 0 : shape[1]],
         )
-    for x, n, c in T.grid(shape[0], shape[1], 2):
+    for x, n, c in T.grid(shape[0], (shape[1] + 1) // 2, 2):
         with T.sblock("start"):
             vx, vn, vc = T.axis.remap("SSS", [x, n, c])
             sums[vx, vn * 2 + vc] = 0
-    for x, n, c, k in T.grid(shape[0], shape[1], 2, strip.depth):
+    for x, n, c, k in T.grid(shape[0], (shape[1] + 1) // 2, 2, strip.depth):
         with T.sblock("accumulate"):
             vx, vn, vc, vk = T.axis.remap("SSSR", [x, n, c, k])
             sums[vx, vn * 2 + vc] = sums[vx, vn * 2 + vc] + T.Cast(
                 "int32", source[offsets[0], offsets[1] + vx * strip.pitch + vk]
             ) * T.Cast("int32", weight[vn, weight_column(strip, vc, vk)])
-    for x, n, c in T.grid(shape[0], shape[1], 2):
+    for x, n, c in T.grid(shape[0], (shape[1] + 1) // 2, 2):
         with T.sblock("requantize"):
             vx, vn, vc = T.axis.remap("SSS", [x, n, c])
             if strip.plane > 0:
-                output[vn * 2 + vc, offsets[2] + vx] = finish(sums[vx, vn * 2 + vc], table, vn, vc)
+                output[T.min(vn * 2, shape[1] - 2) + vc, offsets[2] + vx] = finish(
+                    sums[vx, vn * 2 + vc], table, vn, vc
+                )
             else:
-                output[offsets[2] + vx, vn * 2 + vc] = finish(sums[vx, vn * 2 + vc], table, vn, vc)
+                output[offsets[2] + vx, T.min(vn * 2, shape[1] - 2) + vc] = finish(
+                    sums[vx, vn * 2 + vc], table, vn, vc
+                )
 
 
 @cache
-def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
-    """Register the intrinsic of a tile and return its name."""
-    strip, pixels, pairs = tile.strip, tile.pixels, channels // 2
+def register_wide(tile: WideTile, pixels: int, channels: int, rounding: Rounding) -> str:
+    """Register the intrinsic of a call for so many pixels and channels and return its name."""
+    strip, pairs = tile.strip, -(-channels // 2)
     span, weight_shape = strip.span(pixels), packed_shape(strip, channels)
     words, finish, zero_point = table_size(rounding.how, 2), rounding.by_group(2), rounding.zero_point
     output_tile = (channels, pixels) if strip.plane else (pixels, channels)
@@ -172,7 +191,7 @@ def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
                 table_handle, (pairs, words), "int32", offset_factor=1, strides=[T.int32(), 1]
             )
             sums = T.match_buffer(
-                sums_handle, (pixels, channels), "int32", offset_factor=1, strides=[T.int32(), 1]
+                sums_handle, (pixels, 2 * pairs), "int32", offset_factor=1, strides=[T.int32(), 1]
             )
             output = T.match_buffer(
                 output_handle, output_tile, "int8", offset_factor=1, strides=[T.int32(), 1]
@@ -180,16 +199,16 @@ def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
             with T.sblock("root"):
                 if computes:
                     wide_stages(
-                        source, weight, table, sums, output, strip, (pixels, pairs), (0, 0, 0), finish
+                        source, weight, table, sums, output, strip, (pixels, channels), (0, 0, 0), finish
                     )
                 else:
                     T.reads(
-                        sums[0:pixels, 0:channels],
+                        sums[0:pixels, 0 : 2 * pairs],
                         source[0:1, 0:span],
                         weight[0 : weight_shape[0], 0 : weight_shape[1]],
                         table[0:pairs, 0:words],
                     )
-                    T.writes(sums[0:pixels, 0:channels], output[0 : output_tile[0], 0 : output_tile[1]])
+                    T.writes(sums[0:pixels, 0 : 2 * pairs], output[0 : output_tile[0], 0 : output_tile[1]])
                     T.evaluate(
                         T.call_extern(
                             "int32",
@@ -198,15 +217,15 @@ def register_wide(tile: WideTile, channels: int, rounding: Rounding) -> str:
                             weight.access_ptr("r"),
                             table.access_ptr("r"),
                             output.access_ptr("w"),
-                            pairs,
-                            output.strides[0],
+                            pixels,
+                            channels,
                             zero_point,
                         )
                     )
 
         return wide
 
-    name = f"{tile.name}_of{channels}_zero_{zero_point}"
+    name = f"{tile.name}_of_{pixels}x{channels}_zero_{zero_point}"
     TensorIntrin.register(name, make(True), make(False), override=True)
     return name
 
@@ -226,7 +245,7 @@ def wide_row_stages(
     finish: Any,
 ) -> None:
     """Tiles of row `number` of `rows`: of source row number * step, to the output from pixel `start` on."""
-    for t in range(row.tiles[0][1]):
+    for t in range(row.calls[0][1]):
         with T.sblock("wide"):
             vr, vt = T.axis.remap("SS", [number, t])
             wide_stages(
@@ -236,16 +255,12 @@ def wide_row_stages(
                 sums,
                 output,
                 row.strip,
-                (row.tiles[0][0], row.channels // 2),
-                (
-                    vr * step,
-                    T.min(vt * row.tiles[0][0], row.pixels - row.tiles[0][0]) * row.strip.pitch,
-                    start(vr) + T.min(vt * row.tiles[0][0], row.pixels - row.tiles[0][0]),
-                ),
+                (row.calls[0][0], row.channels),
+                (vr * step, vt * row.calls[0][0] * row.strip.pitch, start(vr) + vt * row.calls[0][0]),
                 finish,
             )
-    if len(row.tiles) > 1:
-        for t in range(row.tiles[1][1]):
+    if len(row.calls) > 1:
+        for t in range(row.calls[1][1]):
             with T.sblock("rest"):
                 vr, vt = T.axis.remap("SS", [number, t])
                 wide_stages(
@@ -255,11 +270,11 @@ def wide_row_stages(
                     sums,
                     output,
                     row.strip,
-                    (row.tiles[1][0], row.channels // 2),
+                    (row.calls[1][0], row.channels),
                     (
                         vr * step,
-                        (row.tiles[0][1] * TILE + vt) * row.strip.pitch,
-                        start(vr) + row.tiles[0][1] * TILE + vt,
+                        (row.calls[0][0] + vt) * row.strip.pitch,
+                        start(vr) + row.calls[0][0] + vt,
                     ),
                     finish,
                 )
@@ -267,6 +282,5 @@ def wide_row_stages(
 
 def tensorize_wide(sch: Any, row: WideRow, rounding: Rounding) -> None:
     """Bind the micro-kernels of a row's blocks."""
-    for name, (size, _) in zip(("wide", "rest"), row.tiles, strict=False):
-        tile = row.tile(size)
-        sch.tensorize(sch.get_sblock(name), register_wide(tile, row.channels, rounding))
+    for name, (size, _) in zip(("wide", "rest"), row.calls, strict=False):
+        sch.tensorize(sch.get_sblock(name), register_wide(row.tile(size), size, row.channels, rounding))

@@ -18,7 +18,7 @@ from .assembly import (
     save,
 )
 from .epilogue import correct_ties, narrow
-from .strip import ACCUMULATOR_BYTES, VECTOR, Strip
+from .strip import ACCUMULATOR_BYTES, PARAMETERS, VECTOR, Strip
 
 # Pairs of channels that accumulators hold.
 PAIRS = 4
@@ -42,10 +42,10 @@ def lone_name(strip: Strip) -> str:
     return f"tinyml_mve_lone_tile_{strip.depth}{plane}_{strip.requantization.name}"
 
 
-def lone_kernel(strip: Strip, parameters: tuple[str, ...]) -> MicroKernel:
-    """Micro-kernel with the parameters of wide tiles: a number of pairs of channels that PAIRS divides."""
+def lone_kernel(strip: Strip) -> MicroKernel:
+    """Micro-kernel with the parameters of wide tiles: a number of channels that 2 * PAIRS divides."""
     code = [*_prologue(strip), "1:", *_group(strip), "bne 1b", *restore(_stack(strip))]
-    return function(lone_name(strip), parameters, code)
+    return function(lone_name(strip), PARAMETERS, code)
 
 
 def lone_instructions(strip: Strip, pairs: int) -> float:
@@ -65,7 +65,7 @@ def _table_bytes(strip: Strip) -> int:
 
 def _prologue(strip: Strip) -> list[str]:
     arguments = _stack(strip) + SAVED_BYTES
-    code = [*save(_stack(strip)), "mov r7, r0", f"ldr r5, [sp, #{arguments}]", "lsrs r5, r5, #2"]
+    code = [*save(_stack(strip)), "mov r7, r0", f"ldr r5, [sp, #{arguments + 4}]", "lsrs r5, r5, #3"]
     code += [f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else []
     code += ["movs r0, #0", f"vidup.u32 {_TABLES}, r0, #1", f"movs r4, #{_table_bytes(strip)}"]
     code += [f"vmul.i32 {_TABLES}, {_TABLES}, r4", f"vadd.i32 {_TABLES}, {_TABLES}, r2"]
