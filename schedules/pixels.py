@@ -7,11 +7,14 @@ all of it elsewhere, is a loop over one channel at a time, unrolled over pixels.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from tvm import s_tir
+from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
+from . import script
 from .code_size import C_LOOP_BYTES
 from .kernel import Candidate, Kernel, Problem
 from .tensor_ir import largest_divisor
@@ -21,7 +24,7 @@ OPERATORS = {"sum_pixels": "pixel sums", "max_pixels": "pixel maxima"}
 UNROLLED = 8
 _PER_ELEMENT, _PER_CHANNEL = 2.4, 8.0
 # Of filling one element of the output.
-FILL = 1.5
+_FILL = 1.5
 
 
 def pixels_of(problem: Problem) -> tuple[int, int] | None:
@@ -40,13 +43,21 @@ def schedule_pixels(problem: Problem) -> Candidate | None:
     pixels, channels = extents
     return Candidate(
         rule=OPERATORS[problem.operator],
-        instructions=20 + channels * (pixels * _PER_ELEMENT + _PER_CHANNEL + FILL * starts(problem)),
+        instructions=20 + instructions_left(problem, channels),
         build=lambda: Kernel(schedule_rest(pixels_function(problem, 0, pixels)).mod["main"], {}),
         loop_bytes=C_LOOP_BYTES,
     )
 
 
-def starts(problem: Problem) -> bool:
+def instructions_left(problem: Problem, rest: int) -> float:
+    """Of `rest` channels that no micro-kernel handles, and of filling the output before the first pixel."""
+    extents = pixels_of(problem)
+    assert extents is not None
+    pixels, channels = extents
+    return rest * (pixels * _PER_ELEMENT + _PER_CHANNEL) + _FILL * channels * _starts(problem)
+
+
+def _starts(problem: Problem) -> bool:
     """Whether a call fills its output before it takes in the first pixel."""
     return not problem.attrs.get("accumulate")
 
@@ -79,7 +90,7 @@ def pixels_function(problem: Problem, blocked: int, run: int) -> Any:
     most = problem.attrs["clamp_max"] if largest else 127
     rest = channels - blocked
     # The parser decides on booleans and leaves everything else to the code.
-    fills, has_tiles, has_rest = starts(problem), blocked > 0, rest > 0
+    fills, has_tiles, has_rest = _starts(problem), blocked > 0, rest > 0
 
     @T.prim_func(s_tir=True)
     def main(data_handle: T.handle, output_handle: T.handle) -> None:
@@ -123,3 +134,37 @@ def sum_stage(data: Any, output: Any, extents: Any, first: Any) -> None:
         with T.sblock("add"):
             vc, vp = T.axis.remap("SR", [c, p])
             output[vc] = output[vc] + T.Cast("int32", data[first + vp, vc])
+
+
+@cache
+def register_sums(function: str, extents: tuple[int, int, int], arguments: tuple[int, ...]) -> str:
+    """Register a call (data, sums, *arguments) of a C function for block "tile"; return the intrinsic's name.
+
+    extents: pixels of a block, channels of the image, and those of them that are summed.
+    """
+    pixels, channels, blocked = extents
+
+    def make(computes: bool) -> Any:
+        @script.prim_func(s_tir=True)
+        def sums(data_handle: T.handle, output_handle: T.handle) -> None:
+            data = T.match_buffer(
+                data_handle, (pixels, blocked), "int8", offset_factor=1, strides=[T.int32(), 1]
+            )
+            output = T.match_buffer(output_handle, (blocked,), "int32", offset_factor=1)
+            with T.sblock("root"):
+                if computes:
+                    sum_stage(data, output, (pixels, blocked), 0)
+                else:
+                    T.reads(output[0:blocked], data[0:pixels, 0:blocked])
+                    T.writes(output[0:blocked])
+                    T.evaluate(
+                        T.call_extern(
+                            "int32", function, data.access_ptr("r"), output.access_ptr("rw"), *arguments
+                        )
+                    )
+
+        return sums
+
+    name = f"{function}_of_{pixels}x{blocked}_every{channels}"
+    TensorIntrin.register(name, make(True), make(False), override=True)
+    return name

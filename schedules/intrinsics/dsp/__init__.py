@@ -28,6 +28,8 @@ from .elementwise import ExtremeVector, Offsets, SumVector
 from .epilogue import AWAY, Epilogue, epilogue_of, factor_epilogue
 from .matrix import matrix_strip, strip_instructions, strip_stages
 from .panel import MAX_PIXELS, MIN_PIXELS, panel_bias, panel_instructions, panel_stages, panel_strip
+from .pixels import LANES as SUM_LANES
+from .pixels import longest_run, sum_instructions, sum_pixels
 from .planes import (
     LANES,
     Planes,
@@ -71,6 +73,7 @@ __all__ = [
     "MIN_SCRATCH",
     "ROWS",
     "ROW_LANES",
+    "SUM_LANES",
     "TABLE_CALL_INSTRUCTIONS",
     "TABLE_INSTRUCTIONS",
     "ByteTable",
@@ -106,6 +109,7 @@ __all__ = [
     "fill_function",
     "fill_planes",
     "fill_stage",
+    "longest_run",
     "matrix_strip",
     "pack_pairs",
     "pack_scaled",
@@ -127,6 +131,8 @@ __all__ = [
     "split_stage",
     "strip_instructions",
     "strip_stages",
+    "sum_instructions",
+    "sum_pixels",
     "vector_groups",
     "vector_instructions",
     "vector_stage",
