@@ -33,7 +33,7 @@ ALLOWED: dict[str, set[str]] = {
     "transform": {"dialect", "errors", "memory", "patch"},
     "offload": {"dialect", "errors", "ethosu", "frontend", "target"},
     "lower": {"codegen", "dialect", "patch", "schedules", "target"},
-    "choose": {"codegen", "lower", "memory", "patch", "schedules", "target"},
+    "choose": {"codegen", "dialect", "lower", "memory", "patch", "schedules", "target"},
     "costless": {"choose", "errors", "patch"},
     "pipeline": {
         "choose",

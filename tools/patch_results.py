@@ -112,11 +112,9 @@ def measured(
 
 
 def chosen(front: PatchFront, nbytes: int, work: float) -> PlanFigures:
-    """The plan with the least estimated work within `nbytes`; the smallest within `work` where that does more."""
+    """The plan with the least estimated cost within `nbytes` and `work`; else the smallest within `work`."""
     if any(one.arena_bytes <= nbytes and one.factor <= work for one in front.plans):
-        found = front.within(nbytes)
-        if found.factor <= work:
-            return found
+        return front.within(nbytes, work)
     return front.smallest(work)
 
 

@@ -9,20 +9,23 @@ each time with other ones, and run. Layers of equal kind share their candidates 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from typing import Any, TypeAlias
 
 from .codegen import LoweredModel
 from .codegen.layer import Layer
 from .codegen.tensorir import Scratch
-from .lower import Known, Lowering
+from .dialect.relax_api import Array
+from .lower import Known, Lowering, problem_of
 from .memory import MemoryPlan, plan, scratch_room
 from .memory.program import Program
-from .patch import PatchPlan
+from .patch import PatchPlan, Stage
+from .patch.costs import Moving
 from .patch.footprint import EFFORT
-from .schedules import Candidate, Choice, rounds, select
+from .schedules import Candidate, Choice, candidates, rounds, select
 from .target import TargetConfig
 
 # Bytes that the scratch of fast schedules may add to what the tensors need.
@@ -69,6 +72,63 @@ class Estimate:
         """Bytes of the arena."""
         # One plan of many needs no proof.
         return self.found or plan(self.program, method=self.planner, effort=EFFORT).arena_bytes
+
+
+# Instructions of an element or a product of a layer whose schedule has no estimate.
+PER_ELEMENT = 12.0
+# Instructions that the code of a region, which are some hundred bytes, has to save.
+REGION = 1000.0
+# Calls for which rules are asked what one costs: about as many as there are of a layer that streams.
+CALLS_OF_A_LAYER = 32
+# Constants of a layer that its calls do not get dearer by.
+_OWN = ("name", "tensor", "scale", "zero_point", "input_zero_point")
+
+
+class CallInstructions:
+    """Estimated instructions of single calls of layers, by the schedule rules of a target; nothing is built.
+
+    constants: of every layer, by its name. Layers that differ in their constants alone are asked about once.
+    known: what rules said before for the same target; new answers are added.
+    """
+
+    def __init__(
+        self,
+        config: TargetConfig,
+        constants: Mapping[str, Sequence[Array | None]],
+        known: dict[Hashable, float] | None = None,
+    ) -> None:
+        self.config = config
+        self.constants = constants
+        self.limit = scratch_limit(config, streams=True)
+        self._known = {} if known is None else known
+
+    def __call__(self, stage: Stage) -> float:
+        """Of the fastest schedule that is allowed its scratch; without an estimate, a lot for every element."""
+        node = stage.node
+        attrs = repr(sorted((key, value) for key, value in stage.attrs.items() if key not in _OWN))
+        key = node.operator.name, stage.specs, stage.output, attrs
+        if key not in self._known:
+            self._known[key] = self._asked(stage)
+        return self._known[key]
+
+    def _asked(self, stage: Stage) -> float:
+        node = stage.node
+        values = [
+            value.swapaxes(1, 2) if value is not None and value.shape != spec.shape else value
+            for value, spec in zip(self.constants[node.name], stage.specs, strict=True)
+        ]
+        shape = stage.output.shape
+        problem = problem_of(
+            self.config, node.operator, stage.specs, values, stage.attrs, shape, CALLS_OF_A_LAYER
+        )
+        # What runs whole leaves room for scratch more often than what streams.
+        whole = stage.specs == node.specs and stage.output == node.output
+        limit = SCRATCH_BYTES if whole else self.limit
+        found = [one.instructions for one in candidates(problem) if one.scratch <= limit]
+        if found and isfinite(min(found)):
+            return min(found)
+        elements = sum(spec.elements for spec in (*stage.specs, stage.output))
+        return PER_ELEMENT * (elements + node.operator.macs(stage.specs, stage.attrs))
 
 
 Count: TypeAlias = Callable[[LoweredModel, MemoryPlan], Sequence[int]]
@@ -195,6 +255,18 @@ def estimate(
         program=program,
         planner=config.planner,
     )
+
+
+def moving(config: TargetConfig) -> Moving:
+    """What regions do beside calling functions, in instructions; measured (runtime_c/include/tinyml_rows.h)."""
+    features = config.core.features
+    if "mve" in features or "rvv" in features:
+        byte = 0.19
+    elif config.core.family == "arm":
+        byte = 0.3
+    else:
+        byte = 0.8
+    return Moving(region=REGION, event=25.0, copy=15.0, row=8.0, byte=byte)
 
 
 def _as_built(layer: Layer, built: Layer | None) -> Layer:

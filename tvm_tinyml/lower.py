@@ -211,14 +211,7 @@ class Lowering:
             self._record_on_device(node, values)
             return None
         roles = _roles(node.operator.inputs, len(specs))
-        problem = self._problem(
-            node.operator,
-            attrs,
-            dict(zip(roles, specs, strict=True)),
-            dict(zip(roles, values, strict=True)),
-            output.shape,
-            calls,
-        )
+        problem = problem_of(self.config, node.operator, specs, values, attrs, output.shape, calls)
         names = {role: name for role, name in zip(roles, node.inputs, strict=True) if name is not None}
         offered = self._offered(problem, specs)
         self._arguments.append(names)
@@ -300,37 +293,6 @@ class Lowering:
             self.outline.views[self.outline.root(self._names[argument])] = (output, start)
         return True
 
-    def _problem(
-        self,
-        operator: Operator,
-        attrs: Attrs,
-        specs: Mapping[str, TensorSpec],
-        values: Mapping[str, Array | None],
-        shape: tuple[int, ...],
-        calls: int,
-    ) -> Problem:
-        constants = {role: value for role, value in values.items() if value is not None}
-
-        def compute() -> Any:
-            stored = {role: str(stored_constant(role, value).dtype) for role, value in constants.items()}
-            tensors = [
-                te.placeholder(spec.shape, stored.get(role, spec.dtype), name=role)
-                for role, spec in specs.items()
-            ]
-            return te.create_prim_func([*tensors, operator.compute(tensors, attrs)])
-
-        return Problem(
-            operator=operator.name,
-            shapes={role: spec.shape for role, spec in specs.items()},
-            constants=constants,
-            attrs=attrs,
-            output_shape=shape,
-            features=self.config.core.features,
-            compute=compute,
-            objective=self.config.opt,
-            calls=calls,
-        )
-
     def give_up_spare_rows(self) -> bool:
         """Leave line buffers the rows that they need; whether any had more."""
         regions = self.outline.regions
@@ -358,6 +320,44 @@ class Lowering:
             layers, scratch = tuple(model.layers[first : first + count]), tuple(one.scratch for one in built)
             model.regions.append(replace(region, layers=layers, scratch=scratch))
         return model
+
+
+def problem_of(
+    config: TargetConfig,
+    operator: Operator,
+    specs: Sequence[TensorSpec],
+    values: Sequence[Array | None],
+    attrs: Attrs,
+    shape: tuple[int, ...],
+    calls: int,
+) -> Problem:
+    """What schedule rules are asked: `calls` calls of an operator.
+
+    specs, values: types of its inputs, and the contents of those that are constant. shape: of its output.
+    """
+    roles = _roles(operator.inputs, len(specs))
+    types = dict(zip(roles, specs, strict=True))
+    constants = {role: value for role, value in zip(roles, values, strict=True) if value is not None}
+
+    def compute() -> Any:
+        stored = {role: str(stored_constant(role, value).dtype) for role, value in constants.items()}
+        tensors = [
+            te.placeholder(spec.shape, stored.get(role, spec.dtype), name=role)
+            for role, spec in types.items()
+        ]
+        return te.create_prim_func([*tensors, operator.compute(tensors, attrs)])
+
+    return Problem(
+        operator=operator.name,
+        shapes={role: spec.shape for role, spec in types.items()},
+        constants=constants,
+        attrs=attrs,
+        output_shape=shape,
+        features=config.core.features,
+        compute=compute,
+        objective=config.opt,
+        calls=calls,
+    )
 
 
 class _Builder:

@@ -7,17 +7,19 @@ TensorIR function, and the planner gives every tensor its place in one arena.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
 
 from .choose import (
+    CallInstructions,
     Count,
     Estimate,
     estimate,
     estimated_instructions,
     lower_and_plan,
+    moving,
     scratch_limit,
     scratch_of,
     setup_pixels,
@@ -31,6 +33,7 @@ from .memory.program import Program
 from .offload import Placement, offload
 from .patch import PatchPlan
 from .patch.choice import PatchFront
+from .patch.costs import Instructions
 from .patch.footprint import PlanFigures, Settings
 from .patch.network import Network
 from .patch.on_demand import check_fetched, pullable
@@ -58,13 +61,13 @@ from .transform import (
     plan_of,
 )
 from .transform.dataflow import Graph
-from .transform.patch_network import network_of
+from .transform.patch_network import constants_of, network_of
 
 Lowered: TypeAlias = tuple[LoweredModel, Program, MemoryPlan]
 SEARCHES = 3
 """Rounds of searching plans and lowering one; every round knows more of what kernels need."""
 WORTH_LOWERING = 0.98
-"""Estimated work of a second plan that fits, as a share of the first one's, from which on it is not lowered."""
+"""Estimated cost of a second plan that fits, as a share of the first one's, from which on it is not lowered."""
 
 
 @dataclass(frozen=True)
@@ -265,23 +268,23 @@ def _lowered(
 
 
 def _search(module: Any, config: TargetConfig, count: Count | None) -> Lowered:
-    """The model by the plan with the least work that keeps the budget, the scratch of its kernels included.
+    """The model by the plan with the least estimated cost that keeps the budget, the scratch of its kernels included.
 
     What kernels need is known when a plan is lowered. The first plan leaves them as much as they may take. Then plans
     are searched again with what its kernels asked for: where that was more than there is, until a plan fits, and once
-    where it was less, for a plan with clearly less work, calls included. Of two that fit, the estimates of the
-    schedules decide.
+    where it was less, for a plan that clearly costs less. Of two that fit, the estimates of the schedules decide.
     """
     limit = config.arena_limit
     if limit is None:
         front = _front(module, config)
         return _lowered(module, config, front.within(front.plans[0].arena_bytes).plan, count=count)
     scratch: dict[str, int] = {}
+    known: dict[Hashable, float] = {}
     reserve = scratch_limit(config, streams=True)
     kept: tuple[float, Lowered] | None = None
     for _ in range(SEARCHES):
         try:
-            front = _front(module, config, scratch=scratch)
+            front = _front(module, config, scratch=scratch, known=known)
             found = _within(front, limit, reserve)
         except PlanError as error:
             if kept is not None:
@@ -290,13 +293,13 @@ def _search(module: Any, config: TargetConfig, count: Count | None) -> Lowered:
                 f"what the model needs exceeds the RAM of {config.ram_bytes:,} bytes, of which {STACK_BYTES:,} are for "
                 f"the stack, and {error}"
             ) from None
-        work = front.estimated_work(found)
+        cost = found.cost
         fits = kept is not None and kept[1][2].arena_bytes <= limit
-        if kept is not None and fits and work >= WORTH_LOWERING * kept[0]:
+        if kept is not None and fits and cost >= WORTH_LOWERING * kept[0]:
             break
         lowered = _lowered(module, config, found.plan, count=count)
         if kept is None or _is_better(lowered, kept[1], limit):
-            kept = work, lowered
+            kept = cost, lowered
         if fits:
             break
         reserve = 0
@@ -315,7 +318,7 @@ def _is_better(new: Lowered, old: Lowered, limit: int) -> bool:
 
 
 def _within(front: PatchFront, limit: int, reserve: int) -> PlanFigures:
-    """The plan with the least work that leaves `reserve` bytes of the limit, or else that keeps it at all.
+    """The plan with the least estimated cost that leaves `reserve` bytes of the limit, or else the least work in it.
 
     In the second case what it leaves is for the scratch of kernels, which bring more than rows do.
     """
@@ -423,10 +426,15 @@ def _front(
     *,
     max_factor: float = MAX_FACTOR,
     scratch: Mapping[str, int] | None = None,
+    known: dict[Hashable, float] | None = None,
 ) -> PatchFront:
-    """`patch_front` of a module that the passes have left."""
-    network = network_of(Graph.read(module["main"]), keeps_inputs=config.keeps_inputs)
-    return PatchFront.search(network, plan_settings(network, config, scratch=scratch), max_factor=max_factor)
+    """`patch_front` of a module that the passes have left; known: as in `CallInstructions`."""
+    graph = Graph.read(module["main"])
+    network = network_of(graph, keeps_inputs=config.keeps_inputs)
+    settings = plan_settings(network, config, scratch=scratch)
+    of_call = CallInstructions(config, constants_of(graph), known)
+    settings = replace(settings, costs=Instructions(network, of_call, moving(config)))
+    return PatchFront.search(network, settings, max_factor=max_factor)
 
 
 def plan_settings(

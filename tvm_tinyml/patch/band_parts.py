@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from .bands import segment_operation, sweep
+from .costs import region_cost
 from .footprint import PlanFigures, region_macs, region_workspace
 from .geometry import COLUMNS, RANK, ROWS, Columns, Operation, full_columns, strip_columns
 from .parts import Part, Parts, strips_of
@@ -33,10 +34,10 @@ LONGEST = 6
 """Operators of a segment, or of a run that is cut into units of single rows."""
 
 CHAINS = 32
-"""Chains kept per strip, begin and end of a region."""
+"""Chains kept per strip, begin and end of a region for their work, and half as many for their cost."""
 
 PLANNED = 16
-"""Regions that are planned per begin and end."""
+"""Regions that are planned per begin and end for their work, and half as many for their cost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +64,10 @@ class Run:
 
 
 class Chain(NamedTuple):
-    """Units from `run` to the end of a region: bytes of line buffers, most bytes of a unit while it runs, work."""
+    """Units from `run` to the end of a region: bytes of line buffers, most bytes of a unit while it runs, work.
+
+    cost: estimated (`Settings.costs`).
+    """
 
     kept: int
     work: int
@@ -71,6 +75,7 @@ class Chain(NamedTuple):
     banded: bool
     run: Run | None
     after: Chain | None
+    cost: float = 0.0
 
 
 class Candidate(NamedTuple):
@@ -101,6 +106,7 @@ class _Cost(NamedTuple):
     macs: int
     lines: int
     below: int
+    cost: float
 
 
 @dataclass
@@ -159,7 +165,7 @@ class BandParts:
                 if estimate < self._ceiling(chain.macs, begin, end):
                     found.setdefault(begin, []).append(Candidate(chain.macs, estimate, chain, strip))
         for begin, candidates in found.items():
-            for candidate in outstanding(candidates, PLANNED):
+            for candidate in by_work_and_cost(candidates, PLANNED, PLANNED // 2):
                 for part in self._planned(begin, end, candidate.chain, candidate.strip):
                     if part.peak < self._ceiling(part.macs, begin, end):
                         yield part
@@ -200,8 +206,11 @@ class BandParts:
                         goes_on = begin > first and last[begin - 1] < one.run.end
                         memory = one.kept + one.work + (below if goes_on else 0)
                         (extended if goes_on else regions).append(Candidate(one.macs, memory, one, 0))
-            chains[begin] = [one.chain for one in outstanding(extended, CHAINS)]
-            for chain in (*chains[begin], *(one.chain for one in outstanding(regions, CHAINS))):
+            chains[begin] = [one.chain for one in by_work_and_cost(extended, CHAINS, CHAINS // 2)]
+            for chain in (
+                *chains[begin],
+                *(one.chain for one in by_work_and_cost(regions, CHAINS, CHAINS // 2)),
+            ):
                 if chain.banded:
                     yield begin, chain
 
@@ -223,7 +232,8 @@ class BandParts:
                 kept += rows * shape.pitches[last.output]
             work = max(chain.work, run.work)
             if beside + kept + work < self._ceiling(macs, begin, end):
-                yield Chain(kept, work, macs, chain.banded or run.banded, run, chain), cost.below
+                banded, estimated = chain.banded or run.banded, chain.cost + cost.cost
+                yield Chain(kept, work, macs, banded, run, chain, estimated), cost.below
 
     def _cost(self, run: Run, shape: _Strip) -> _Cost:
         """What a run costs in strips; columns outside of the image count with strips only."""
@@ -232,7 +242,28 @@ class BandParts:
         below = self.network.nodes[run.begin - 1].tensor if run.begin else ""
         read = any(read.tensor == below for unit in run.units for read in unit.reads)
         rows = self._capacity(run, below, 1, 0) if read and below in shape.pitches else 0
-        return _Cost(macs, lines, rows and rows * shape.pitches[below])
+        return _Cost(macs, lines, rows and rows * shape.pitches[below], self._estimated(run, shape))
+
+    def _estimated(self, run: Run, shape: _Strip) -> float:
+        """Cost of the calls of a run, of bands with their columns that are gathered and scattered."""
+        total, costs, position = 0.0, self.parts.costs, self.network.position
+        for unit in run.units:
+            if not unit.members:
+                width = shape.columns[unit.output].width
+                one = costs.call(position[unit.name], unit.rows, width, whole=shape.whole)
+                total += unit.calls * (one + costs.moving.event)
+                continue
+            swept = sweep(unit, None if shape.whole else shape.columns[unit.output])
+            for member in swept.operations:
+                width = swept.bands[member.output].width
+                one = costs.call(position[member.name], 1, width, swapped=True)
+                outer = [read for read in member.reads if read.tensor not in swept.bands]
+                one += costs.moving.event + sum(
+                    costs.moving.rows(read.columns.span(width), pixel_bytes(self.network.specs[read.tensor]))
+                    for read in outer
+                )
+                total += unit.calls * member.calls * one
+        return shape.strips * total
 
     def _runs_of(self, begin: int, stop: int, demand: int) -> list[Run]:
         """Ways to make units of operators `begin` to `stop` - 1; demand: rows the next unit needs first, 0 for none."""
@@ -361,13 +392,15 @@ class BandParts:
         block = workspace.place(settings.alignment).arena_bytes
         peak = self.parts.live[begin] + output + block
         macs, calls = region_macs(network, region, workspace), workspace.calls
-        yield Part(peak, macs, calls, begin, end, strip, region.segments, output)
+        cost = region_cost(network, workspace, self.parts.costs)
+        yield Part(peak, macs, calls, begin, end, strip, region.segments, output, cost=cost)
         if workspace.strips == 1:
             done = rows_done(workspace.operations, workspace.stream)
             shared = self.parts.sharing(begin, workspace.operations, done)
             if shared.nbytes:
                 less = peak - shared.nbytes
-                yield Part(less, macs, calls, begin, end, strip, region.segments, output, *shared[1:])
+                where = output, *shared[1:]
+                yield Part(less, macs, calls, begin, end, strip, region.segments, *where, cost=cost)
 
 
 def _unit(members: Sequence[Operation]) -> Operation:
@@ -379,6 +412,16 @@ def _separates(members: Sequence[Operation], cut: int, below: str) -> bool:
     made = {one.output for one in members[cut:]}
     read = {read.tensor for one in members[cut:] for read in one.reads} - made
     return read & ({one.output for one in members[:cut]} | {below}) <= {members[cut - 1].output}
+
+
+def by_work_and_cost(candidates: list[Candidate], most: int, cheap: int) -> list[Candidate]:
+    """At most `most` that stand out by their work, and `cheap` that do by their cost, each once."""
+    work = outstanding(candidates, most)
+    # Costs as whole numbers, like work.
+    priced = [one._replace(macs=round(one.chain.cost)) for one in candidates]
+    known = {id(one.chain) for one in work}
+    cost = {id(one.chain) for one in outstanding(priced, cheap)} - known
+    return [*work, *(one for one in candidates if id(one.chain) in cost)]
 
 
 def outstanding(candidates: list[Candidate], most: int) -> list[Candidate]:

@@ -1,21 +1,22 @@
-"""One plan of a front: the least work within a budget of memory, or the least memory within a bound on the work."""
+"""One plan: the least estimated cost within a budget of memory, or the least memory within a bound on the work."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import PlanError
+from .cheapest import Cheapest
 from .footprint import PlanFigures, Settings
 from .network import Network
-from .search import MAX_FACTOR, pareto_front
-from .taller import estimated_work, with_fewer_calls
+from .search import MAX_FACTOR, searched
+from .taller import with_fewer_calls
 from .words import limits
 
 NAMED = 8
 """Plans listed in an error."""
 
-TRIED = 2
-"""Plans of more work that are tried within a budget."""
+GROWN = 3
+"""Plans that get more rows per call before they are compared, beside that with the least work."""
 
 
 @dataclass(frozen=True)
@@ -24,18 +25,20 @@ class PatchFront:
 
     plans: with single rows per call, outside of segments.
     max_factor: bound on the work of all plans, as a multiple of the plain network's.
+    cheapest: other plans, by cost; None: those of the front only.
     """
 
     network: Network
     settings: Settings
     plans: tuple[PlanFigures, ...]
     max_factor: float = MAX_FACTOR
+    cheapest: Cheapest | None = field(default=None, compare=False)
 
     @classmethod
     def search(cls, network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR) -> PatchFront:
         """Front of a network; see `pareto_front`."""
-        plans = pareto_front(network, settings, max_factor=max_factor)
-        return cls(network, settings, tuple(plans), max_factor)
+        plans, cheapest = searched(network, settings, max_factor=max_factor)
+        return cls(network, settings, tuple(plans), max_factor, cheapest)
 
     def taller(self, number: int) -> PlanFigures:
         """Plan `number`, with as many rows per call as cost neither memory nor work."""
@@ -58,31 +61,30 @@ class PatchFront:
             f"Bytes at times the work, of the smallest plans: {others}."
         )
 
-    def within(self, arena_bytes: int) -> PlanFigures:
-        """The plan with the least estimated work that keeps the budget, with as many rows per call as it allows.
+    def within(self, arena_bytes: int, factor: float | None = None) -> PlanFigures:
+        """The plan with the least estimated cost that keeps the budget, with as many rows per call as it allows.
 
-        Rows beyond the image must pay for themselves. A plan with a little more work whose calls have more room may
-        beat the one with the least, so the next few are tried as well.
+        factor: bound on its work as a multiple of the plain network's; None: `max_factor`. Rows beyond the image count.
+        Raises PlanError when there is none, as `first_within` does or naming the least work within the budget.
         """
-        first = self.first_within(arena_bytes)
-        best = self._grown(self.plans[first], arena_bytes)
-        least = self.estimated_work(best)
-        for found in self.plans[first + 1 : first + 1 + TRIED]:
-            if found.macs >= least:
-                break
-            taller = self._grown(found, arena_bytes)
-            work = self.estimated_work(taller)
-            if work < least:
-                best, least = taller, work
-        return best
-
-    def estimated_work(self, found: PlanFigures) -> float:
-        """Multiply-accumulates of a plan with what its calls cost beside their pixels."""
-        return estimated_work(self.network, found, self.settings)
-
-    def _grown(self, found: PlanFigures, arena_bytes: int) -> PlanFigures:
-        most = max(found.macs, int(self.max_factor * found.plain_macs))
-        return with_fewer_calls(self.network, found, self.settings, arena_bytes, most)
+        first = self.plans[self.first_within(arena_bytes)]
+        bound = self.max_factor if factor is None else factor
+        macs = int(bound * first.plain_macs) if first.plain_macs else 0
+        if factor is None:
+            macs = max(macs, first.macs)
+        elif first.macs > macs:
+            raise PlanError(
+                f"no plan found needs at most {arena_bytes:,} bytes and does at most {factor:.3f} times the work of "
+                f"the plain model; the least work within those bytes is {first.factor:.3f}"
+            )
+        others = [] if self.cheapest is None else self.cheapest.plans(arena_bytes, macs)
+        others += [one for one in self.plans if one.arena_bytes <= arena_bytes and one.macs <= macs]
+        others.sort(key=lambda one: one.cost)
+        grown = [
+            with_fewer_calls(self.network, one, self.settings, arena_bytes, macs)
+            for one in (first, *others[:GROWN])
+        ]
+        return min(grown, key=lambda one: (one.cost, one.macs))
 
     def smallest(self, factor: float) -> PlanFigures:
         """The plan with the smallest arena whose work is at most `factor` times the plain model's.

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import NamedTuple
 
 from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan
+from .costs import Costs, Work, region_cost
 from .geometry import Operation
 from .network import Network
 from .plan import PatchPlan, Region
@@ -23,6 +24,7 @@ class Settings:
         the whole width, even where a region runs in strips.
     overwrite: whether the output of a region may take the place of rows of its inputs that are not needed any more.
     scratch: bytes that a call of an operator's function needs for itself, by operator; those left out need none.
+    costs: what calls cost, of the network that is planned; None: work, with `setup_pixels` per call (`costs.Work`).
     """
 
     alignment: int = 16
@@ -32,6 +34,11 @@ class Settings:
     overwrite: bool = True
     scratch: Mapping[str, int] = field(default_factory=dict, hash=False)
     setup_pixels: float = 1.0
+    costs: Costs | None = field(default=None, compare=False)
+
+    def costs_of(self, network: Network) -> Costs:
+        """What calls of operators of a network cost."""
+        return self.costs or Work(network, self.setup_pixels)
 
     def external(self, network: Network) -> frozenset[str]:
         """Tensors of a network that have no memory in the arena."""
@@ -44,7 +51,7 @@ class PlanFigures:
     """A plan with its figures.
 
     macs: multiply-accumulate operations, repeated ones and those outside of the image included; plain_macs: those
-        of the network without a plan. calls: calls of layer functions.
+        of the network without a plan. calls: calls of layer functions. cost: estimated (`Settings.costs`).
     program, memory: what the arena was planned from, and the result.
     """
 
@@ -54,6 +61,7 @@ class PlanFigures:
     macs: int
     plain_macs: int
     calls: int
+    cost: float = 0.0
 
     @property
     def arena_bytes(self) -> int:
@@ -66,8 +74,13 @@ class PlanFigures:
         return self.macs / self.plain_macs if self.plain_macs else 1.0
 
 
-Block: TypeAlias = tuple[Workspace, int]
-"""A region's workspace and the bytes it takes."""
+class Block(NamedTuple):
+    """A region's workspace, the bytes it takes, and what its calls cost."""
+
+    workspace: Workspace
+    nbytes: int
+    cost: float
+
 
 EFFORT = 20_000
 """Of the memory planner, for one plan of many."""
@@ -89,19 +102,21 @@ def footprint(
     A region is one step of the program; its line buffers and windows are one block of scratch of that step.
     Raises PlanError when a region cannot run, or reads of a pulled input are left outside of the regions.
     """
-    steps, macs, calls = [], 0, 0
+    steps, macs, calls, cost = [], 0, 0, 0.0
+    costs = settings.costs_of(network)
     names = _Tensors(network, settings)
     for operators, region in _runs(patch_plan):
         nodes = [network.nodes[network.position[name]] for name in operators]
         if region is None:
             (node,) = nodes
             macs += network.macs[network.position[node.name]]
+            cost += costs.plain(network.position[node.name])
             if not node.operator.is_view:
                 calls += 1
                 own = _scratch(f"{node.name}.scratch", settings.scratch.get(node.name, 0), settings)
                 steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor]), own))
             continue
-        workspace, size = _block(network, region, settings, {} if known is None else known)
+        workspace, size, own_cost = block_of(network, region, settings, costs, known)
         made = {node.tensor for node in nodes}
         outside = [tensor for node in nodes for tensor in node.inputs if tensor not in made]
         scratch = _scratch(f"{region.operators[-1]}.workspace", size, settings)
@@ -111,19 +126,31 @@ def footprint(
         steps.append(Step(nodes[-1].name, reads, writes, scratch, usable))
         macs += region_macs(network, region, workspace)
         calls += workspace.calls
+        cost += own_cost
     program = names.program(steps, patch_plan)
     return PlanFigures(
-        patch_plan, program, plan(program, effort=effort, enough=enough), macs, sum(network.macs), calls
+        patch_plan, program, plan(program, effort=effort, enough=enough), macs, sum(network.macs), calls, cost
     )
 
 
-def _block(network: Network, region: Region, settings: Settings, known: dict[Region, Block]) -> Block:
-    if region not in known:
-        workspace = region_workspace(
-            network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
-        )
-        known[region] = workspace, workspace.place(settings.alignment).arena_bytes
-    return known[region]
+def block_of(
+    network: Network,
+    region: Region,
+    settings: Settings,
+    costs: Costs,
+    known: dict[Region, Block] | None = None,
+) -> Block:
+    """A region with its figures; known: as in `footprint`. PlanError when it cannot run."""
+    if known is not None and region in known:
+        return known[region]
+    workspace = region_workspace(
+        network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
+    )
+    nbytes = workspace.place(settings.alignment).arena_bytes
+    found = Block(workspace, nbytes, region_cost(network, workspace, costs))
+    if known is not None:
+        known[region] = found
+    return found
 
 
 def _permissions(network: Network, nodes: Sequence[Node], workspace: Workspace) -> Iterator[InPlace]:

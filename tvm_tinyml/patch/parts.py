@@ -6,12 +6,13 @@ The peak of a region is a bound from below: the bytes of all buffers that are in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from ..dialect.relax_api import Array
 from ..errors import PlanError
 from ..memory.problem import round_up
+from .costs import line_moves
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, strip_columns
 from .network import Network
@@ -28,6 +29,7 @@ class Part(NamedTuple):
     strip: columns; 0 for an operator that runs whole. segments: of a region with bands.
     output: bytes of what it makes; 0 for a view. source: input in whose place the output lies, at least `distance`
         bytes below it.
+    rows: that the last operator makes per call, with which the others keep pace. cost: estimated (`Settings.costs`).
     """
 
     peak: int
@@ -40,6 +42,8 @@ class Part(NamedTuple):
     output: int = 0
     source: str = ""
     distance: int = 0
+    rows: int = 1
+    cost: float = 0.0
 
 
 class Sharing(NamedTuple):
@@ -56,6 +60,7 @@ class Parts:
     def __init__(self, network: Network, settings: Settings) -> None:
         self.network = network
         self.settings = settings
+        self.costs = settings.costs_of(network)
         self.operations = [
             operation_of(node, 1) if by_rows else None
             for node, (by_rows, _) in zip(network.nodes, network.streams, strict=True)
@@ -75,17 +80,22 @@ class Parts:
         return round_up(nbytes, self.settings.alignment)
 
     def ending(self, end: int) -> Iterator[Part]:
-        """Parts whose last operator is the one before cut `end`."""
+        """Parts whose last operator is the one before cut `end`, in rows one by one."""
         node = self.network.nodes[end - 1]
         if self.settings.pulled.isdisjoint(tensor for tensor in node.inputs if tensor is not None):
             made = 0 if node.operator.is_view else self.size[node.tensor]
             calls = 0 if node.operator.is_view else 1
             own = self.aligned(self.settings.scratch.get(node.name, 0))
             peak = self.live[end - 1] + made + own
-            yield Part(peak, self.network.macs[end - 1], calls, end - 1, end, 0, output=made)
+            cost = self.costs.plain(end - 1)
+            yield Part(peak, self.network.macs[end - 1], calls, end - 1, end, 0, output=made, cost=cost)
+        yield from self.regions(end, 1)
+
+    def regions(self, end: int, rows: int) -> Iterator[Part]:
+        """Regions whose last operator is the one before cut `end` and makes so many rows per call."""
         begin = self.first_begin(end)
         if begin < end:
-            regions = _Regions(self, begin, end)
+            regions = _Regions(self, begin, end, rows)
             for strip in strips_of(regions.operations[-1].width):
                 yield from regions.parts(strip)
 
@@ -129,24 +139,48 @@ def strips_of(width: int) -> list[int]:
     return list(dict.fromkeys(-(-width // count) for count in range(1, width + 1)))
 
 
+def keeping_pace(operations: Sequence[Operation], rows: int) -> list[Operation]:
+    """Operations of a region whose last one makes so many rows per call, the others as many as it uses up."""
+    last = operations[-1]
+    pace = {last.output: min(rows, last.height)}
+    found = []
+    for operation in reversed(operations):
+        own = min(pace[operation.output], operation.height)
+        found.append(replace(operation, rows=own))
+        for read in operation.reads:
+            wanted = pace[operation.output] * read.rows.stride
+            pace[read.tensor] = max(pace.get(read.tensor, 1), wanted)
+    return found[::-1]
+
+
 @dataclass
 class _Regions:
-    """Regions that end at one cut."""
+    """Regions that end at one cut; `rows` are those that the last operator makes per call."""
 
     owner: Parts
     first: int
     end: int
+    pace: int
 
     def __post_init__(self) -> None:
         owner, specs = self.owner, self.owner.network.specs
         own = [operation for operation in owner.operations[self.first : self.end] if operation is not None]
+        own = keeping_pace(own, self.pace) if self.pace > 1 else own
         fetched = pulls_of(own, owner.settings.pulled)
         self.operations: Sequence[Operation] = [*(pulling(tensor, specs[tensor]) for tensor in fetched), *own]
         self.pulls = len(fetched)
-        stream = stream_rows(self.operations)
+        self.stream = stream = stream_rows(self.operations)
+        self.events = [0] * len(self.operations)
+        for event in stream.events:
+            self.events[event.operation] += 1
         self.spans = buffer_spans(self.operations, stream)
         self.rows = {tensor: buffer.rows for tensor, buffer in stream.buffers.items()}
         self.done = rows_done(self.operations, stream)
+
+    def moves(self, tensor: str, pitch: int) -> float:
+        """Cost of keeping a line buffer with rows of `pitch` bytes, in one strip."""
+        index = next(index for index, one in enumerate(self.operations) if one.output == tensor)
+        return line_moves(index, self.operations[index], self.stream, pitch, self.owner.costs.moving)
 
     def parts(self, strip: int) -> Iterator[Part]:
         """Regions with strips of `strip` columns, the shortest first."""
@@ -159,41 +193,50 @@ class _Regions:
         except PlanError:
             return
         load = _Load(self, columns)
-        load.add(
-            len(self.operations) - 1,
-            owner.aligned(staging_bytes(last, columns[last.output], specs[last.output])),
-        )
+        staged = staging_bytes(last, columns[last.output], specs[last.output])
+        load.add(len(self.operations) - 1, owner.aligned(staged))
+        cost = owner.costs.moving.region
+        cost += strips * load.copies(len(self.operations) - 1, last.rows, staged)
         macs = calls = 0
         for index in range(len(self.operations) - 1, self.pulls - 1, -1):
             operation, begin = self.operations[index], self.first + index - self.pulls
             if not whole and not owner.network.streams[begin][1]:
                 return
-            width = columns[operation.output].width * strips
-            macs += owner.network.macs[begin] // operation.width * width
+            width = columns[operation.output].width
+            pixels = operation.height * operation.width
+            made = operation.height if operation.accumulates else operation.calls * operation.rows
+            macs += owner.network.macs[begin] * width * made * strips // pixels
             calls += strips * operation.calls
+            cost += strips * operation.calls * owner.costs.call(begin, operation.rows, width, whole=whole)
+            cost += strips * self.events[index] * owner.costs.moving.event
             load.take(index)
+            every = cost + strips * load.moving
             output = owner.size[last.output]
             peak = owner.live[begin] + output + load.peak(index)
             if index < len(self.operations) - 1 or load.fetches:
-                yield Part(peak, macs, calls, begin, self.end, strip, output=output)
+                yield Part(
+                    peak, macs, calls, begin, self.end, strip, output=output, rows=self.pace, cost=every
+                )
             if not whole:
                 continue
             shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
             if shared.nbytes:
                 less = peak - shared.nbytes
-                yield Part(less, macs, calls, begin, self.end, strip, (), output, *shared[1:])
+                where = output, *shared[1:]
+                yield Part(less, macs, calls, begin, self.end, strip, (), *where, self.pace, every)
 
 
 class _Load:
-    """Bytes of the buffers of a region that grows towards its front."""
+    """Bytes of the buffers of a region that grows towards its front, and cost of moving rows in one strip."""
 
     def __init__(self, regions: _Regions, columns: Mapping[str, Columns]) -> None:
         self.regions = regions
         self.columns = columns
         self.kept = 0
         self.pulled = 0
+        self.moving = 0.0
         self.by_position = [0] * len(regions.operations)
-        self.windows: dict[str, list[tuple[int, int]]] = {}
+        self.windows: dict[str, list[tuple[int, int, int]]] = {}
         self.held: set[str] = set()
 
     @property
@@ -212,8 +255,9 @@ class _Load:
     def take(self, index: int) -> None:
         """Let the region begin with operation `index`: what it makes has a line buffer now, what it reads may not."""
         owner, operation = self.regions.owner, self.regions.operations[index]
-        for reader, size in self.windows.pop(operation.output, ()):
-            self.add(reader, -size)
+        for reader, rows, size in self.windows.pop(operation.output, ()):
+            self.add(reader, -owner.aligned(size))
+            self.moving -= self.copies(reader, rows, size)
         self.hold(operation.output)
         self.add(index, owner.aligned(owner.settings.scratch.get(operation.name, 0)))
         for read in operation.reads:
@@ -221,9 +265,18 @@ class _Load:
                 self.hold(read.tensor)
                 continue
             spec = owner.network.specs[read.tensor]
-            size = owner.aligned(window_bytes(read, operation, self.columns[operation.output], spec))
-            self.add(index, size)
-            self.windows.setdefault(read.tensor, []).append((index, size))
+            size = window_bytes(read, operation, self.columns[operation.output], spec)
+            rows = read.rows.span(operation.rows)
+            self.add(index, owner.aligned(size))
+            self.moving += self.copies(index, rows, size)
+            self.windows.setdefault(read.tensor, []).append((index, rows, size))
+
+    def copies(self, index: int, rows: int, nbytes: int) -> float:
+        """Cost of copying so many bytes in rows at every call of an operation."""
+        if not nbytes:
+            return 0.0
+        moving = self.regions.owner.costs.moving
+        return self.regions.operations[index].calls * moving.rows(rows, nbytes // rows)
 
     def hold(self, tensor: str) -> None:
         """Count the line buffer of a tensor, once."""
@@ -236,6 +289,7 @@ class _Load:
             size = row_buffer_bytes(owner.network.specs[tensor], self.columns[tensor], whole_rows=whole)
             self.pulled = max(self.pulled, owner.aligned(size))
         row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
+        self.moving += self.regions.moves(tensor, row)
         size = owner.aligned(self.regions.rows[tensor] * row)
         if first < 0:
             self.kept += size

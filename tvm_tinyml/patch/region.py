@@ -251,7 +251,7 @@ def shape_region(
     for (chosen, segment), operation in zip(_units(nodes, region), operations, strict=True):
         output = columns[operation.output]
         if segment is None:
-            stages.append(_stage(chosen[0], operation, output, whole))
+            stages.append(stage_of(chosen[0], operation, output, whole))
         else:
             stages.append(_segment(chosen, operation, None if whole else output))
     return RegionShape(
@@ -307,7 +307,7 @@ def _segment(nodes: tuple[Node, ...], operation: Operation, output: Columns | No
     swapped = [node.transposed for node in nodes]
     swept = sweep(operation, output)
     stages = tuple(
-        _stage(node, member, swept.bands[member.output], whole=False)
+        stage_of(node, member, swept.bands[member.output], whole=False)
         for node, member in zip(swapped, swept.operations, strict=True)
     )
     band = RegionShape(
@@ -349,7 +349,7 @@ def accumulated(node: Node) -> tuple[str, tuple[int, ...]] | None:
     return node.inputs[0], node.specs[0].shape
 
 
-def _stage(node: Node, operation: Operation, output: Columns, whole: bool) -> Stage:
+def stage_of(node: Node, operation: Operation, output: Columns, whole: bool) -> Stage:
     """The problem of one call: the rows and columns of its windows, vertical padding already part of them."""
     attrs = dict(node.attrs)
     if operation.accumulates:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from .band_parts import BandParts
+from .cheapest import Cheapest, region_of
 from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .network import Network
 from .parts import Part, Parts
@@ -80,7 +81,19 @@ def pareto_front(
     bands: bool = True,
     most: int | None = None,
 ) -> list[PlanFigures]:
-    """Plans that no other plan found beats in both arena and work, the least work first.
+    """Plans that no other plan found beats in both arena and work, the least work first; see `searched`."""
+    return searched(network, settings, max_factor=max_factor, bands=bands, most=most)[0]
+
+
+def searched(
+    network: Network,
+    settings: Settings,
+    *,
+    max_factor: float = MAX_FACTOR,
+    bands: bool = True,
+    most: int | None = None,
+) -> tuple[list[PlanFigures], Cheapest]:
+    """The front of `pareto_front`, and plans by cost from the same parts.
 
     max_factor: bound on the work as a multiple of the plain network's.
     bands: whether regions may have segments, which takes most of the time.
@@ -91,7 +104,7 @@ def pareto_front(
     search = _Search(network, settings, max_factor)
     paths = search.paths()
     if most is not None and paths and min(path.peak for path in paths) > most:
-        return evaluate.front(paths[:1])
+        return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts)
     front = evaluate.front(paths)
     if bands and front and search.add_bands(front):
         front = evaluate.front(search.paths())
@@ -101,7 +114,7 @@ def pareto_front(
         raise PlanError(
             "patch plan: an input that is fetched by rows is read by an operator that needs all of it"
         )
-    return front
+    return front, Cheapest(network, settings, search.parts)
 
 
 class _Evaluation:
@@ -238,9 +251,6 @@ def _plan_of(network: Network, path: Path) -> PatchPlan:
     step: Path | None = path
     while step is not None and step.part is not None:
         if step.part.strip:
-            names = tuple(node.name for node in network.nodes[step.part.begin : step.part.end])
-            banded = {name for segment in step.part.segments for name in segment.operators}
-            rows = {name: 1 for name in names if name not in banded}
-            regions.append(Region(names, step.part.strip, rows, step.part.segments))
+            regions.append(region_of(network, step.part))
         step = step.before
     return PatchPlan(tuple(node.name for node in network.nodes), tuple(reversed(regions)))

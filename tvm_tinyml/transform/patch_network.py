@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
+from ..dialect.relax_api import Array
 from ..patch.network import Network
 from ..patch.region import Node
 from .dataflow import Constant, Graph, Value
@@ -32,3 +35,11 @@ def network_of(graph: Graph, *, keeps_inputs: bool = False) -> Network:
         outputs=tuple(names[value] for value in graph.outputs),
         keeps_inputs=keeps_inputs,
     )
+
+
+def constants_of(graph: Graph) -> Mapping[str, Sequence[Array | None]]:
+    """Contents of the constant inputs of every call, None for the others, by the name of the call."""
+    return {
+        call.attrs["name"]: [value.array if isinstance(value, Constant) else None for value in call.inputs]
+        for call in graph.calls
+    }

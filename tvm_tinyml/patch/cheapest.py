@@ -1,0 +1,169 @@
+"""The plan with the least estimated cost that keeps a budget of memory and a bound on the work.
+
+The dynamic programming of `search.py` with other ends: the peak is given, so that parts and paths above it are left
+out, and those that are left are compared by cost, work, and the room that their output leaves. That leaves few of each,
+so that regions whose calls make several rows are parts as well. Where the planner finds no placement within the budget
+the search runs again with less.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from .footprint import PlanFigures, Settings, footprint
+from .network import Network
+from .parts import Part, Parts, keeping_pace
+from .plan import PatchPlan, Region
+from .region import region_operations
+
+PACES = (2, 4)
+"""Rows per call of the last operator of a region that are tried beside one."""
+
+PATHS = 48
+"""Paths kept per cut."""
+
+PLACED = 4
+"""Plans put before the memory planner for one bound on the peak."""
+
+TIGHTER = 0.995
+"""Share of a bound on the peak that is tried next where the planner finds no placement."""
+
+BOUNDS = 16
+"""Bounds that are tried."""
+
+
+class Way(NamedTuple):
+    """A way to a cut; reach as in `search.Path`."""
+
+    cost: float
+    macs: int
+    reach: int
+    part: Part | None = None
+    before: Way | None = None
+
+
+class Cheapest:
+    """Plans by cost.
+
+    found: parts by the cut where they end, in rows one by one.
+    """
+
+    def __init__(self, network: Network, settings: Settings, found: Sequence[Sequence[Part]]) -> None:
+        self.network = network
+        self.settings = settings
+        self.single = found
+        self._every: list[list[Part]] | None = None
+
+    @property
+    def parts(self) -> list[list[Part]]:
+        """All parts, those with several rows per call included."""
+        if self._every is None:
+            source = Parts(self.network, self.settings)
+            self.size = source.size
+            self._every = [
+                [*parts, *(part for pace in PACES for part in source.regions(end, pace))]
+                for end, parts in enumerate(self.single, 1)
+            ]
+        return self._every
+
+    def plans(self, arena_bytes: int, macs: int) -> list[PlanFigures]:
+        """Plans within an arena and a bound on the work, the cheapest first; none where the search finds none."""
+        fitting: list[PlanFigures] = []
+        limit = arena_bytes
+        for _ in range(BOUNDS):
+            least = min((one.cost for one in fitting), default=float("inf"))
+            # What a tighter bound leaves costs no less.
+            hopeful = [way for way in self._ways(limit, macs) if way.cost < least]
+            if not hopeful:
+                break
+            for way in hopeful[:PLACED]:
+                found = footprint(self.network, self._plan_of(way), self.settings, enough=arena_bytes)
+                if found.arena_bytes <= arena_bytes and found.macs <= macs:
+                    fitting.append(found)
+                    break
+            limit = int(limit * TIGHTER)
+        return sorted(fitting, key=lambda one: (one.cost, one.macs))
+
+    def _ways(self, peak: int, macs: int) -> list[Way]:
+        """To the end, the cheapest first; peak: bound on that of every part."""
+        rest = [0]
+        for work in reversed(self.network.macs):
+            rest.append(rest[-1] + work)
+        rest.reverse()
+        made = ["", *(node.tensor for node in self.network.nodes)]
+        fronts: list[list[Way]] = [[Way(0.0, 0, 0)]]
+        for end, parts in enumerate(self.parts, 1):
+            found = []
+            for part in _outstanding(one for one in parts if one.peak <= peak):
+                below = self.size.get(part.source, 0)
+                for way in fronts[part.begin]:
+                    work = way.macs + part.macs
+                    reach = part.output
+                    if part.source:
+                        own = way.reach if part.source == made[part.begin] else below
+                        reach = max(reach, part.distance + own)
+                    elif not part.calls:
+                        reach = way.reach
+                    if work + rest[end] <= macs and reach <= peak:
+                        found.append(Way(way.cost + part.cost, work, reach, part, way))
+            fronts.append(_unbeaten(found))
+        return fronts[-1]
+
+    def _plan_of(self, way: Way) -> PatchPlan:
+        regions = []
+        step: Way | None = way
+        while step is not None and step.part is not None:
+            if step.part.strip:
+                regions.append(region_of(self.network, step.part))
+            step = step.before
+        return PatchPlan(tuple(node.name for node in self.network.nodes), tuple(reversed(regions)))
+
+
+def region_of(network: Network, part: Part) -> Region:
+    """The region that a part with strips is."""
+    names = tuple(node.name for node in network.nodes[part.begin : part.end])
+    banded = {name for segment in part.segments for name in segment.operators}
+    rows = {name: 1 for name in names if name not in banded}
+    region = Region(names, part.strip, rows, part.segments)
+    return region if part.rows == 1 else in_pace(network, region, part.rows)
+
+
+def in_pace(network: Network, region: Region, rows: int) -> Region:
+    """A region without segments whose last operator makes so many rows per call, with which the others keep pace."""
+    operations = region_operations(network.chosen(region), region)
+    found = {one.name: one.rows for one in keeping_pace(operations, rows)}
+    return Region(region.operators, region.strip, found, region.segments)
+
+
+def _outstanding(parts: Iterable[Part]) -> Iterator[Part]:
+    """Of parts with the same begin and place of their output those that no other one beats in cost and work."""
+    front: dict[tuple[int, str, int], int] = {}
+    for part in sorted(parts, key=lambda part: (part.cost, part.macs)):
+        where = part.begin, part.source, part.distance
+        if where not in front or part.macs < front[where]:
+            front[where] = part.macs
+            yield part
+
+
+def _unbeaten(ways: list[Way]) -> list[Way]:
+    """Ways with less work or reach than all cheaper ones; at most PATHS, the cheapest among them."""
+    front: list[Way] = []
+    # Least reach of all ways so far, by work: both sorted, the second one downwards.
+    steps: list[tuple[int, int]] = []
+    for way in sorted(ways, key=lambda way: way[:3]):
+        place = bisect_right(steps, (way.macs, way.reach))
+        if place and steps[place - 1][1] <= way.reach:
+            continue
+        front.append(way)
+        end = place
+        while end < len(steps) and steps[end][1] >= way.reach:
+            end += 1
+        steps[place:end] = [(way.macs, way.reach)]
+    if len(front) <= PATHS:
+        return front
+    kept = front[: PATHS // 2]
+    step = -(-(len(front) - len(kept)) // (PATHS // 2))
+    least = min(front[len(kept) :], key=lambda way: way.macs)
+    return [*kept, *(way for way in front[len(kept) :: step] if way is not least), least]

@@ -1,0 +1,248 @@
+"""Estimated cost of a plan: what calls of operators take, by the rows and columns they make, and moving rows.
+
+A call has a cost of its own beside its pixels: it sets up, reads and on many cores expands weights, and has tiles that
+few pixels do not fill. Whoever knows the kernels says what a call costs (`Instructions`); patch plans only know its
+geometry. Few geometries are asked about, and costs between them lie on lines. Where nobody knows, a call costs its
+multiply-accumulates and those of some pixels more (`Work`).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Protocol
+
+from ..errors import PlanError
+from .geometry import PIXEL, Columns, Operation
+from .network import Network
+from .region import Stage, operation_of, pixel_bytes, stage_of
+from .rows import RowStream
+from .workspace import Workspace
+
+SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
+"""Numbers of pixels or columns that are asked about."""
+
+ROWS_SAMPLED = (1, 2, 4, 8, 32, 128, 512)
+"""The same of rows."""
+
+
+SHARED = 1.02
+"""What calls take over the estimate of the fastest way, measured: layers share kernels where that saves code."""
+
+
+@dataclass(frozen=True)
+class Moving:
+    """What a region does beside calling functions.
+
+    region: of having it at all. event: of one entry of its order.
+    copy: of setting up a copy of some rows; row: of each of them; byte: of a byte.
+    """
+
+    region: float = 0.0
+    event: float = 0.0
+    copy: float = 0.0
+    row: float = 0.0
+    byte: float = 0.0
+
+    def rows(self, count: int, pitch: int) -> float:
+        """A copy of `count` rows that lie apart, `pitch` bytes each."""
+        return self.copy + count * (self.row + pitch * self.byte)
+
+
+NOTHING = Moving()
+
+
+class Costs(Protocol):
+    """What calls cost."""
+
+    @property
+    def moving(self) -> Moving:
+        """What a region does beside them."""
+
+    def plain(self, index: int) -> float:
+        """Operator `index` of the network in one piece."""
+
+    def call(self, index: int, rows: int, width: int, *, whole: bool = False, swapped: bool = False) -> float:
+        """A call of operator `index` that makes, or takes in, so many rows and columns of its strip.
+
+        whole: there are no strips. swapped: rows and columns are, as in segments.
+        """
+
+
+@dataclass(frozen=True)
+class Work:
+    """Multiply-accumulates; a call costs those of `setup_pixels` pixels beside its own, at least one per channel."""
+
+    network: Network
+    setup_pixels: float = 1.0
+    moving: Moving = NOTHING
+
+    @cached_property
+    def _pixels(self) -> Sequence[tuple[int, int]]:
+        """Work of every operator for one pixel, and of setting up a call; of those that stream."""
+        found = []
+        for index, node in enumerate(self.network.nodes):
+            if not self.network.streams[index][0]:
+                found.append((0, 0))
+                continue
+            operation = operation_of(node, 1)
+            pixel = self.network.macs[index] // (operation.height * operation.width)
+            found.append((0 if operation.accumulates else pixel, max(node.output.shape[-1], pixel)))
+        return found
+
+    def plain(self, index: int) -> float:
+        """All of its work."""
+        return float(self.network.macs[index])
+
+    def call(self, index: int, rows: int, width: int, *, whole: bool = False, swapped: bool = False) -> float:
+        """Work of its pixels, and of those it costs beside them."""
+        pixel, setup = self._pixels[index]
+        return pixel * rows * width + self.setup_pixels * setup
+
+
+@dataclass(frozen=True, eq=False)
+class Instructions:
+    """Estimated instructions.
+
+    of: those of one call with the types and attributes of a stage.
+    """
+
+    network: Network
+    of: Callable[[Stage], float]
+    moving: Moving
+    _asked: dict[tuple[int, int, int, bool, bool], float] = field(default_factory=dict)
+    _found: dict[tuple[int, int, int, bool, bool], float] = field(default_factory=dict)
+
+    @cached_property
+    def _by_pixel(self) -> Sequence[bool]:
+        """Of every operator, whether its calls read just the pixels that they make."""
+        found = []
+        for node, (by_rows, _) in zip(self.network.nodes, self.network.streams, strict=True):
+            operation = operation_of(node, 1) if by_rows else None
+            found.append(
+                operation is not None
+                and not operation.accumulates
+                and all(read.rows == read.columns == PIXEL for read in operation.reads)
+            )
+        return found
+
+    def plain(self, index: int) -> float:
+        """The operator as it is."""
+        node = self.network.nodes[index]
+        key = index, 0, 0, True, False
+        if key not in self._found:
+            alone = Operation(node.name, node.tensor, 1, 1, 1, ())
+            stage = Stage(node, alone, node.specs, node.attrs, node.output)
+            self._found[key] = 0.0 if node.operator.is_view else self.of(stage)
+        return self._found[key]
+
+    def call(self, index: int, rows: int, width: int, *, whole: bool = False, swapped: bool = False) -> float:
+        """Between the nearest geometries that were asked about, and a little more (`SHARED`)."""
+        if self._by_pixel[index]:
+            rows, width, whole, swapped = 1, rows * width, False, False
+        key = index, rows, width, whole, swapped
+        if key not in self._found:
+            estimated = _between(
+                ROWS_SAMPLED,
+                rows,
+                lambda count: self._of_row(index, count, width, whole=whole, swapped=swapped),
+            )
+            self._found[key] = SHARED * estimated
+        return self._found[key]
+
+    def _of_row(self, index: int, rows: int, width: int, *, whole: bool, swapped: bool) -> float:
+        if whole:
+            return self._sample(index, rows, width, whole, swapped)
+        return _between(SAMPLES, width, lambda count: self._sample(index, rows, count, whole, swapped))
+
+    def _sample(self, index: int, rows: int, width: int, whole: bool, swapped: bool) -> float:
+        key = index, rows, width, whole, swapped
+        if key not in self._asked:
+            node = self.network.nodes[index]
+            try:
+                # Neighbours of what is asked for may have more rows than the image; a call does not care.
+                operation = replace(operation_of(node, 1), rows=rows)
+                if swapped:
+                    node, operation = node.transposed, operation.transposed
+                columns = Columns(0 if whole else width, 0, width)
+                self._asked[key] = self.of(stage_of(node, operation, columns, whole))
+            except PlanError:
+                self._asked[key] = float("inf")
+        return self._asked[key]
+
+
+def _between(samples: Sequence[int], size: int, cost: Callable[[int], float]) -> float:
+    """Cost of a size on the line between its neighbours among samples; beyond them, on the line through the origin."""
+    place = bisect_left(samples, size)
+    if place == len(samples):
+        return cost(samples[-1]) * size / samples[-1]
+    above = samples[place]
+    if above == size:
+        return cost(size)
+    below = samples[place - 1]
+    low, high = cost(below), cost(above)
+    return low + (high - low) * (size - below) / (above - below)
+
+
+def region_cost(network: Network, workspace: Workspace, costs: Costs, *, swapped: bool = False) -> float:
+    """All calls of a region, and what it does beside them.
+
+    swapped: it is a segment, whose rows are columns.
+    """
+    total = 0.0
+    for index, operation in enumerate(workspace.operations):
+        if index in workspace.sweeps:
+            total += region_cost(network, workspace.sweeps[index], costs, swapped=True)
+        elif operation.name in network.position:
+            columns = workspace.columns[operation.output]
+            whole = columns.step == 0 and not swapped
+            total += operation.calls * costs.call(
+                network.position[operation.name],
+                operation.rows,
+                columns.width,
+                whole=whole,
+                swapped=swapped,
+            )
+    own = 0.0 if swapped else costs.moving.region
+    return own + workspace.strips * (total + _moving(network, workspace, costs.moving, swapped))
+
+
+def _moving(network: Network, workspace: Workspace, moving: Moving, swapped: bool) -> float:
+    """What one strip does beside calling functions."""
+    if moving == NOTHING:
+        return 0.0
+    stream = workspace.stream
+    total = moving.event * len(stream.events)
+    for index, operation in enumerate(workspace.operations):
+        tensor = operation.output
+        if tensor in stream.buffers:
+            pitch = workspace.columns[tensor].width * pixel_bytes(network.specs[tensor])
+            total += line_moves(index, operation, stream, pitch, moving)
+    for buffer in workspace.buffers:
+        operation = workspace.operations[max(buffer.first, 0)]
+        if buffer.first >= 0 and buffer.name.startswith(f"{operation.name}.") and buffer.first == buffer.last:
+            if buffer.name.endswith(".scratch"):
+                continue
+            # A segment gathers and scatters pixels of rows.
+            rows = operation.rows
+            if swapped and not buffer.name.endswith(".made"):
+                rows = workspace.columns[operation.output].width
+            total += operation.calls * moving.rows(rows, buffer.nbytes // rows)
+    return total
+
+
+def line_moves(index: int, operation: Operation, stream: RowStream, pitch: int, moving: Moving) -> float:
+    """What keeps the line buffer of what operation `index` of a region makes; pitch: bytes of its rows."""
+    if moving == NOTHING:
+        return 0.0
+    buffer = stream.buffers[operation.output]
+    slots = {
+        slot for (_, read), found in stream.read_slots.items() if read == operation.output for slot in found
+    }
+    fills = sum(event.fills and event.operation == index for event in stream.events)
+    if not fills and slots | stream.write_slots[index] == {0}:
+        return 0.0
+    kept = max(0, buffer.rows - operation.rows) * pitch * moving.byte
+    return operation.calls * (moving.copy + kept) + fills * (moving.copy + pitch * moving.byte)
