@@ -67,7 +67,7 @@ class Lowering:
         self._arguments: list[Mapping[str, str]] = []
         self._patch = patch
         self._pulled = pulled
-        self._known = {} if known is None else known
+        self._known = known
         self._pending: list[tuple[Node, Sequence[Array | None]]] = []
         self._device_constants: dict[int, Mapping[str, Array]] = {}
         self.constant_bytes = 0
@@ -244,10 +244,13 @@ class Lowering:
 
     def _offered(self, problem: Problem, specs: Sequence[TensorSpec]) -> Sequence[Candidate]:
         """What the rules offer for a problem, with the estimates of all its calls."""
-        key = _identity(problem, specs)
-        if key not in self._known:
-            self._known[key] = [one.called(problem.calls) for one in candidates(problem)]
-        return self._known[key]
+        key = None if self._known is None else _identity(problem, specs)
+        if self._known is not None and key in self._known:
+            return self._known[key]
+        offered = [one.called(problem.calls) for one in candidates(problem)]
+        if self._known is not None:
+            self._known[key] = offered
+        return offered
 
     def _record_on_device(self, node: Node, values: Sequence[Array | None]) -> None:
         """Record a layer that a device computes: one candidate, which the printer of calls to it knows."""

@@ -28,6 +28,7 @@ def test_folder_holds_sources_header_metadata_and_build_files(tmp_path: Path) ->
     assert [path.name for path in output.parent.iterdir()] == ["digits"]
 
 
+@pytest.mark.usefixtures("compiles_anew")
 def test_repeated_compilation_gives_the_same_bytes(tmp_path: Path) -> None:
     for name in ("first", "second"):
         succeed("compile", DIGITS, "--target", M4, "--output", tmp_path / name)

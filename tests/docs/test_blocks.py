@@ -49,8 +49,10 @@ def run(block: Block, folder: Path, where: str) -> None:
     if block.language not in RUN:
         return
     command = ["bash", "-euo", "pipefail"] if block.language == "sh" else [sys.executable, "-"]
+    # What is compiled for one block serves the next ones.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     environment = {
-        **os.environ,
+        **inherited,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": str(folder),
     }

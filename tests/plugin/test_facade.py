@@ -17,19 +17,34 @@ DIGITS = Path(__file__).resolve().parents[1] / "models" / "digits.tflite"
         "from tvm import relay",
         "import tvm.relay as relay",
         "import tvm.relay.frontend; import tvm; relay = tvm.relay",
-        "from tvm_tinyml import relay",
     ],
 )
-def test_a_script_compiles_a_model(spelling: str) -> None:
+def test_every_spelling_is_the_same_facade(spelling: str) -> None:
     printed = output_of(
         f"""
         {spelling}
+        import tvm_tinyml.frontend
+        import tvm_tinyml.relay
+        print(relay.build is tvm_tinyml.relay.build)
+        print(relay.frontend.from_tflite is tvm_tinyml.frontend.from_tflite)
+        """
+    )
+    assert printed.split() == ["True", "True"]
+
+
+def test_a_script_compiles_a_model() -> None:
+    printed = output_of(
+        f"""
+        import tvm.relay as relay
         mod, params = relay.frontend.from_tflite({str(DIGITS)!r})
-        module = relay.build(mod, target="tinyml -mcpu=cortex-m55", params=params, executor="aot", runtime="crt")
+        target = "tinyml -mcpu=cortex-m55 -without=PatchInference"
+        module = relay.build(mod, target=target, params=params, executor="aot", runtime="crt")
         print(module.name, module.config, sorted(module.files)[0])
         """
     )
-    assert printed.split() == ["digits", "tinyml", "-mcpu=cortex-m55", "CMakeLists.txt"]
+    assert printed.split() == [
+        *("digits", "tinyml", "-mcpu=cortex-m55", "-without=PatchInference", "CMakeLists.txt")
+    ]
 
 
 def test_both_spellings_give_the_same_objects() -> None:
@@ -51,7 +66,7 @@ def test_the_facade_works_without_the_entry_point() -> None:
         f"""
         from tvm_tinyml import relay
         mod, _ = relay.frontend.from_tflite({str(DIGITS)!r})
-        print(relay.build(mod, target="tinyml/cortex-m4").name)
+        print(relay.build(mod, target="tinyml -mcpu=cortex-m4 -without=PatchInference").name)
         """,
         TVM_DEVICE_BACKEND_AUTOLOAD="0",
     )
