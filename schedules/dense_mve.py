@@ -25,6 +25,8 @@ from .requantize_mve import Epilogue, Rounding, epilogue_of
 from .tensor_ir import blocks
 from .tensorize_mve import tensorizable
 
+DENSE_RULE = "mve dense"
+
 
 def schedule_dense_mve(problem: Problem) -> list[Candidate]:
     """Schedule dense; nothing for every other operator."""
@@ -69,7 +71,7 @@ def _plan(problem: Problem, epilogue: Epilogue, tile: Dense) -> Candidate:
     spent = sum((dense_parts(part, groups) for part, _, groups in parts), Parts()) * rows
     return plan(
         scratch=0,
-        rule="mve dense",
+        rule=DENSE_RULE,
         instructions=spent.total,
         parts=spent,
         function=lambda: _build(parts, rows, epilogue.rounding, uniform),

@@ -122,9 +122,18 @@ def rows_parts(rows: PlaneRows, lanes: Lanes, groups: int) -> Parts:
 
 
 def chunks_of(rows: PlaneRows) -> Iterator[tuple[int, int]]:
-    """(first output, outputs) of the chunks."""
-    for start in range(0, rows.outputs, MAX_SUMMED_OUTPUTS):
-        yield start, min(MAX_SUMMED_OUTPUTS, rows.outputs - start)
+    """(first output, outputs) of the chunks: some whole rows, or equal parts of a row as far as vectors are filled."""
+    width, most = rows.tile.width, MAX_SUMMED_OUTPUTS
+    if width <= most:
+        span, size = rows.outputs, most // width * width
+    else:
+        span, size = width, -(-width // -(-width // most))
+        sharing = rows.lanes.outputs if rows.lanes is not None else 1
+        filled = -(-size // sharing) * sharing
+        size = filled if filled <= most else size
+    for first in range(0, rows.outputs, span):
+        for start in range(0, span, size):
+            yield first + start, min(size, span - start)
 
 
 def _sizes(rows: PlaneRows) -> list[int]:
@@ -166,6 +175,7 @@ def _group(rows: PlaneRows, lanes: Lanes) -> list[str]:
             code.append(f"vmov.i8 {_BORDER}, #{rows.border & 0xFF}")
         if len(masks) <= len(_MASKS):
             code += [f"movw {register}, #{mask}" for register, mask in zip(_MASKS, masks, strict=False)]
+        code += [f"vmsr p0, {_MASKS[0]}"] if len(masks) == 1 else []
         code += [f"movs r3, #{SUMMED}", "2:", *_channel(rows, lanes, start, count), "bne 2b"]
         code += [f"ldrd r5, r3, [sp, #{own + _TABLE}]", f"ldrd r4, r6, [sp, #{arguments + 4}]"]
         code += ["adr.w r0, 8f", f"vldrw.u32 q6, [r0, #{LANES * (1 + _sizes(rows).index(count))}]"]
@@ -193,8 +203,7 @@ def loads_of(rows: PlaneRows, lanes: Lanes, start: int, count: int) -> list[Load
     tile, found, done = rows.tile, [], 0
     while done < count:
         y, x = divmod(start + done, tile.width)
-        # The accumulators are stored eight by eight.
-        sharing = min(lanes.outputs, count - done, tile.width - x, OUTPUTS - done % OUTPUTS)
+        sharing = min(lanes.outputs, count - done, tile.width - x)
         # The last vector of a row ends with the row.
         base = min(x, tile.width - lanes.outputs)
         # Parts forth and back, so that an address only goes to a neighbouring part or output.
@@ -236,7 +245,7 @@ def _channel(rows: PlaneRows, lanes: Lanes, start: int, count: int) -> list[str]
     else:
         code = [f"vldrb.u8 q{part}, [r9], #{LANES}" for part in range(lanes.parts)]
     free = [f"q{register}" for register in range(lanes.vectors, 6)]
-    position, stored, current = loads[0].position, 0, None
+    position, current = loads[0].position, masks[0] if len(masks) == 1 else None
     for number, load in enumerate(loads):
         vector = free[number % len(free)]
         code += add_constant("r7", load.position - position)
@@ -251,13 +260,13 @@ def _channel(rows: PlaneRows, lanes: Lanes, start: int, count: int) -> list[str]
             code += ["vpst", f"vldrbt.u8 {vector}, [r7, {_OFFSETS}]", f"vpsel {vector}, {vector}, {_BORDER}"]
         else:
             code.append(f"vldrb.u8 {vector}, [r7, {_OFFSETS}]")
+        following = loads[number + 1].products[0][0] if number + 1 < len(loads) else count
         for output, weights, first in load.products:
             product = "vmladav" if first else "vmladava"
             code.append(f"{product}.s8 {ACCUMULATORS[output % OUTPUTS]}, {vector}, q{weights}")
-        made = load.products[-1][0] + 1
-        last = number + 1 == len(loads) or loads[number + 1].products[0][0] >= made
-        if last and made > stored and (made % OUTPUTS == 0 or made == count):
-            filled = ACCUMULATORS[: made - stored]
-            code.append(f"stm r1!, {{{', '.join(filled)}}}" if len(filled) > 1 else "str r0, [r1], #4")
-            stored = made
+            # Sums are stored when all accumulators are full, and at the end.
+            made = output + 1
+            if following > output and (made % OUTPUTS == 0 or made == count):
+                filled = ACCUMULATORS[: output % OUTPUTS + 1]
+                code.append(f"stm r1!, {{{', '.join(filled)}}}" if len(filled) > 1 else "str r0, [r1], #4")
     return [*code, *add_constant("r7", rows.tile.size - position + loads[0].position), "subs r3, r3, #1"]
