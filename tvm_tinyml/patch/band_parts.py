@@ -37,7 +37,7 @@ CHAINS = 32
 """Chains kept per strip, begin and end of a region for their work, and half as many for their cost."""
 
 PLANNED = 16
-"""Regions that are planned per begin and end for their work, and half as many for their cost."""
+"""Regions that are planned per begin and end for their work, and as many for their cost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +165,7 @@ class BandParts:
                 if estimate < self._ceiling(chain.macs, begin, end):
                     found.setdefault(begin, []).append(Candidate(chain.macs, estimate, chain, strip))
         for begin, candidates in found.items():
-            for candidate in by_work_and_cost(candidates, PLANNED, PLANNED // 2):
+            for candidate in by_work_and_cost(candidates, PLANNED, PLANNED):
                 for part in self._planned(begin, end, candidate.chain, candidate.strip):
                     if part.peak < self._ceiling(part.macs, begin, end):
                         yield part
