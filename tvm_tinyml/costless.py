@@ -104,9 +104,10 @@ class _Judge:
     estimate: Callable[[PatchPlan], Estimate]
     price: float
     seen: set[str] = field(default_factory=set)
+    paid: bool = False
 
     def of(self, plan: PatchPlan) -> _Judged | None:
-        """A plan with what it costs; None where it cannot run, streams nothing or has been judged before."""
+        """A plan with what it costs; None where it cannot run, streams nothing, costs too much or is not new."""
         key = plan.to_json()
         if not plan.regions or key in self.seen:
             return None
@@ -116,10 +117,15 @@ class _Judge:
         except PlanError:
             return None
         extra = extra_instructions(self.plain, costs)
+        if self.paid and extra > MOST_EXTRA:
+            # It is behind every plan that pays, whatever its arena is.
+            return None
         charged = self.price * extra + _TOO_MUCH * max(0.0, extra - MOST_EXTRA)
         price = costs.arena_bytes * (1 + charged) if extra < inf else inf
         saves = costs.arena_bytes <= most_bytes(self.plain, len(plan.regions))
-        return _Judged(plan, extra <= MOST_EXTRA and saves and price <= self.plain.arena_bytes, price)
+        pays = extra <= MOST_EXTRA and saves and price <= self.plain.arena_bytes
+        self.paid |= pays
+        return _Judged(plan, pays, price)
 
 
 def most_bytes(plain: Estimate, regions: int) -> float:
