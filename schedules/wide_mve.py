@@ -15,7 +15,7 @@ from tvm.script import tirx as T  # noqa: N812
 
 from . import script
 from .intrinsics.mve.lone_tile import lone_applies
-from .intrinsics.mve.strip import TILE, VECTOR, Strip
+from .intrinsics.mve.strip import SMALL, TILE, VECTOR, Strip
 from .intrinsics.mve.wide_tile import WideTile, wide_instructions, wide_kernel
 from .kernel import MicroKernel
 from .parts import Parts
@@ -101,7 +101,7 @@ def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
     """Ways to cut a row of a strip of one segment into wide tiles; none for one channel and for long rows."""
     if channels < 2 or pixels > MAX_PIXELS or strip.depth > _MAX_DEPTH or strip.rows > 1:
         return []
-    deep = replace(strip, loop=True, columns=0, frame="own")
+    deep = replace(strip, loop=True, columns=0, frame=SMALL if strip.frame == SMALL else "own")
     overlap = [True] if pixels > TILE and pixels % TILE else []
     # Rows without a whole tile are rows times a matrix (`dense_mve.py`).
     left_over = pixels > TILE and pixels % TILE in (1, 2)

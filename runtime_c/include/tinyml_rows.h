@@ -52,6 +52,23 @@ static inline int32_t tinyml_most(int32_t a, int32_t b)
 TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes)
 {
 #if defined(__ARM_FEATURE_MVE)
+    if (bytes >= 64) {
+        __asm__ volatile("dls lr, %2\n"
+                         "1:\n\t"
+                         "vldrb.u8 q0, [%1], #16\n\t"
+                         "vldrb.u8 q1, [%1], #16\n\t"
+                         "vldrb.u8 q2, [%1], #16\n\t"
+                         "vldrb.u8 q3, [%1], #16\n\t"
+                         "vstrb.8 q0, [%0], #16\n\t"
+                         "vstrb.8 q1, [%0], #16\n\t"
+                         "vstrb.8 q2, [%0], #16\n\t"
+                         "vstrb.8 q3, [%0], #16\n\t"
+                         "le lr, 1b"
+                         : "+r"(to), "+r"(from)
+                         : "r"(bytes >> 6)
+                         : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
+        bytes &= 63;
+    }
     __asm__ volatile("wlstp.8 lr, %2, 2f\n"
                      "1:\n\t"
                      "vldrb.u8 q0, [%1], #16\n\t"
@@ -180,12 +197,48 @@ TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int
     }
 }
 
+#if defined(__ARM_FEATURE_MVE)
+/* Bytes between planes up to which offsets of eight planes have sixteen bits. */
+#define TINYML_NEAR_PLANES 8192
+
+/* Set one byte of each of `planes` planes, eight at a time. */
+TINYML_ROWS void tinyml_fill_planes(int8_t *at, int8_t value, int32_t planes, int32_t plane)
+{
+    __asm__ volatile("movs r4, #0\n\t"
+                     "vidup.u16 q1, r4, #1\n\t"
+                     "vmul.i16 q1, q1, %2\n\t"
+                     "vdup.8 q0, %4\n\t"
+                     "wlstp.16 lr, %1, 2f\n"
+                     "1:\n\t"
+                     "vstrb.16 q0, [%0, q1]\n\t"
+                     "add %0, %0, %3\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : "+r"(at)
+                     : "r"(planes), "r"(plane), "r"(8 * plane), "r"(value)
+                     : "r4", "q0", "q1", "lr", "cc", "memory");
+}
+#endif
+
 /* The same in each of `planes` planes that lie `plane` bytes apart, with rows of `columns` bytes. */
 TINYML_ROWS void tinyml_fill_plane_edges(int8_t *row, int32_t rows, int32_t columns, int32_t left, int32_t right,
                                          int8_t value, int32_t planes, int32_t plane)
 {
     left = tinyml_most(tinyml_least(left, columns), 0);
     right = tinyml_most(tinyml_least(right, columns), 0);
+#if defined(__ARM_FEATURE_MVE)
+    if (plane <= TINYML_NEAR_PLANES) {
+        for (; rows > 0; --rows, row += columns) {
+            for (int32_t column = 0; column < left; ++column) {
+                tinyml_fill_planes(row + column, value, planes, plane);
+            }
+            for (int32_t column = columns - right; column < columns; ++column) {
+                tinyml_fill_planes(row + column, value, planes, plane);
+            }
+        }
+        return;
+    }
+#endif
     for (; planes > 0 && left + right > 0; --planes, row += plane) {
         int8_t *at = row;
         for (int32_t count = rows; count > 0; --count, at += columns) {

@@ -31,7 +31,7 @@ from .assembly import (
 from .epilogue import Homes, assign_homes, load_pairs, narrow, requantize_tile, scale
 from .ordering import ordered
 from .places import literals, places_of_outputs
-from .strip import ACCUMULATOR_BYTES, PARAMETERS, TILE, VECTOR, Strip
+from .strip import ACCUMULATOR_BYTES, PARAMETERS, SMALL, TILE, VECTOR, Strip
 
 # Output pointer, counter, branch.
 _TILE_LOOP = 3
@@ -161,7 +161,7 @@ def _general(strip: Strip) -> Parts:
     closing.append(f"vstrb.16 q2, [r3, {homes.registers['places']}]")
     tile += scaling[:-2]
     start = f"ldm sp, {ACCUMULATOR_LIST}"
-    if strip.frame == "small":
+    if strip.frame == SMALL:
         return Parts(homes, prepare, [start, *opening, *tile, *closing])
     tile.append(start)
     if how.needs_temporary:

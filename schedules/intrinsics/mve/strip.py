@@ -23,7 +23,8 @@ TILE = 4
 # Bytes from one plane of outputs to the next that offsets of a scatter store hold.
 MAX_PLANE = (1 << 16) - TILE
 # The frame of a strip by what a layer is to be chosen for: of its own, shared, or shared and every tile by itself.
-FRAMES = {"speed": "own", "balanced": "framed", "size": "small"}
+SMALL = "small"
+FRAMES = {"speed": "own", "balanced": "framed", "size": SMALL}
 # Bytes of the eight accumulators on the stack.
 ACCUMULATOR_BYTES = 32
 # `table` is int32[words of the requantisation][2 channels], then a byte for each shift, twice. `channels` is the

@@ -30,7 +30,7 @@ from .assembly import (
 from .epilogue import correct_ties, narrow
 from .lone_tile import lone_instructions, lone_kernel, lone_name
 from .ordering import ordered
-from .strip import ACCUMULATOR_BYTES, PARAMETERS, TILE, VECTOR, Strip
+from .strip import ACCUMULATOR_BYTES, PARAMETERS, SMALL, TILE, VECTOR, Strip
 
 # Stack after the accumulators: weights, tables, the tile's output, pixels left after the tile.
 _WEIGHTS, _TABLES, _OUTPUT, _LEFT = range(ACCUMULATOR_BYTES, ACCUMULATOR_BYTES + 16, 4)
@@ -67,7 +67,8 @@ class WideTile:
         over = "_over" if strip.overrun and strip.tail else ""
         shape = f"{self.pixels}x{strip.depth}_every{strip.pitch}{over}"
         plane = f"_plane{strip.plane}" if strip.plane else ""
-        return f"tinyml_mve_wide_tile_{shape}{plane}_{strip.requantization.name}"
+        frame = f"_{SMALL}" if strip.frame == SMALL else ""
+        return f"tinyml_mve_wide_tile_{shape}{plane}{frame}_{strip.requantization.name}"
 
     @property
     def spills_places(self) -> bool:
@@ -77,7 +78,8 @@ class WideTile:
     @property
     def overlaps_pairs(self) -> bool:
         """Whether a pair ends beside the first products of the next one."""
-        return self.pixels == TILE and not self.strip.requantization.needs_temporary
+        small = self.strip.frame == SMALL
+        return self.pixels == TILE and not small and not self.strip.requantization.needs_temporary
 
 
 def wide_kernel(tile: WideTile) -> MicroKernel:
