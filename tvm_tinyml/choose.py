@@ -24,7 +24,6 @@ from .memory import MemoryPlan, plan, scratch_room
 from .memory.program import Program
 from .patch import PatchPlan, Stage
 from .patch.costs import Moving
-from .patch.footprint import EFFORT
 from .schedules import Candidate, Choice, candidates, rounds, select
 from .target import TargetConfig
 
@@ -35,6 +34,8 @@ STREAMED_SCRATCH_BYTES = 2500
 STREAMED_SCRATCH_BYTES_DSP = 5000
 # Bytes of code that are not layers: the entry function, start-up code.
 OTHER_CODE_BYTES = 2500
+# Of the memory planner for an estimate: one plan of many needs no proof.
+_EFFORT = 3000
 
 
 @dataclass(frozen=True)
@@ -70,8 +71,7 @@ class Estimate:
     @cached_property
     def arena_bytes(self) -> int:
         """Bytes of the arena."""
-        # One plan of many needs no proof.
-        return self.found or plan(self.program, method=self.planner, effort=EFFORT).arena_bytes
+        return self.found or plan(self.program, method=self.planner, effort=_EFFORT).arena_bytes
 
 
 # Instructions of an element or a product of a layer whose schedule has no estimate.
