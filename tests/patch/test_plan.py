@@ -39,7 +39,7 @@ def test_a_region_of_contradictions_is_refused(
 
 
 def test_units_are_segments_and_operators_of_none() -> None:
-    middle, end = Segment(("b", "c"), 4, 1), Segment(("e",), 2, 2)
+    middle, end = Segment(("b", "c"), 4, 1, 3), Segment(("e",), 2, 2)
     whole = Region(("a", "b", "c", "d", "e"), 8, {"a": 1, "d": 2}, (middle, end))
     assert list(whole.units) == [(("a",), None), (("b", "c"), middle), (("d",), None), (("e",), end)]
     assert PatchPlan.from_json(PatchPlan(whole.operators, (whole,)).to_json()).regions == (whole,)
@@ -51,6 +51,7 @@ def test_units_are_segments_and_operators_of_none() -> None:
         (((), 1, 1), {"a": 1, "b": 1, "c": 1}, "no operators"),
         ((("b",), 2, 3), {"a": 1, "c": 1}, "begins with 3 of 2 rows"),
         ((("b",), 0, 0), {"a": 1, "c": 1}, "begins with 0 of 0 rows"),
+        ((("b",), 1, 1, 0), {"a": 1, "c": 1}, "makes 0 columns"),
         ((("b", "a"), 1, 1), {"c": 1}, "not runs of its operators"),
         ((("z",), 1, 1), {"a": 1, "b": 1, "c": 1}, "different: z|not runs"),
         ((("b", "c"), 1, 1), {"a": 1, "b": 1}, "different: b"),

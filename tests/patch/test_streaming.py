@@ -76,7 +76,7 @@ def test_emulated_cores_make_bands_and_count_every_layer(
     digits: Any, golden: tuple[Any, Any], target: str
 ) -> None:
     order = plan_for(digits, target).order
-    segments = (Segment(order[1:3], 2, 1), Segment(order[3:6], 4, 3))
+    segments = (Segment(order[1:3], 2, 1), Segment(order[3:6], 4, 3, columns=3))
     region = Region(order[:6], 4 if target == "tinyml/cortex-m4" else WHOLE, {order[0]: 1}, segments)
     outputs, report = relay.build(digits, target=target, patch=PatchPlan(order, (region,))).run(golden[0])
     np.testing.assert_array_equal(outputs[0], golden[1])
@@ -250,7 +250,8 @@ def segments_of(draw: st.DrawFn, names: tuple[str, ...]) -> tuple[Segment, ...]:
         end = draw(st.integers(begin + 1, len(names)))
         if draw(st.booleans()):
             rows = draw(st.integers(1, 5))
-            segments.append(Segment(names[begin:end], rows, draw(st.integers(1, rows))))
+            lead, columns = draw(st.integers(1, rows)), draw(st.sampled_from([1, 2, 3, 4]))
+            segments.append(Segment(names[begin:end], rows, lead, columns))
         begin = end
     return tuple(segments)
 

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tests.patch.networks import bottlenecks, modules, network
 from tests.patch.test_meaning import assert_region_means_the_same
 from tvm_tinyml.errors import PlanError
-from tvm_tinyml.patch.footprint import Settings
+from tvm_tinyml.patch import PatchPlan, Region, Segment
+from tvm_tinyml.patch.footprint import Settings, footprint
 from tvm_tinyml.patch.search import pareto_front
 from tvm_tinyml.patch.taller import with_fewer_calls
 
@@ -53,6 +54,21 @@ def test_odd_heights_get_rows_beyond_the_image_where_saved_calls_are_worth_more_
     taller = with_fewer_calls(net, found, costly, room, 2 * found.macs)
     assert found.macs < taller.macs < 1.2 * found.macs
     assert taller.calls < same.calls
+
+
+def test_segments_make_more_columns_at_a_time_with_the_same_meaning() -> None:
+    module = bottlenecks(2, size=16)
+    net = network(module)
+    names = tuple(node.name for node in net.nodes)
+    banded = Region(names, 8, {}, (Segment(names, 2, 2),))
+    found = footprint(net, PatchPlan(names, (banded,)), Settings())
+    wider = with_fewer_calls(net, found, Settings(setup_pixels=4), found.arena_bytes + 600)
+    (region,) = wider.plan.regions
+    (segment,) = region.segments
+    assert segment.columns > 1
+    assert wider.calls < found.calls
+    assert found.arena_bytes < wider.arena_bytes <= found.arena_bytes + 600
+    assert_region_means_the_same(module, net, region)
 
 
 def test_operators_grow_one_by_one_where_a_region_cannot_as_a_whole() -> None:

@@ -86,7 +86,7 @@ class _SegmentBody(RegionBody):
             self._pitch(tensor),
             pixel_bytes(spec),
             column,
-            read.rows.span(1),
+            read.rows.span(self.region.stage(index).operation.rows),
             left,
             right,
             row,
@@ -104,6 +104,10 @@ class _SegmentBody(RegionBody):
             return
         spec, made = self.outer.shape.specs[tensor], self.shape.columns[tensor]
         pixel, column = pixel_bytes(spec), f"row_{index}"
+        operation = self.region.stage(index).operation
+        rows = operation.rows
+        if rows > 1:
+            column = f"({column} + next)"
         guard = ""
         if self.ranges is not None and tensor not in self.outer.shape.stream.buffers:
             own = self.ranges[tensor]
@@ -113,14 +117,22 @@ class _SegmentBody(RegionBody):
         arguments = (
             f"output + {times(column, pixel)}",
             self._pitch(tensor),
-            source,
+            source if rows == 1 else f"{source} + next * {made.width * pixel}",
             pixel,
             f"{plus(times('band', made.step), made.first)} - top",
             made.width,
             "-top",
             f"{spec.shape[ROWS]} - top",
         )
-        yield f"{guard}tinyml_put_column({', '.join(map(str, arguments))});"
+        put = f"{guard}tinyml_put_column({', '.join(map(str, arguments))});"
+        if rows == 1:
+            yield put
+            return
+        # The last call may make columns beyond those that there are.
+        count = f"tinyml_least({rows}, {operation.height} - row_{index})" if operation.height % rows else rows
+        yield f"for (int32_t next = 0; next < {count}; ++next) {{"
+        yield f"    {put}"
+        yield "}"
 
     def _edges(self, number: int) -> Iterator[str]:
         yield from super()._edges(number)
@@ -131,7 +143,15 @@ class _SegmentBody(RegionBody):
         if own.first >= 0 and (self.outer.shape.strips - 1) * own.step + own.first + own.width <= width:
             return
         column = f"{plus(times('strip', own.step), own.first)} + row_{number}"
-        place = self._row_of(tensor, f"row_{number}")
-        yield f"if ({column} < 0 || {column} >= {width}) {{"
-        yield f"    tinyml_fill_bytes({place}, {self._border(tensor)}, {self.shape.pitch(tensor)});"
+        place, pitch = self._row_of(tensor, f"row_{number}"), self.shape.pitch(tensor)
+        rows = self.shape.operations[number].rows
+        if rows == 1:
+            yield f"if ({column} < 0 || {column} >= {width}) {{"
+            yield f"    tinyml_fill_bytes({place}, {self._border(tensor)}, {pitch});"
+            yield "}"
+            return
+        yield f"for (int32_t next = 0; next < {rows}; ++next) {{"
+        yield f"    if ({column} + next < 0 || {column} + next >= {width}) {{"
+        yield f"        tinyml_fill_bytes({place} + next * {pitch}, {self._border(tensor)}, {pitch});"
+        yield "    }"
         yield "}"

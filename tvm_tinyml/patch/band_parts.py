@@ -256,9 +256,9 @@ class BandParts:
             swept = sweep(unit, None if shape.whole else shape.columns[unit.output])
             for member in swept.operations:
                 width = swept.bands[member.output].width
-                one = costs.call(position[member.name], 1, width, swapped=True)
+                one = costs.call(position[member.name], member.rows, width, swapped=True)
                 outer = [read for read in member.reads if read.tensor not in swept.bands]
-                one += costs.moving.event + sum(
+                one += costs.moving.event + member.rows * sum(
                     costs.moving.rows(read.columns.span(width), pixel_bytes(self.network.specs[read.tensor]))
                     for read in outer
                 )

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import PlanError
-from .geometry import Columns, Operation, Read, Sliding, columns_for
+from .geometry import Columns, Operation, Read, Sliding, columns_for, keeping_pace
 
 ONE = Sliding(1, 0, 1)
 
 
-def segment_operation(members: Sequence[Operation], rows: int, lead: int) -> Operation:
+def segment_operation(members: Sequence[Operation], rows: int, lead: int, columns: int = 1) -> Operation:
     """The segment of `members`, in execution order, as one operation.
 
     Its windows are those of the members one through the other; where it reads a tensor through several, one that
@@ -47,7 +47,15 @@ def segment_operation(members: Sequence[Operation], rows: int, lead: int) -> Ope
     reads = tuple(Read(tensor, *window) for tensor, window in windows.items() if tensor not in made)
     rows = min(rows, last.height)
     return Operation(
-        last.name, last.output, last.height, last.width, rows, reads, tuple(members), min(lead, rows)
+        name=last.name,
+        output=last.output,
+        height=last.height,
+        width=last.width,
+        rows=rows,
+        reads=reads,
+        members=tuple(members),
+        lead=min(lead, rows),
+        sweep=columns,
     )
 
 
@@ -55,7 +63,8 @@ def segment_operation(members: Sequence[Operation], rows: int, lead: int) -> Ope
 class Sweep:
     """How a segment runs over the columns of one band.
 
-    operations: its members with rows and columns swapped. Between strips their rows are numbered from the first
+    operations: its members with rows and columns swapped, as many of the new rows per call as the last one is to make
+        and the others need to keep pace. Between strips their rows are numbered from the first
         one that a strip needs, and none is outside; the windows over tensors made before the segment count from the
         first column of the first strip instead.
     bands: rows of every tensor made inside, by band.
@@ -72,9 +81,15 @@ def sweep(segment: Operation, output: Columns | None) -> Sweep:
     swapped = [member.transposed for member in segment.members]
     bands = columns_for(swapped, Columns(segment.rows, segment.lead - segment.rows, segment.rows))
     if output is None:
-        return Sweep(tuple(swapped), bands, None)
+        return Sweep(_together(swapped, segment.sweep), bands, None)
     ranges = columns_for(segment.members, output)
-    return Sweep(tuple(_numbered(one, ranges) for one in swapped), bands, ranges)
+    numbered = [_numbered(one, ranges) for one in swapped]
+    return Sweep(_together(numbered, segment.sweep), bands, ranges)
+
+
+def _together(swapped: list[Operation], columns: int) -> tuple[Operation, ...]:
+    """Operators of a sweep whose last one makes so many columns at a time; one by one, nobody makes more."""
+    return tuple(swapped if columns == 1 else keeping_pace(swapped, columns))
 
 
 def _numbered(operation: Operation, ranges: Mapping[str, Columns]) -> Operation:

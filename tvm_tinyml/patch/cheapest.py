@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from .footprint import PlanFigures, Settings, footprint
+from .geometry import keeping_pace
 from .network import Network
-from .parts import Part, Parts, keeping_pace
+from .parts import Part, Parts
 from .plan import PatchPlan, Region
 from .region import region_operations
 

@@ -7,7 +7,7 @@ rows, the last but one columns (NHWC).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from ..dialect import Operator
@@ -68,7 +68,7 @@ class Operation:
     output: tensor it makes, of `height` rows and `width` columns; rows: rows it makes per call.
     reads: images it reads; operands without rows are left out.
     members: the operators of a segment, which reads and makes nothing outside of the image.
-    lead: rows of a segment's first call.
+    lead: rows of a segment's first call. sweep: columns of its output that its members make at a time.
     accumulates: it has no rows of its own but takes in those of the image it reads: `height`, `width` and `rows` are
         of that image.
     """
@@ -82,6 +82,7 @@ class Operation:
     members: tuple[Operation, ...] = ()
     lead: int = 0
     accumulates: bool = False
+    sweep: int = 1
 
     @property
     def calls(self) -> int:
@@ -113,6 +114,20 @@ class Columns:
     step: int
     first: int
     width: int
+
+
+def keeping_pace(operations: Sequence[Operation], rows: int) -> list[Operation]:
+    """Operations of a region whose last one makes so many rows per call, the others as many as it uses up."""
+    last = operations[-1]
+    pace = {last.output: min(rows, last.height)}
+    found = []
+    for operation in reversed(operations):
+        own = min(pace[operation.output], operation.height)
+        found.append(replace(operation, rows=own))
+        for read in operation.reads:
+            wanted = pace[operation.output] * read.rows.stride
+            pace[read.tensor] = max(pace.get(read.tensor, 1), wanted)
+    return found[::-1]
 
 
 def sliding(

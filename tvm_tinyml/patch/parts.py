@@ -6,7 +6,7 @@ The peak of a region is a bound from below: the bytes of all buffers that are in
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..dialect.relax_api import Array
@@ -14,7 +14,7 @@ from ..errors import PlanError
 from ..memory.problem import round_up
 from .costs import line_moves
 from .footprint import Settings, overwritable
-from .geometry import Columns, Operation, full_columns, strip_columns
+from .geometry import Columns, Operation, full_columns, keeping_pace, strip_columns
 from .network import Network
 from .plan import Segment
 from .pulling import pulling, pulls_of, row_buffer_bytes
@@ -137,20 +137,6 @@ class Parts:
 def strips_of(width: int) -> list[int]:
     """The widest strip of every number of strips."""
     return list(dict.fromkeys(-(-width // count) for count in range(1, width + 1)))
-
-
-def keeping_pace(operations: Sequence[Operation], rows: int) -> list[Operation]:
-    """Operations of a region whose last one makes so many rows per call, the others as many as it uses up."""
-    last = operations[-1]
-    pace = {last.output: min(rows, last.height)}
-    found = []
-    for operation in reversed(operations):
-        own = min(pace[operation.output], operation.height)
-        found.append(replace(operation, rows=own))
-        for read in operation.reads:
-            wanted = pace[operation.output] * read.rows.stride
-            pace[read.tensor] = max(pace.get(read.tensor, 1), wanted)
-    return found[::-1]
 
 
 @dataclass

@@ -23,6 +23,7 @@ class Segment:
 
     operators: names in execution order; the last one makes the segment's output, the only tensor read outside it.
     rows: rows of a band. lead: rows of the first band, so that bands can end where the next operator's windows do.
+    columns: columns of the output that a sweep over a band makes at a time.
 
     Raises PlanError when they do not fit together.
     """
@@ -30,6 +31,7 @@ class Segment:
     operators: tuple[str, ...]
     rows: int
     lead: int
+    columns: int = 1
 
     def __post_init__(self) -> None:
         if not self.operators:
@@ -38,6 +40,11 @@ class Segment:
             raise PlanError(
                 f"patch plan: segment {self.operators[0]!r} to {self.operators[-1]!r} begins with {self.lead} of "
                 f"{self.rows} rows; use 1 to {self.rows}"
+            )
+        if self.columns < 1:
+            raise PlanError(
+                f"patch plan: segment {self.operators[0]!r} to {self.operators[-1]!r} makes {self.columns} columns at "
+                "a time; use at least 1"
             )
 
 
@@ -147,7 +154,9 @@ class PatchPlan:
                     int(row["strip"]),
                     dict(row["rows"]),
                     tuple(
-                        Segment(tuple(one["operators"]), int(one["rows"]), int(one["lead"]))
+                        Segment(
+                            tuple(one["operators"]), int(one["rows"]), int(one["lead"]), int(one["columns"])
+                        )
                         for one in row["segments"]
                     ),
                 )

@@ -289,7 +289,7 @@ def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
                     "end the region with it, outside of segments"
                 )
         alone += members
-        operations += [segment_operation(members, segment.rows, segment.lead)] if segment else members
+        operations += [_banded(members, segment)] if segment else members
     made = {operation.output for operation in alone}
     for node, operation in zip(nodes, alone, strict=True):
         streamed = {read.tensor for read in operation.reads}
@@ -300,6 +300,10 @@ def region_operations(nodes: Sequence[Node], region: Region) -> list[Operation]:
                     "the same region; end the region before it"
                 )
     return operations
+
+
+def _banded(members: Sequence[Operation], segment: Segment) -> Operation:
+    return segment_operation(members, segment.rows, segment.lead, segment.columns)
 
 
 def _segment(nodes: tuple[Node, ...], operation: Operation, output: Columns | None) -> SegmentStage:

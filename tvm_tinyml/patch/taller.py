@@ -1,8 +1,8 @@
 """More rows per call where there is room: memory that a plan leaves unused buys fewer and larger calls.
 
-A kernel likes more rows: it sets up less often and finds more pixels for its tiles. Where rows per call do not divide
-the height, the last call makes rows beyond the image; that is worth it as long as it costs less than the calls that are
-saved, by what calls are said to cost (`Settings.costs`).
+A kernel likes more rows, and in segments more columns: it sets up less often and finds more pixels for its tiles. Where
+rows per call do not divide the height, the last call makes rows beyond the image; that is worth it as long as it costs
+less than the calls that are saved, by what calls are said to cost (`Settings.costs`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from .network import Network
 from .plan import PatchPlan, Region
 from .region import region_operations
 
+SWEEPS = (16, 12, 8, 6, 4, 3, 2)
+"""Columns that segments are tried to make at a time."""
+
 
 def with_fewer_calls(
     network: Network,
@@ -26,7 +29,7 @@ def with_fewer_calls(
     effort: int = EFFORT,
     known: dict[Region, Block] | None = None,
 ) -> PlanFigures:
-    """The plan with as many rows per call as an arena of `arena_bytes` allows and make it cheaper.
+    """The plan with as many rows per call as an arena of `arena_bytes` allows and make it cheaper; columns in segments.
 
     macs: bound on the work, rows outside of the image included; None: no more than the plan has.
     effort: of the memory planner, for every change that is tried.
@@ -36,7 +39,9 @@ def with_fewer_calls(
     """
     growth = _Growth(network, settings, arena_bytes, found.macs if macs is None else macs, found, effort)
     growth.known = growth.known if known is None else known
-    for region in sorted(found.plan.regions, key=lambda region: -growth.block(region).cost):
+    for number in range(len(found.plan.regions)):
+        growth.by_segment(number)
+    for region in sorted(growth.found.plan.regions, key=lambda region: -growth.block(region).cost):
         for taller in growth.taller(region):
             if growth.accepts(region, taller):
                 break
@@ -103,6 +108,22 @@ class _Growth:
             except PlanError:
                 continue
         return [taller for _, _, taller in sorted(found, key=lambda one: one[:2])]
+
+    def by_segment(self, number: int) -> None:
+        """More columns at a time for the segments of region `number`, one after the other, the most that fit."""
+        for place in range(len(self.found.plan.regions[number].segments)):
+            for columns in SWEEPS:
+                region = self.found.plan.regions[number]
+                segment = region.segments[place]
+                if columns <= segment.columns:
+                    break
+                swept = (
+                    *region.segments[:place],
+                    replace(segment, columns=columns),
+                    *region.segments[place + 1 :],
+                )
+                if self.accepts(region, replace(region, segments=swept)):
+                    break
 
     def by_operator(self) -> None:
         """Double the rows of one operator after the other, until nothing fits any more."""

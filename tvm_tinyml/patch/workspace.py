@@ -247,8 +247,8 @@ def _sweep_workspace(
     """Workspace of one band; output: columns of the segment's output in each strip, None for the whole width."""
     swept = sweep(segment, output)
     stream = stream_rows(swept.operations)
-    # One column of the output lies in one piece before its pixels go to their rows.
-    staged = segment.rows * pixel_bytes(specs[segment.output])
+    # Columns of the output lie in one piece before their pixels go to their rows.
+    staged = swept.operations[-1].rows * segment.rows * pixel_bytes(specs[segment.output])
     buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged))
     return Workspace(swept.operations, segment.calls, swept.bands, stream, buffers)
 
