@@ -16,7 +16,7 @@ from tvm.script import tirx as T  # noqa: N812
 
 from . import script
 from .intrinsics.mve.depthwise import LANES, Depthwise, Lanes
-from .intrinsics.mve.depthwise_rows import PlaneRows, rows_kernel, rows_parts
+from .intrinsics.mve.depthwise_rows import PlaneRows, rows_kernel, rows_parts, within_reach
 from .intrinsics.mve.depthwise_summed import SUMMED, register_of
 from .kernel import Array, Candidate, Problem
 from .parts import Parts
@@ -78,7 +78,7 @@ def plan_depthwise_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]
     )
     kernel = PlaneRows(tile, left, attrs["input_zero_point"])
     lanes = kernel.lanes
-    if lanes is None:
+    if lanes is None or not within_reach(kernel, lanes):
         return []
     whole, rest = divmod(channels, SUMMED)
     calls = ((0, whole), *(((channels - SUMMED, 1),) if rest else ()))

@@ -121,6 +121,12 @@ def test_every_geometry_is_exact() -> None:
     assert taken.count(READER) >= len(pairs) - 1
 
 
+def test_constants_of_tall_calls_are_within_reach() -> None:
+    assert_pairs_exact(
+        [pair(np.random.default_rng(3), (40, 40, 8), 16, (3, 3), strides=(2, 2), rows=(20, 10))]
+    )
+
+
 def test_estimates_of_planes_are_true() -> None:
     generator = np.random.default_rng(2)
     module = assert_pairs_exact([pair(generator, (12, 24, 16), 32, (3, 3))], f"{TARGET} -opt=speed")

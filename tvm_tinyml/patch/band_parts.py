@@ -119,6 +119,7 @@ class BandParts:
     _cuts: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
     _runs: dict[tuple[int, int, int], list[Run]] = field(default_factory=dict)
     _bands: dict[tuple[int, int, int, int], Run | None] = field(default_factory=dict)
+    _sweeps: dict[tuple[Run, int, int | None], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network, self.settings = self.parts.network, self.parts.settings
@@ -246,24 +247,34 @@ class BandParts:
 
     def _estimated(self, run: Run, shape: _Strip) -> float:
         """Cost of the calls of a run, of bands with their columns that are gathered and scattered."""
-        total, costs, position = 0.0, self.parts.costs, self.network.position
-        for unit in run.units:
+        total, costs = 0.0, self.parts.costs
+        for place, unit in enumerate(run.units):
+            columns = shape.columns[unit.output]
             if not unit.members:
-                width = shape.columns[unit.output].width
-                one = costs.call(position[unit.name], unit.rows, width, whole=shape.whole)
-                total += unit.calls * (one + costs.moving.event)
-                continue
-            swept = sweep(unit, None if shape.whole else shape.columns[unit.output])
-            for member in swept.operations:
-                width = swept.bands[member.output].width
-                one = costs.call(position[member.name], member.rows, width, swapped=True)
-                outer = [read for read in member.reads if read.tensor not in swept.bands]
-                one += costs.moving.event + member.rows * sum(
-                    costs.moving.rows(read.columns.span(width), pixel_bytes(self.network.specs[read.tensor]))
-                    for read in outer
-                )
-                total += unit.calls * member.calls * one
+                index = self.network.position[unit.name]
+                one = costs.call(index, unit.rows, columns.width, whole=shape.whole) + costs.moving.event
+            else:
+                # How many columns there are matters, not where.
+                key = run, place, None if shape.whole else columns.width
+                if key not in self._sweeps:
+                    self._sweeps[key] = self._swept(unit, None if shape.whole else columns)
+                one = self._sweeps[key]
+            total += unit.calls * one
         return shape.strips * total
+
+    def _swept(self, unit: Operation, columns: Columns | None) -> float:
+        """Cost of one band."""
+        costs, swept, total = self.parts.costs, sweep(unit, columns), 0.0
+        for member in swept.operations:
+            width = swept.bands[member.output].width
+            one = costs.call(self.network.position[member.name], member.rows, width, swapped=True)
+            outer = [read for read in member.reads if read.tensor not in swept.bands]
+            one += costs.moving.event + member.rows * sum(
+                costs.moving.rows(read.columns.span(width), pixel_bytes(self.network.specs[read.tensor]))
+                for read in outer
+            )
+            total += member.calls * one
+        return total
 
     def _runs_of(self, begin: int, stop: int, demand: int) -> list[Run]:
         """Ways to make units of operators `begin` to `stop` - 1; demand: rows the next unit needs first, 0 for none."""

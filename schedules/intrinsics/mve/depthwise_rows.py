@@ -42,6 +42,8 @@ _WORD = 4
 # Registers of predicates.
 _MASKS = ("r5", "r11")
 _BORDER, _OFFSETS = "q6", "q7"
+# Longest code, in instructions of four bytes: the constants behind it must be within the reach of ADR, 4,095 bytes.
+_LONGEST = 1000
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,11 @@ class Load:
     position: int
     invalid: int
     products: tuple[tuple[int, int, bool], ...]
+
+
+def within_reach(rows: PlaneRows, lanes: Lanes) -> bool:
+    """Whether the code of all outputs, which is not looped over, is short enough."""
+    return len(_group(rows, lanes)) <= _LONGEST
 
 
 def rows_kernel(rows: PlaneRows, lanes: Lanes) -> MicroKernel:
