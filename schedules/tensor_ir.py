@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from tvm import ir, s_tir, tirx
+from tvm import ir, s_tir, sym, tirx
 from tvm_ffi import structural
 
 # Loops with this annotation are shortened to the iterations inside the image (codegen's ClampWindows).
 CLAMP_WINDOW = "tinyml.clamp_window"
+
+_IF_THEN_ELSE = ir.Op.get("prim.if_then_else")
 
 
 def drop_unit_loops(function: Any) -> Any:
@@ -28,14 +30,12 @@ def drop_unit_loops(function: Any) -> Any:
             if not _is_one(iterator.dom.extent)
         ]
         single = {it.var: tirx.const(0, "int32") for it in block.iter_vars if _is_one(it.dom.extent)}
-        if not single:
-            return realize
         rebuilt = s_tir.SBlock(
             [iterator for iterator, _ in kept],
             [_substitute(region, single) for region in block.reads],
             [_substitute(region, single) for region in block.writes],
             block.name_hint,
-            _substitute(block.body, single),
+            _bounded(_substitute(block.body, single), [iterator for iterator, _ in kept]),
             block.init,
             block.alloc_buffers,
             block.match_buffers,
@@ -64,6 +64,25 @@ def block_names(function: Any) -> set[str]:
 
 def _is_one(extent: Any) -> bool:
     return isinstance(extent, tirx.IntImm) and int(extent) == 1
+
+
+def _bounded(root: Any, iterators: list[Any]) -> Any:
+    """The body of a block with its conditions simplified for the ranges of the block's iterators.
+
+    `tensorize` does that to descriptions alone: to it, `1 <= j` of a `j` below 2 differs from `j == 1`.
+    """
+    analyzer = sym.Analyzer()
+    for iterator in iterators:
+        analyzer.bind(iterator.var, iterator.dom)
+
+    def simplified(call: Any) -> Any:
+        if not call.op.same_as(_IF_THEN_ELSE):
+            return call
+        condition, inside, outside = call.args
+        condition = analyzer.simplify(condition)
+        return inside if _is_one(condition) else tirx.if_then_else(condition, inside, outside)
+
+    return structural.structural_map(root, (ir.Call, simplified))
 
 
 def _substitute(root: Any, values: dict[Any, Any]) -> Any:

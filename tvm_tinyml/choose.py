@@ -113,6 +113,7 @@ class CallInstructions:
 
     def _asked(self, stage: Stage) -> float:
         node = stage.node
+        # Where a segment has swapped rows and columns, those of kernels are, too.
         values = [
             value.swapaxes(1, 2) if value is not None and value.shape != spec.shape else value
             for value, spec in zip(self.constants[node.name], stage.specs, strict=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from math import inf, isfinite
 
-from .choose import Estimate, LayerEstimate
+from .choose import PER_ELEMENT, Estimate, LayerEstimate
 from .errors import PlanError
 from .patch import PatchPlan, Region
 from .patch.choice import PatchFront
@@ -38,8 +38,8 @@ _TOO_MUCH = 100.0
 SIZES, CHANGES = 4, 30
 # Of the memory planner for one change of a plan: what it misses are a few bytes of one plan among several.
 _EFFORT = 1000
-# Instructions of an element or a product of a layer without an estimate, and of a call inside a region.
-_PER_ELEMENT, _PER_CALL = 12.0, 60.0
+# Instructions of a call inside a region.
+_PER_CALL = 60.0
 
 
 def costless_plan(
@@ -152,9 +152,7 @@ def extra_instructions(plain: Estimate, streamed: Estimate) -> float:
 
 
 def _charged(layer: LayerEstimate) -> float:
-    return (
-        layer.instructions if isfinite(layer.instructions) else _PER_ELEMENT * (layer.elements + layer.macs)
-    )
+    return layer.instructions if isfinite(layer.instructions) else PER_ELEMENT * (layer.elements + layer.macs)
 
 
 def _candidates(front: PatchFront, limit: float) -> Iterator[PlanFigures]:

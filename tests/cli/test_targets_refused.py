@@ -77,6 +77,7 @@ def test_model_beyond_the_memory_budget(command: str, elsewhere: Path) -> None:
     ("command", "flash", "words"),
     [
         ("compile", "16K", "exceed the flash of 16,384 bytes, code not counted"),
+        ("run", "16K", "exceed the flash of 16,384 bytes, code not counted"),
         ("run", "32K", "bytes of flash (text "),
     ],
 )

@@ -70,5 +70,5 @@ def test_dear_calls_buy_work_and_a_bound_on_the_work_forbids_it() -> None:
         assert bounded.factor <= least.factor
         fewer += cheap.calls < least.calls
     assert fewer > 0
-    with pytest.raises(PlanError, match="least work within those bytes"):
+    with pytest.raises(PlanError, match="the least within those bytes"):
         front.within(front.plans[-1].arena_bytes, 0.9)

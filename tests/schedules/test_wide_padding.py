@@ -16,6 +16,7 @@ GEOMETRIES = [
     ((3, 3), (4, 4, 4, 4)),
     ((1, 3), (1, 3, 0, 0)),
     ((3, 1), (3, 1, 0, 1)),
+    ((2, 2), (0, 1, 0, 0)),
 ]
 
 
@@ -24,13 +25,16 @@ def with_padding(case: LayerCase, padding: tuple[int, int, int, int]) -> LayerCa
     return replace(case, attrs=dict(case.attrs) | {"padding": padding, "input_zero_point": 5})
 
 
-@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imc", "rv32imcv"])
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imc", "rv32imcv", "host"])
 def test_windows_without_a_pixel_of_the_image_are_exact(core: str) -> None:
     generator = np.random.default_rng(0)
     cases = []
     for kernel, padding in GEOMETRIES:
         cases.append(with_padding(depthwise(generator, (6, 9, 8), kernel), padding))
         cases.append(with_padding(convolution(generator, (6, 9, 8), 8, kernel), padding))
+        # Of one output's window, all columns but the last lie in the padding.
+        narrow = depthwise(generator, (4, 2, 8), kernel, strides=(1, 2))
+        cases.append(with_padding(narrow, (0, kernel[1] - 1, 0, 0)))
     assert_layers_exact(cases, f"tinyml -mcpu={core}")
 
 

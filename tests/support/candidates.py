@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
 from unittest import mock
 
 from tests.support.layers import LayerCase, assert_layers_exact, module_of
@@ -46,11 +45,7 @@ def assert_every_candidate_exact(
     def only(problem: Problem) -> list[Candidate]:
         return [forced[problem.attrs["name"]]]
 
-    def identity(problem: Problem, _specs: Any) -> str:
-        return str(problem.attrs["name"])
-
-    # Equal layers are asked once, unless their names tell them apart.
-    with mock.patch("tvm_tinyml.lower.candidates", only), mock.patch("tvm_tinyml.lower._identity", identity):
+    with mock.patch("tvm_tinyml.lower.candidates", only):
         module = assert_layers_exact(repeated, words)
     taken = Counter(layer.schedule for layer in module.compiled.model.layers)
     assert taken == Counter(candidate.rule for candidate in forced.values())

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from .footprint import PlanFigures, Settings, footprint
 from .geometry import keeping_pace
@@ -80,7 +80,9 @@ class Cheapest:
             if not hopeful:
                 break
             for way in hopeful[:PLACED]:
-                found = footprint(self.network, self._plan_of(way), self.settings, enough=arena_bytes)
+                found = footprint(
+                    self.network, plan_along(self.network, way), self.settings, enough=arena_bytes
+                )
                 if found.arena_bytes <= arena_bytes and found.macs <= macs:
                     fitting.append(found)
                     break
@@ -101,28 +103,37 @@ class Cheapest:
                 below = self.size.get(part.source, 0)
                 for way in fronts[part.begin]:
                     work = way.macs + part.macs
-                    reach = part.output
-                    if part.source:
-                        own = way.reach if part.source == made[part.begin] else below
-                        reach = max(reach, part.distance + own)
-                    elif not part.calls:
-                        reach = way.reach
+                    reach = part.reach(way.reach, made[part.begin], below)
                     if work + rest[end] <= macs and reach <= peak:
                         found.append(Way(way.cost + part.cost, work, reach, part, way))
             fronts.append(_unbeaten(found))
         return fronts[-1]
 
-    def _plan_of(self, way: Way) -> PatchPlan:
-        regions = []
-        step: Way | None = way
-        while step is not None and step.part is not None:
-            if step.part.strip:
-                regions.append(region_of(self.network, step.part))
-            step = step.before
-        return PatchPlan(tuple(node.name for node in self.network.nodes), tuple(reversed(regions)))
+
+class Step(Protocol):
+    """The last part of a way to a cut, and what comes before it; without a part where nothing does."""
+
+    @property
+    def part(self) -> Part | None:
+        """The part."""
+
+    @property
+    def before(self) -> Step | None:
+        """The way that it goes on from."""
 
 
-def region_of(network: Network, part: Part) -> Region:
+def plan_along(network: Network, way: Step) -> PatchPlan:
+    """The plan that a way to the last cut is."""
+    regions = []
+    step: Step | None = way
+    while step is not None and step.part is not None:
+        if step.part.strip:
+            regions.append(_region_of(network, step.part))
+        step = step.before
+    return PatchPlan(tuple(node.name for node in network.nodes), tuple(reversed(regions)))
+
+
+def _region_of(network: Network, part: Part) -> Region:
     """The region that a part with strips is."""
     names = tuple(node.name for node in network.nodes[part.begin : part.end])
     banded = {name for segment in part.segments for name in segment.operators}

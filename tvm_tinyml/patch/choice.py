@@ -75,7 +75,7 @@ class PatchFront:
         elif first.macs > macs:
             raise PlanError(
                 f"no plan found needs at most {arena_bytes:,} bytes and does at most {factor:.3f} times the work of "
-                f"the plain model; the least work within those bytes is {first.factor:.3f}"
+                f"the plain model; allow more bytes, or {first.factor:.3f} times the work, the least within those bytes"
             )
         others = [] if self.cheapest is None else self.cheapest.plans(arena_bytes, macs)
         others += [one for one in self.plans if one.arena_bytes <= arena_bytes and one.macs <= macs]

@@ -45,6 +45,15 @@ class Part(NamedTuple):
     rows: int = 1
     cost: float = 0.0
 
+    def reach(self, before: int, made: str, source_bytes: int) -> int:
+        """Least end of its output, as `search.Path` counts it.
+
+        before: the same of `made`, the tensor in front of the cut where it begins. source_bytes: of its source.
+        """
+        if self.source:
+            return max(self.output, self.distance + (before if self.source == made else source_bytes))
+        return self.output if self.calls else before
+
 
 class Sharing(NamedTuple):
     """Bytes that the output of a region has in common with an input that lies `distance` bytes above it."""

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from .band_parts import BandParts
-from .cheapest import Cheapest, region_of
+from .cheapest import Cheapest, plan_along
 from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .network import Network
 from .parts import Part, Parts
@@ -64,11 +64,7 @@ class Path(NamedTuple):
 
     def through(self, part: Part, made: str, source_bytes: int) -> Path:
         """The way on through `part`; made: the tensor in front of the cut, source_bytes: of the part's source."""
-        reach = part.output
-        if part.source:
-            reach = max(reach, part.distance + (self.reach if part.source == made else source_bytes))
-        elif not part.calls:
-            reach = self.reach
+        reach = part.reach(self.reach, made, source_bytes)
         peak = max(self.peak, part.peak, reach)
         return Path(peak, self.macs + part.macs, self.calls + part.calls, reach, part, self)
 
@@ -136,7 +132,7 @@ class _Evaluation:
         for path in sorted(paths, key=_work):
             if front and path.peak >= front[-1].arena_bytes:
                 continue
-            found = self._placed(_plan_of(self.network, path), effort)
+            found = self._placed(plan_along(self.network, path), effort)
             self.missed |= found.arena_bytes > path.peak
             if not front or found.arena_bytes < front[-1].arena_bytes:
                 front.append(found)
@@ -244,13 +240,3 @@ def _unbeaten(paths: list[Path], hopeful: Callable[[Path], bool], last: bool) ->
 def _thinned(front: list[Path]) -> list[Path]:
     step = -(-len(front) // FRONT)
     return front if step <= 1 else [*front[:-1:step], front[-1]]
-
-
-def _plan_of(network: Network, path: Path) -> PatchPlan:
-    regions = []
-    step: Path | None = path
-    while step is not None and step.part is not None:
-        if step.part.strip:
-            regions.append(region_of(network, step.part))
-        step = step.before
-    return PatchPlan(tuple(node.name for node in network.nodes), tuple(reversed(regions)))
