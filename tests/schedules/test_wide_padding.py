@@ -25,7 +25,9 @@ def with_padding(case: LayerCase, padding: tuple[int, int, int, int]) -> LayerCa
     return replace(case, attrs=dict(case.attrs) | {"padding": padding, "input_zero_point": 5})
 
 
-@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imc", "rv32imcv", "host"])
+@pytest.mark.parametrize(
+    "core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55", "rv32imc", "rv32imcv", "host"]
+)
 def test_windows_without_a_pixel_of_the_image_are_exact(core: str) -> None:
     generator = np.random.default_rng(0)
     cases = []
