@@ -36,8 +36,8 @@ _PARAMETERS = (
     "int32_t pitch",
     "int32_t zero_point",
 )
-# Stack behind the sums: place of the first channel, its weights, table, output, groups left.
-_PLACE, _WEIGHT, _TABLE, _OUTPUT, _GROUPS, _OWN = 0, 4, 8, 12, 16, 20
+# Stack behind the sums: place of the first channel, its weights, table, output, groups left, turns left.
+_PLACE, _WEIGHT, _TABLE, _OUTPUT, _GROUPS, _TURNS, _OWN = 0, 4, 8, 12, 16, 20, 24
 _WORD = 4
 # Registers of predicates.
 _MASKS = ("r5", "r11")
@@ -114,7 +114,9 @@ def rows_parts(rows: PlaneRows, lanes: Lanes, groups: int) -> Parts:
         products += SUMMED * (len(channel) + 1)
         outputs += count * (len(summed_output(tile.requantization, count)) + 1)
         multiplications += SUMMED * sum(line.startswith("vmladav") for line in channel)
-    once = [line for line in _group(rows, lanes) if not line.endswith(":")]
+    once = sum(
+        turns * sum(not line.endswith(":") for line in lines) for turns, lines in _sections(rows, lanes)
+    )
     each = sum(
         len(_channel(rows, lanes, start, count)) + len(summed_output(tile.requantization, count)) + 2
         for start, count in chunks
@@ -123,24 +125,42 @@ def rows_parts(rows: PlaneRows, lanes: Lanes, groups: int) -> Parts:
     return Parts(
         products=groups * products,
         outputs=groups * outputs,
-        calls=frame + groups * (len(once) + 1 - each),
+        calls=frame + groups * (once + 1 - each),
         multiplications=groups * multiplications,
     )
 
 
-def chunks_of(rows: PlaneRows) -> Iterator[tuple[int, int]]:
-    """(first output, outputs) of the chunks: some whole rows, or equal parts of a row as far as vectors are filled."""
-    width, most = rows.tile.width, MAX_SUMMED_OUTPUTS
+@dataclass(frozen=True)
+class _Passage:
+    """Code for some whole rows of outputs, executed `turns` times. chunks: (first output, outputs) of the first turn."""
+
+    turns: int
+    rows: int
+    chunks: tuple[tuple[int, int], ...]
+
+
+def _passages(rows: PlaneRows) -> Iterator[_Passage]:
+    """As many whole rows as the sums hold, and what is left; or a row in equal parts, as far as vectors are filled."""
+    width, height, most = rows.tile.width, rows.tile.height, MAX_SUMMED_OUTPUTS
     if width <= most:
-        span, size = rows.outputs, most // width * width
-    else:
-        span, size = width, -(-width // -(-width // most))
-        sharing = rows.lanes.outputs if rows.lanes is not None else 1
-        filled = -(-size // sharing) * sharing
-        size = filled if filled <= most else size
-    for first in range(0, rows.outputs, span):
-        for start in range(0, span, size):
-            yield first + start, min(size, span - start)
+        each = min(most // width, height)
+        yield _Passage(height // each, each, ((0, each * width),))
+        if height % each:
+            yield _Passage(1, height % each, ((height // each * each * width, height % each * width),))
+        return
+    size = -(-width // -(-width // most))
+    sharing = rows.lanes.outputs if rows.lanes is not None else 1
+    filled = -(-size // sharing) * sharing
+    size = filled if filled <= most else size
+    yield _Passage(height, 1, tuple((first, min(size, width - first)) for first in range(0, width, size)))
+
+
+def chunks_of(rows: PlaneRows) -> Iterator[tuple[int, int]]:
+    """(first output, outputs) of all chunks, in order."""
+    for passage in _passages(rows):
+        for turn in range(passage.turns):
+            for first, count in passage.chunks:
+                yield turn * passage.rows * rows.tile.width + first, count
 
 
 def _sizes(rows: PlaneRows) -> list[int]:
@@ -167,36 +187,54 @@ def _prologue(rows: PlaneRows, lanes: Lanes) -> list[str]:
 
 def _group(rows: PlaneRows, lanes: Lanes) -> list[str]:
     """Eight channels, up to the flags of the group counter; r7 at the first vector of taps, r9 at the weights."""
-    own, arguments = _sums(rows), _stack(rows) + SAVED_BYTES
-    how, chunks = rows.tile.requantization, list(chunks_of(rows))
-    before = loads_of(rows, lanes, 0, 1)[0].position
-    code = [f"strd r7, r9, [sp, #{own + _PLACE}]"] if len(chunks) > 1 else []
-    for start, count in chunks:
-        loads = loads_of(rows, lanes, start, count)
-        if start:
-            code += [f"ldrd r7, r9, [sp, #{own + _PLACE}]"]
-            code += add_constant("r7", loads[0].position - before)
-        code += ["mov r1, sp", "adr.w r0, 8f", f"vldrb.u8 {_OFFSETS}, [r0]"]
-        masks = _masks(loads)
-        if masks:
-            code.append(f"vmov.i8 {_BORDER}, #{rows.border & 0xFF}")
-        if len(masks) <= len(_MASKS):
-            code += [f"movw {register}, #{mask}" for register, mask in zip(_MASKS, masks, strict=False)]
-        code += [f"vmsr p0, {_MASKS[0]}"] if len(masks) == 1 else []
-        code += [f"movs r3, #{SUMMED}", "2:", *_channel(rows, lanes, start, count), "bne 2b"]
-        code += [f"ldrd r5, r3, [sp, #{own + _TABLE}]", f"ldrd r4, r6, [sp, #{arguments + 4}]"]
-        code += ["adr.w r0, 8f", f"vldrw.u32 q6, [r0, #{LANES * (1 + _sizes(rows).index(count))}]"]
-        code += [*summed_constants(how), f"mov lr, #{count}", "dls lr, lr"]
-        code += ["3:", *summed_output(how, count), "le lr, 3b"]
-        if start + count < rows.outputs:
-            code.append(f"str r3, [sp, #{own + _OUTPUT}]")
-        else:
-            code += add_constant("r7", before - loads[0].position)
+    return [line for _, lines in _sections(rows, lanes) for line in lines]
+
+
+def _sections(rows: PlaneRows, lanes: Lanes) -> Iterator[tuple[int, list[str]]]:
+    """The code of a group in order, each part with how often it is executed."""
+    own, how = _sums(rows), rows.tile.requantization
+    chunks = list(chunks_of(rows))
+    first, last = (loads_of(rows, lanes, *chunk)[0].position for chunk in (chunks[0], chunks[-1]))
+    yield 1, [f"strd r7, r9, [sp, #{own + _PLACE}]"] if len(chunks) > 1 else []
+    place = first
+    for passage in _passages(rows):
+        code: list[str] = []
+        for start, count in passage.chunks:
+            if len(chunks) > 1:
+                code.append(f"ldrd r7, r9, [sp, #{own + _PLACE}]")
+                code += add_constant("r7", loads_of(rows, lanes, start, count)[0].position - place)
+            code += _chunk(rows, lanes, start, count)
+        if passage.turns > 1:
+            yield 1, [f"movs r0, #{passage.turns}", f"str r0, [sp, #{own + _TURNS}]"]
+            step = passage.rows * rows.tile.strides[0] * rows.tile.pitch
+            code += [f"ldr r0, [sp, #{own + _PLACE}]", *add_constant("r0", step)]
+            code += [f"str r0, [sp, #{own + _PLACE}]", f"ldr r0, [sp, #{own + _TURNS}]", "subs r0, r0, #1"]
+            code = ["4:", *code, f"str r0, [sp, #{own + _TURNS}]", "bne 4b"]
+            place += passage.turns * step
+        yield passage.turns, code
     # To the next eight channels: of the first output, and of the table.
     words = _WORD * (SUMMED * len(how.words) + SUMMED // _WORD)
+    code = add_constant("r7", first - last)
     code += [f"mov r0, #{rows.outputs}", "mls r3, r0, r4, r3", f"adds r3, r3, #{SUMMED}"]
     code += [*add_constant("r5", words), f"strd r5, r3, [sp, #{own + _TABLE}]"]
-    return [*code, f"ldr r0, [sp, #{own + _GROUPS}]", "subs r0, r0, #1", f"str r0, [sp, #{own + _GROUPS}]"]
+    yield 1, [*code, f"ldr r0, [sp, #{own + _GROUPS}]", "subs r0, r0, #1", f"str r0, [sp, #{own + _GROUPS}]"]
+
+
+def _chunk(rows: PlaneRows, lanes: Lanes, start: int, count: int) -> list[str]:
+    """Outputs of eight channels; r7 at the first vector of taps, r9 at the weights, both moved on by the channels."""
+    own, arguments, how = _sums(rows), _stack(rows) + SAVED_BYTES, rows.tile.requantization
+    masks = _masks(loads_of(rows, lanes, start, count))
+    code = ["mov r1, sp", "adr.w r0, 8f", f"vldrb.u8 {_OFFSETS}, [r0]"]
+    if masks:
+        code.append(f"vmov.i8 {_BORDER}, #{rows.border & 0xFF}")
+    if len(masks) <= len(_MASKS):
+        code += [f"movw {register}, #{mask}" for register, mask in zip(_MASKS, masks, strict=False)]
+    code += [f"vmsr p0, {_MASKS[0]}"] if len(masks) == 1 else []
+    code += [f"movs r3, #{SUMMED}", "2:", *_channel(rows, lanes, start, count), "bne 2b"]
+    code += [f"ldrd r5, r3, [sp, #{own + _TABLE}]", f"ldrd r4, r6, [sp, #{arguments + 4}]"]
+    code += ["adr.w r0, 8f", f"vldrw.u32 q6, [r0, #{LANES * (1 + _sizes(rows).index(count))}]"]
+    code += [*summed_constants(how), f"mov lr, #{count}", "dls lr, lr"]
+    return [*code, "3:", *summed_output(how, count), "le lr, 3b", f"str r3, [sp, #{own + _OUTPUT}]"]
 
 
 def _masks(loads: list[Load]) -> list[int]:
