@@ -26,6 +26,7 @@ from tvm_tinyml.schedules.intrinsics.mve.depthwise import LANES, Depthwise
 from tvm_tinyml.schedules.intrinsics.mve.depthwise_rows import PlaneRows, chunks_of, loads_of
 from tvm_tinyml.schedules.intrinsics.mve.epilogue import Requantization
 from tvm_tinyml.target import parse_target
+from tvm_tinyml.target.config import STACK_BYTES
 
 TARGET = "tinyml -mcpu=cortex-m55"
 READER = "mve depthwise rows of planes"
@@ -128,6 +129,19 @@ def test_constants_of_tall_calls_are_within_reach() -> None:
     assert_pairs_exact(
         [pair(np.random.default_rng(3), (40, 40, 8), 16, (3, 3), strides=(2, 2), rows=(20, 10))]
     )
+
+
+def test_spare_rows_are_given_up_for_a_budget() -> None:
+    generator = np.random.default_rng(5)
+    pairs = [pair(generator, (24, 24, 16), 32, (3, 3))]
+    (roomy,) = (module := assert_pairs_exact(pairs)).compiled.model.regions
+    assert roomy.spare > 0
+    least = module.metadata["memory"]["arena_bytes"] - roomy.spare_bytes("t_first_0")
+    tight = assert_pairs_exact(pairs, f"{TARGET} -ram={least + STACK_BYTES}")
+    (region,) = tight.compiled.model.regions
+    assert region.spare == 0
+    assert region.planes == {"t_first_0"}
+    assert tight.metadata["memory"]["arena_bytes"] <= least
 
 
 def test_estimates_of_planes_are_true() -> None:

@@ -132,7 +132,10 @@ def rows_parts(rows: PlaneRows, lanes: Lanes, groups: int) -> Parts:
 
 @dataclass(frozen=True)
 class _Passage:
-    """Code for some whole rows of outputs, executed `turns` times. chunks: (first output, outputs) of the first turn."""
+    """Code for some whole rows of outputs, executed `turns` times.
+
+    chunks: (first output, outputs) of the first turn.
+    """
 
     turns: int
     rows: int
