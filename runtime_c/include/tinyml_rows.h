@@ -176,9 +176,61 @@ TINYML_ROWS void tinyml_fill_bytes(int8_t *to, int8_t value, int32_t bytes)
 TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *from, int32_t from_pitch,
                                   int32_t rows, int32_t bytes)
 {
+#if defined(__ARM_FEATURE_MVE)
+    int8_t *last_to = to + bytes - 16;
+    const int8_t *last_from = from + bytes - 16;
+    /* Pixels are rows as well: a call for each would cost more than its bytes. */
+    if (bytes <= 16 && rows > 0) {
+        __asm__ volatile("vctp.8 %5\n\t"
+                         "dls lr, %2\n"
+                         "1:\n\t"
+                         "vpstt\n\t"
+                         "vldrbt.u8 q0, [%1]\n\t"
+                         "vstrbt.8 q0, [%0]\n\t"
+                         "add %0, %0, %3\n\t"
+                         "add %1, %1, %4\n\t"
+                         "le lr, 1b"
+                         : "+r"(to), "+r"(from)
+                         : "r"(rows), "r"(to_pitch), "r"(from_pitch), "r"(bytes)
+                         : "q0", "lr", "cc", "memory");
+        return;
+    }
+    if (bytes <= 32 && rows > 0) {
+        /* Both halves overlap. */
+        __asm__ volatile("dls lr, %4\n"
+                         "1:\n\t"
+                         "vldrb.u8 q0, [%1]\n\t"
+                         "vldrb.u8 q1, [%3]\n\t"
+                         "vstrb.8 q0, [%0]\n\t"
+                         "vstrb.8 q1, [%2]\n\t"
+                         "add %0, %0, %5\n\t"
+                         "add %1, %1, %6\n\t"
+                         "add %2, %2, %5\n\t"
+                         "add %3, %3, %6\n\t"
+                         "le lr, 1b"
+                         : "+r"(to), "+r"(from), "+r"(last_to), "+r"(last_from)
+                         : "r"(rows), "r"(to_pitch), "r"(from_pitch)
+                         : "q0", "q1", "lr", "cc", "memory");
+        return;
+    }
+    for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
+        int8_t *target = to;
+        const int8_t *source = from;
+        __asm__ volatile("wlstp.8 lr, %2, 2f\n"
+                         "1:\n\t"
+                         "vldrb.u8 q0, [%1], #16\n\t"
+                         "vstrb.8 q0, [%0], #16\n\t"
+                         "letp lr, 1b\n"
+                         "2:"
+                         : "+r"(target), "+r"(source)
+                         : "r"(bytes)
+                         : "q0", "lr", "cc", "memory");
+    }
+#else
     for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
         tinyml_move_bytes(to, from, bytes);
     }
+#endif
 }
 
 /* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none. */
@@ -277,6 +329,22 @@ TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, in
     return to;
 }
 
+/* Copy the columns of an image, or the rows of `to`, one after the other: `columns` pixels of `rows` rows each. Rows of
+ * `from` lie `from_row` bytes apart and columns `from_column`; those of `to` likewise. */
+TINYML_ROWS void tinyml_turn(int8_t *to, int32_t to_row, int32_t to_column, const int8_t *from, int32_t from_row,
+                             int32_t from_column, int32_t rows, int32_t columns, int32_t pixel)
+{
+    if (rows > columns) {
+        for (; columns > 0; --columns, to += to_column, from += from_column) {
+            tinyml_copy_rows(to, to_row, from, from_row, rows, pixel);
+        }
+        return;
+    }
+    for (; rows > 0; --rows, to += to_row, from += from_row) {
+        tinyml_copy_rows(to, to_column, from, from_column, columns, pixel);
+    }
+}
+
 /* Copy `columns` columns from `column` on, `rows` pixels from `row` on each, one column after the other. Of `image`, which
  * begins at row 0 and column 0, columns `left` to `right` - 1 of rows `top` to `bottom` - 1 are there; the others are
  * `value`. Sizes of pixels are in bytes. Returns `to`. */
@@ -284,28 +352,25 @@ TINYML_ROWS const int8_t *tinyml_get_columns(int8_t *to, const int8_t *image, in
                                              int32_t column, int32_t columns, int32_t left, int32_t right,
                                              int32_t row, int32_t rows, int32_t top, int32_t bottom, int8_t value)
 {
-    const int32_t begin = tinyml_most(row, top), end = tinyml_least(row + rows, bottom);
-    int8_t *at = to;
-    for (; columns > 0; --columns, ++column, at += rows * pixel) {
-        const int there = column >= left && column < right;
-        if (!there || end - begin < rows) {
-            tinyml_fill_bytes(at, value, rows * pixel);
-        }
-        if (there) {
-            tinyml_copy_rows(at + (begin - row) * pixel, pixel, image + begin * pitch + column * pixel, pitch,
-                             end - begin, pixel);
-        }
+    const int32_t begin = tinyml_most(row, top), high = tinyml_least(row + rows, bottom) - begin;
+    const int32_t first = tinyml_most(column, left), wide = tinyml_least(column + columns, right) - first;
+    const int32_t step = rows * pixel;
+    if (high < rows || wide < columns) {
+        tinyml_fill_bytes(to, value, columns * step);
     }
+    tinyml_turn(to + (first - column) * step + (begin - row) * pixel, pixel, step,
+                image + begin * pitch + first * pixel, pitch, pixel, high, wide, pixel);
     return to;
 }
 
-/* Copy the pixels of a column, which lie one after the other, to rows `row` to `row` + `rows` - 1 at `image`; those
- * before row `top` and from row `bottom` on are left out. */
-TINYML_ROWS void tinyml_put_column(int8_t *image, int32_t pitch, const int8_t *column, int32_t pixel, int32_t row,
-                                   int32_t rows, int32_t top, int32_t bottom)
+/* Copy `columns` columns of `rows` pixels, which lie one after the other, to rows `row` to `row` + `rows` - 1 at
+ * `image`; those before row `top` and from row `bottom` on are left out. */
+TINYML_ROWS void tinyml_put_columns(int8_t *image, int32_t pitch, const int8_t *from, int32_t pixel, int32_t columns,
+                                    int32_t row, int32_t rows, int32_t top, int32_t bottom)
 {
-    const int32_t begin = tinyml_most(row, top), end = tinyml_least(row + rows, bottom);
-    tinyml_copy_rows(image + begin * pitch, pitch, column + (begin - row) * pixel, pixel, end - begin, pixel);
+    const int32_t begin = tinyml_most(row, top), high = tinyml_least(row + rows, bottom) - begin;
+    tinyml_turn(image + begin * pitch, pitch, pixel, from + (begin - row) * pixel, pixel, rows * pixel, high, columns,
+                pixel);
 }
 
 /* Make room in a line buffer that holds rows `first` to `end` - 1: move those from row `keep` on to its start.

@@ -1,4 +1,4 @@
-"""Windows that streamed regions copy: whatever lies inside the image, and the border's value everywhere else."""
+"""What streamed regions copy: whatever lies inside the image, and the border's value everywhere else."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ const int8_t *window(int8_t *to, const int8_t *image, int32_t height, int32_t pi
                      int32_t column, int32_t bytes, int8_t value)
 {
     return tinyml_copy_window(to, image, height, pitch, row, rows, column, bytes, value);
+}
+void get_columns(int8_t *to, const int8_t *image, const int32_t *at, const int32_t *there, int8_t value)
+{
+    tinyml_get_columns(to, image, at[0], at[1], at[2], at[3], there[0], there[1], at[4], at[5], there[2], there[3],
+                       value);
+}
+void put_columns(int8_t *image, const int8_t *from, const int32_t *at, int32_t top, int32_t bottom)
+{
+    tinyml_put_columns(image, at[0], from, at[1], at[3], at[4], at[5], top, bottom);
 }
 """
 GUARD, BORDER = 99, -7
@@ -56,3 +65,44 @@ def test_a_window_is_the_image_and_its_border(
     np.testing.assert_array_equal(found[16:-16].reshape(window), expected)
     assert (found[:16] == GUARD).all()
     assert (found[-16:] == GUARD).all()
+
+
+def integers(*values: int) -> ctypes.Array[ctypes.c_int32]:
+    return (ctypes.c_int32 * len(values))(*values)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 40)),
+    st.tuples(st.integers(1, 9), st.integers(1, 9)),
+    st.tuples(st.integers(-9, 9), st.integers(-9, 9)),
+)
+def test_columns_of_an_image_are_its_rows_turned(
+    library: ctypes.CDLL, image: tuple[int, int, int], block: tuple[int, int], at: tuple[int, int]
+) -> None:
+    (height, width, pixel), (rows, columns), (row, column) = image, block, at
+    pixels = np.arange(height * width * pixel).astype("int8").reshape(image)
+    inside = np.zeros((rows, columns), "bool")
+    expected = np.full((columns, rows, pixel), BORDER, "int8")
+    for y in range(max(row, 0), min(row + rows, height)):
+        for x in range(max(column, 0), min(column + columns, width)):
+            expected[x - column, y - row] = pixels[y, x]
+            inside[y - row, x - column] = True
+    found = np.full(expected.size + 32, GUARD, "int8")
+    place = found[16:].ctypes.data_as(ctypes.c_void_p)
+    source = pixels.ctypes.data_as(ctypes.c_void_p)
+    where = integers(width * pixel, pixel, column, columns, row, rows)
+    library.get_columns(place, source, where, integers(0, width, 0, height), ctypes.c_int8(BORDER))
+    np.testing.assert_array_equal(found[16:-16].reshape(expected.shape), expected)
+    assert (found[:16] == GUARD).all()
+    assert (found[-16:] == GUARD).all()
+    if column < 0 or column + columns > width:
+        return
+    # Columns go back to where they came from, without the rows outside.
+    target = np.full((height + 2, width, pixel), GUARD, "int8")
+    begin = target[1:].ctypes.data + column * pixel
+    library.put_columns(ctypes.c_void_p(begin), place, where, 0, height)
+    wanted = np.full(target.shape, GUARD, "int8")
+    for y, x in np.argwhere(inside):
+        wanted[1 + row + y, column + x] = pixels[row + y, column + x]
+    np.testing.assert_array_equal(target, wanted)

@@ -97,42 +97,49 @@ class _SegmentBody(RegionBody):
         )
         return self._cast(tensor, f"tinyml_get_columns({', '.join(map(str, arguments))})", const=True)
 
+    def _place(self, index: int) -> str:
+        tensor = self._tensor(index)
+        if tensor in self.lines:
+            return super()._place(index)
+        spec, made = self.outer.shape.specs[tensor], self.shape.columns[tensor]
+        row = f"{plus(times('band', made.step), made.first)} - top"
+        place = f"output + ({row}) * {self._pitch(tensor)} + {times(self._column(index), pixel_bytes(spec))}"
+        return self._cast(tensor, place)
+
+    def _column(self, index: int) -> str:
+        """Where the columns that stage `index` makes of the output begin, in rows in memory."""
+        tensor, column = self._tensor(index), f"row_{index}"
+        if self.ranges is None or tensor in self.outer.shape.stream.buffers:
+            return column
+        own = self.ranges[tensor]
+        return f"({plus(times('strip', own.step), own.first)} + {column})"
+
     def _store(self, index: int, source: str) -> Iterator[str]:
         tensor = self._tensor(index)
         if tensor in self.lines:
             yield from super()._store(index, source)
             return
         spec, made = self.outer.shape.specs[tensor], self.shape.columns[tensor]
-        pixel, column = pixel_bytes(spec), f"row_{index}"
+        pixel, column = pixel_bytes(spec), self._column(index)
         operation = self.region.stage(index).operation
-        rows = operation.rows
-        if rows > 1:
-            column = f"({column} + next)"
-        guard = ""
-        if self.ranges is not None and tensor not in self.outer.shape.stream.buffers:
-            own = self.ranges[tensor]
-            column = f"({plus(times('strip', own.step), own.first)} + {column})"
-            if spec.shape[COLUMNS] % own.width:
-                guard = f"if ({column} < {spec.shape[COLUMNS]}) "
+        # The last call may make columns beyond those that there are, the last strip those beyond the image.
+        count = str(operation.rows)
+        if operation.height % operation.rows:
+            count = f"tinyml_least({count}, {operation.height} - row_{index})"
+        if tensor not in self.outer.shape.stream.buffers and spec.shape[COLUMNS] % operation.height:
+            count = f"tinyml_least({count}, {spec.shape[COLUMNS]} - {column})"
         arguments = (
             f"output + {times(column, pixel)}",
             self._pitch(tensor),
-            source if rows == 1 else f"{source} + next * {made.width * pixel}",
+            source,
             pixel,
+            count,
             f"{plus(times('band', made.step), made.first)} - top",
             made.width,
             "-top",
             f"{spec.shape[ROWS]} - top",
         )
-        put = f"{guard}tinyml_put_column({', '.join(map(str, arguments))});"
-        if rows == 1:
-            yield put
-            return
-        # The last call may make columns beyond those that there are.
-        count = f"tinyml_least({rows}, {operation.height} - row_{index})" if operation.height % rows else rows
-        yield f"for (int32_t next = 0; next < {count}; ++next) {{"
-        yield f"    {put}"
-        yield "}"
+        yield f"tinyml_put_columns({', '.join(map(str, arguments))});"
 
     def _edges(self, number: int) -> Iterator[str]:
         yield from super()._edges(number)

@@ -21,6 +21,7 @@ from tvm_tinyml.patch.workspace import (
     Workspace,
     at_words,
     buffer_spans,
+    columns_in_place,
     overwrite_distance,
     row_bytes,
     rows_done,
@@ -54,6 +55,7 @@ class StreamedRegion:
     planes: tensors whose line buffers hold the rows of each channel side by side.
     spare: calls of the makers of planes for whose rows there is room besides. Each plane then runs into the next one,
         where rows are done by then, and only the last one needs the room: rows move less often.
+    in_place: whether the columns of the output, of a segment, are made where they belong.
     """
 
     symbol: str
@@ -64,6 +66,7 @@ class StreamedRegion:
     callbacks: tuple[str, ...] = ()
     planes: frozenset[str] = frozenset()
     spare: int = SPARE_CALLS
+    in_place: bool = False
 
     @cached_property
     def order(self) -> Repetition:
@@ -100,8 +103,17 @@ class StreamedRegion:
             if isinstance(stage, SegmentStage):
                 own = slice(self.starts[index], self.starts[index] + len(stage.nodes))
                 symbol = f"{self.symbol}_segment_{len(found)}"
-                layers, scratch = self.layers[own], self.scratch[own]
-                found[index] = StreamedRegion(symbol, stage.band, layers, scratch, self.alignment)
+                layers, scratch, tensor = self.layers[own], self.scratch[own], stage.node.tensor
+                in_place = columns_in_place(
+                    stage.operation,
+                    stage.band.operations[-1].rows,
+                    None if self.shape.whole else self.shape.columns[tensor],
+                    self.shape.specs[tensor],
+                    buffered=tensor in self.shape.stream.buffers,
+                )
+                found[index] = StreamedRegion(
+                    symbol, stage.band, layers, scratch, self.alignment, in_place=in_place
+                )
         return found
 
     def stage(self, index: int) -> Stage:
@@ -296,6 +308,8 @@ class StreamedRegion:
         """Whether what layer `index` makes is copied from the workspace to its place."""
         stage, shape = self.shape.stages[index], self.shape
         if stage.operation.accumulates or stage.node.tensor in self.planes:
+            return False
+        if self.in_place and index == len(shape.stages) - 1:
             return False
         if stage.node.tensor in shape.stream.buffers:
             slots = shape.stream.write_slots[self.fetches + index]

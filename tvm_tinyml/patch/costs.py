@@ -19,7 +19,7 @@ from .geometry import PIXEL, Columns, Operation
 from .network import Network
 from .region import Stage, operation_of, pixel_bytes, stage_of
 from .rows import RowStream
-from .workspace import Workspace
+from .workspace import Buffer, Workspace
 
 SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
 """Numbers of pixels or columns that are asked about."""
@@ -162,10 +162,11 @@ class Instructions:
         if key not in self._asked:
             node = self.network.nodes[index]
             try:
-                # Neighbours of what is asked for may have more rows than the image; a call does not care.
-                operation = replace(operation_of(node, 1), rows=rows)
+                operation = operation_of(node, 1)
                 if swapped:
                     node, operation = node.transposed, operation.transposed
+                # Neighbours of what is asked for may have more rows than the image; a call does not care.
+                operation = replace(operation, rows=rows)
                 columns = Columns(0 if whole else width, 0, width)
                 self._asked[key] = self.of(stage_of(node, operation, columns, whole))
             except PlanError:
@@ -225,12 +226,21 @@ def _moving(network: Network, workspace: Workspace, moving: Moving, swapped: boo
         if buffer.first >= 0 and buffer.name.startswith(f"{operation.name}.") and buffer.first == buffer.last:
             if buffer.name.endswith(".scratch"):
                 continue
-            # A segment gathers and scatters pixels of rows.
             rows = operation.rows
             if swapped and not buffer.name.endswith(".made"):
-                rows = workspace.columns[operation.output].width
+                # A segment gathers and scatters single pixels.
+                rows = _pixels(network, operation, buffer)
             total += operation.calls * moving.rows(rows, buffer.nbytes // rows)
     return total
+
+
+def _pixels(network: Network, operation: Operation, buffer: Buffer) -> int:
+    """Pixels of a window that an operation copies, or of output that lies in the workspace first."""
+    _, _, part = buffer.name.rpartition(".")
+    tensor = (
+        operation.output if part == "staged" else operation.reads[int(part.removeprefix("window_"))].tensor
+    )
+    return buffer.nbytes // pixel_bytes(network.specs[tensor])
 
 
 def line_moves(index: int, operation: Operation, stream: RowStream, pitch: int, moving: Moving) -> float:

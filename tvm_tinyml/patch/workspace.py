@@ -224,7 +224,9 @@ def workspace_of(
     ]
     staged = staging_bytes(every[-1], columns[every[-1].output], specs[every[-1].output])
     sweeps = {
-        index: _sweep_workspace(one, None if whole else columns[one.output], specs, scratch)
+        index: _sweep_workspace(
+            one, None if whole else columns[one.output], specs, scratch, buffered=one.output in stream.buffers
+        )
         for index, one in enumerate(every)
         if one.members
     }
@@ -242,20 +244,48 @@ def sweep_name(operation: Operation) -> str:
 
 
 def _sweep_workspace(
-    segment: Operation, output: Columns | None, specs: Mapping[str, TensorSpec], scratch: Mapping[str, int]
+    segment: Operation,
+    output: Columns | None,
+    specs: Mapping[str, TensorSpec],
+    scratch: Mapping[str, int],
+    *,
+    buffered: bool,
 ) -> Workspace:
-    """Workspace of one band; output: columns of the segment's output in each strip, None for the whole width."""
+    """Workspace of one band; output: columns of the segment's output in each strip, None for the whole width.
+
+    buffered: whether that output has a line buffer.
+    """
     swept = sweep(segment, output)
     stream = stream_rows(swept.operations)
-    # Columns of the output lie in one piece before their pixels go to their rows.
-    staged = swept.operations[-1].rows * segment.rows * pixel_bytes(specs[segment.output])
+    spec, rows = specs[segment.output], swept.operations[-1].rows
+    staged = 0
+    if not columns_in_place(segment, rows, output, spec, buffered=buffered):
+        # Columns of the output lie in one piece before their pixels go to their rows.
+        staged = rows * segment.rows * pixel_bytes(spec)
     buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged))
     return Workspace(swept.operations, segment.calls, swept.bands, stream, buffers)
 
 
+def columns_in_place(
+    segment: Operation, columns: int, output: Columns | None, spec: TensorSpec, *, buffered: bool
+) -> bool:
+    """Whether a segment that makes `columns` columns at a time makes them where they belong: bands of one row do.
+
+    output, buffered: as in `_sweep_workspace`. Not where the last call makes columns that there are not, or one does
+    not begin at a word.
+    """
+    width, pixel = segment.width if output is None else output.width, pixel_bytes(spec)
+    if segment.rows > 1 or width % columns:
+        return False
+    # The last strip may end beyond an image, never beyond a line buffer.
+    if not buffered and spec.shape[COLUMNS] % width:
+        return False
+    return columns * pixel % WORD == 0 and width * pixel % WORD == 0
+
+
 def sweep_bytes(segment: Operation, specs: Mapping[str, TensorSpec]) -> int:
     """Bytes of a band over whole columns that are in use at once, before they are placed."""
-    buffers = _sweep_workspace(segment, None, specs, {}).buffers
+    buffers = _sweep_workspace(segment, None, specs, {}, buffered=True).buffers
     return max(
         sum(one.nbytes for one in buffers if one.first <= time <= one.last or one.first < 0)
         for time in range(len(segment.members))
