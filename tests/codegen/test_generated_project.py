@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.plugin.python_process import WITHOUT_PYTORCH
 from tests.support.oracle import random_inputs, require_oracle, run_reference
 from tests.support.single_ops.networks import small_networks
 from tvm_tinyml import relay
@@ -107,7 +108,7 @@ def test_makefile_and_cmake_build_the_library(tmp_path: Path) -> None:
 
 def test_other_processes_write_the_same_bytes() -> None:
     code = (
-        "import hashlib, sys; from tvm_tinyml import relay;"
+        f"{WITHOUT_PYTORCH}import hashlib; from tvm_tinyml import relay;"
         "module, _ = relay.frontend.from_tflite(sys.argv[1]);"
         "files = relay.build(module, target='tinyml -mcpu=cortex-m55').files;"
         "print(hashlib.sha256(repr(sorted(files.items())).encode()).hexdigest())"

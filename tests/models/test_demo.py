@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner, Result
+
+from tests.plugin.python_process import WITHOUT_PYTORCH
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = Path(__file__).resolve().parent
@@ -19,15 +23,20 @@ needs_board = pytest.mark.skipif(
 )
 
 
-def demo(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run tools/demo.py on three images."""
-    command = [sys.executable, ROOT / "tools" / "demo.py", "--count", "3", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+DEMO = ROOT / "tools" / "demo.py"
+
+
+def demo(*arguments: str | Path) -> Result:
+    """Run tools/demo.py on three images, in this process."""
+    command = runpy.run_path(str(DEMO))["main"]
+    return CliRunner().invoke(command, ["--count", "3", *map(str, arguments)])
 
 
 @needs_board
 def test_demo_reports_accuracy_sizes_and_instructions_per_layer() -> None:
-    result = demo()
+    script = f"{WITHOUT_PYTORCH}import runpy; runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    command = [sys.executable, "-c", script, str(DEMO), "--count", "3"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     assert result.returncode == 0, result.stderr
     facts = dict(line.split(maxsplit=1) for line in result.stdout.splitlines() if line[:1].isalpha())
     assert facts["bit-exact"].startswith("yes (all 30 outputs")
@@ -45,12 +54,12 @@ def test_demo_fails_when_an_output_differs(tmp_path: Path) -> None:
     golden["outputs"][1, 4] ^= 1
     np.savez(tmp_path / "digits_golden.npz", allow_pickle=False, **golden)
     result = demo("--models", tmp_path)
-    assert result.returncode == 1
+    assert result.exit_code == 1
     assert "no (1 of 30 outputs differ from LiteRT's)" in result.stdout
 
 
 def test_demo_refuses_an_unknown_core_in_one_line() -> None:
     result = demo("--target", "tinyml -mcpu=z80")
-    assert (result.returncode, result.stdout) == (2, "")
+    assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith("error: ")
     assert result.stderr.count("\n") == 1

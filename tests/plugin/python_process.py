@@ -1,4 +1,7 @@
-"""Runs a script in a Python process of its own, because what `import tvm` does can be seen only once."""
+"""Runs a script in a Python process of its own, because what `import tvm` does can be seen only once.
+
+`import tvm` imports PyTorch where it is installed, which takes longer than everything that is tested here.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,15 @@ from importlib.metadata import entry_points
 
 import pytest
 
+WITHOUT_PYTORCH = "import sys; sys.modules['torch'] = None\n"
+
 
 def run_script(script: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run `script` and return the finished process; skips when the package is not installed."""
     if "tinyml" not in {entry.name for entry in entry_points(group="tvm.backends")}:
         pytest.skip("tvm-tinyml is not installed, so TVM cannot find its entry point")
     return subprocess.run(
-        [sys.executable, *options, "-c", textwrap.dedent(script)],
+        [sys.executable, *options, "-c", WITHOUT_PYTORCH + textwrap.dedent(script)],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,

@@ -18,6 +18,7 @@ from .common import (
     edges_option,
     force_option,
     import_model,
+    import_tvm,
     json_option,
     measure_option,
     opt_option,
@@ -106,6 +107,7 @@ def bench_command(
     if output is not None:
         for name in (CSV_FILE, MARKDOWN_FILE, *extras.files):
             refuse_existing(output / name, force)
+    import_tvm()
     tools = _tools(configs)
     imported = [import_model(path, trust=trust, samples=samples, int8_edges=int8_edges) for path in models]
     rows: list[dict[str, Any]] = []

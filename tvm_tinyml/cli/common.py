@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -139,6 +142,7 @@ def import_model(
     losses: Sequence[LayerLoss] = ()
     network: Network | None = None
     with progress(f"Reading {path.name}" if samples is None else f"Quantising {path.name}"):
+        import_tvm()
         from tvm_tinyml import frontend
         from tvm_tinyml.lower import SIGNATURE_ATTR
 
@@ -169,6 +173,21 @@ def build(model: Model, config: TargetConfig, measure: bool, point: int | None) 
             patch = plan_at(find_front(model, config), point).plan
     with progress(f"Compiling {model.path.name} for {config}"):
         return relay.build(model.module, target=config, patch=patch, measure=measure)
+
+
+def import_tvm() -> None:
+    """Import TVM without PyTorch, which it imports where there is one to exchange tensors with it.
+
+    The command exchanges none, and PyTorch takes longer to import than TVM. What reads its archives imports it later.
+    """
+    if sys.modules.keys().isdisjoint({"torch", "tvm_ffi"}):
+        # A name without a module is one that cannot be imported.
+        hidden = cast(ModuleType, None)
+        sys.modules["torch"] = hidden
+        try:
+            importlib.import_module("tvm")
+        finally:
+            del sys.modules["torch"]
 
 
 def require_file(path: Path) -> None:

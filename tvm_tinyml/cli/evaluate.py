@@ -17,6 +17,7 @@ from .common import (
     build,
     edges_option,
     import_model,
+    import_tvm,
     json_option,
     model_argument,
     opt_option,
@@ -76,6 +77,7 @@ def evaluate_command(
 
     The model has one input and gives one score per class. Exit code 1 when an output differs from the reference.
     """
+    import_tvm()
     from tvm_tinyml.module import config_for_board, runner_of
 
     from .dataset import read_dataset

@@ -10,6 +10,7 @@ import click
 
 from .common import (
     edges_option,
+    import_tvm,
     json_option,
     model_argument,
     print_facts,
@@ -50,6 +51,7 @@ def inspect_command(model: Path, trust: bool, samples: Path | None, int8_edges: 
     require_file(model)
     losses: Sequence[LayerLoss] = ()
     with progress(f"Reading {model.name}"):
+        import_tvm()
         from tvm_tinyml.frontend.files import summarize_file, summarize_network
 
         if samples is None:

@@ -6,13 +6,14 @@ from typing import Any
 
 import click
 
-from .common import json_option, print_json, print_table
+from .common import import_tvm, json_option, print_json, print_table
 
 
 @click.command("ops")
 @json_option
 def ops_command(as_json: bool) -> None:
     """List the operators that can be compiled."""
+    import_tvm()
     from tvm_tinyml.dialect import operators
     from tvm_tinyml.frontend.onnx import supported_operators as onnx_operators
     from tvm_tinyml.frontend.tflite import supported_operators

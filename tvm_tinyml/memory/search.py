@@ -43,11 +43,14 @@ class Budget:
 
 @dataclass
 class _Node:
-    """A state, the blocks that may be placed next, best last, and what the placed one leaves to do."""
+    """A state, the blocks that may be placed next, best last, and what the placed one leaves to do.
+
+    pending: states, and of each the blocks whose floor is not what it was in this one.
+    """
 
     state: State
     candidates: list[int]
-    pending: list[State] = field(default_factory=list)
+    pending: list[tuple[State, list[int]]] = field(default_factory=list)
 
 
 class Search:
@@ -61,8 +64,11 @@ class Search:
         blocks = problem.blocks
         self.problem = problem
         self.capacity = capacity
+        self.nbytes = [block.nbytes for block in blocks]
+        self.alignments = [block.alignment for block in blocks]
         self.members = tuple(sorted(members, key=lambda index: (blocks[index].first, index)))
         self.infeasible: set[State] = set()
+        self.cuts: dict[tuple[int, ...], list[int]] = {}
         self.cliques = self._cliques()
         self.cliques_of: dict[int, list[int]] = {index: [] for index in members}
         for position, clique in enumerate(self.cliques):
@@ -85,14 +91,14 @@ class Search:
     def run(self, rank: Rank, budget: Budget) -> dict[int, int] | None:
         """Byte offset of every member, or None if the capacity does not suffice; may raise OutOfBudgetError."""
         placed: dict[int, int] = {}
-        everything = (self.members, (0,) * len(self.members))
-        stack = [_Node(((), ()), [], self._components(everything))]
+        everything = self._components(self.members, [0] * len(self.members))
+        stack = [_Node(((), ()), [], [(part, list(part[0])) for part in everything])]
         while stack:
             node = stack[-1]
             if not node.pending:
                 stack.pop()
                 continue
-            child = self._examine(node.pending.pop(), rank, budget)
+            child = self._examine(*node.pending.pop(), rank, budget)
             if child is not None:
                 stack.append(child)
                 self._place_next(child, placed)
@@ -104,55 +110,75 @@ class Search:
             self._place_next(stack[-1], placed)
         return placed
 
-    def _examine(self, state: State, rank: Rank, budget: Budget) -> _Node | None:
-        budget.spend(len(state[0]))
-        if state in self.infeasible or not self._may_fit(state):
+    def _examine(self, state: State, raised: list[int], rank: Rank, budget: Budget) -> _Node | None:
+        """A node for a state whose floors were raised for some blocks; None where it is known to be infeasible."""
+        indices, floors = state
+        budget.spend(len(indices))
+        if state in self.infeasible or not self._may_fit(state, raised):
             return None
-        blocks = self.problem.blocks
-        pairs = list(zip(*state, strict=True))
         # A start at or above this leaves room for a whole unplaced block below it.
-        limit = min(floor + blocks[index].nbytes for index, floor in pairs)
-        candidates = sorted((rank(index, floor), index) for index, floor in pairs if floor < limit)
-        return _Node(state, [index for _, index in reversed(candidates)])
+        limit = min([floor + self.nbytes[index] for index, floor in zip(indices, floors, strict=True)])
+        candidates = [
+            (rank(index, floor), index) for index, floor in zip(indices, floors, strict=True) if floor < limit
+        ]
+        candidates.sort(reverse=True)
+        return _Node(state, [index for _, index in candidates])
 
     def _place_next(self, node: _Node, placed: dict[int, int]) -> None:
         chosen = node.candidates.pop()
-        start = dict(zip(*node.state, strict=True))[chosen]
+        indices, floors = node.state
+        place = indices.index(chosen)
+        start = floors[place]
         placed[chosen] = start
-        spacing = self.problem.spacing[chosen]
-        blocks = self.problem.blocks
-        unplaced = []
-        floors = []
-        for index, floor in zip(*node.state, strict=True):
-            if index != chosen:
-                unplaced.append(index)
-                lowest = max(floor, start + spacing.get(index, 0))
-                floors.append(round_up(lowest, blocks[index].alignment))
-        node.pending = self._components((tuple(unplaced), tuple(floors)))
+        unplaced = indices[:place] + indices[place + 1 :]
+        before = floors[:place] + floors[place + 1 :]
+        distance = self.problem.spacing[chosen].get
+        lowest = [start + distance(index, 0) for index in unplaced]
+        # Floors are aligned, so only those that rise need to be.
+        after = [
+            floor if floor >= least else round_up(least, self.alignments[index])
+            for index, floor, least in zip(unplaced, before, lowest, strict=True)
+        ]
+        raised = {index for index, old, new in zip(unplaced, before, after, strict=True) if old != new}
+        node.pending = [
+            (part, [index for index in part[0] if index in raised])
+            for part in self._components(unplaced, after)
+        ]
 
-    def _components(self, state: State) -> list[State]:
+    def _components(self, unplaced: tuple[int, ...], floors: list[int]) -> list[State]:
         """Independent parts of a state, the smallest last because it is the first to be taken."""
+        cuts = self.cuts.get(unplaced)
+        if cuts is None:
+            cuts = self.cuts[unplaced] = self._cuts(unplaced)
+        parts = [(unplaced[a:b], tuple(floors[a:b])) for a, b in pairwise(cuts)]
+        parts.sort(key=lambda part: -len(part[0]))
+        return parts
+
+    def _cuts(self, unplaced: tuple[int, ...]) -> list[int]:
+        """Where independent parts begin and end."""
         blocks = self.problem.blocks
         cuts = [0]
         end = -2
-        for position, index in enumerate(state[0]):
+        for position, index in enumerate(unplaced):
             if blocks[index].first > end and position:
                 cuts.append(position)
             end = max(end, blocks[index].last)
-        cuts.append(len(state[0]))
-        parts = [(state[0][a:b], state[1][a:b]) for a, b in pairwise(cuts) if a < b]
-        return sorted(parts, key=lambda part: -len(part[0]))
+        if unplaced:
+            cuts.append(len(unplaced))
+        return cuts
 
-    def _may_fit(self, state: State) -> bool:
-        """Whether the blocks of every clique, each stacked no lower than its floor, stay below the capacity."""
+    def _may_fit(self, state: State, raised: list[int]) -> bool:
+        """Whether the blocks of every clique, each stacked no lower than its floor, stay below the capacity.
+
+        raised: blocks whose floors rose since this was last asked; cliques without one of them fit as before.
+        """
         floor_of = dict(zip(*state, strict=True))
-        blocks = self.problem.blocks
-        touched = dict.fromkeys(position for index in state[0] for position in self.cliques_of[index])
-        for position in touched:
+        for position in {position for index in raised for position in self.cliques_of[index]}:
             top = 0
-            stack = sorted((floor_of[index], index) for index in self.cliques[position] if index in floor_of)
-            for floor, index in stack:
-                top = max(top, floor) + blocks[index].nbytes
+            for floor, index in sorted(
+                [(floor_of[index], index) for index in self.cliques[position] if index in floor_of]
+            ):
+                top = (top if top > floor else floor) + self.nbytes[index]
             if top > self.capacity:
                 return False
         return True
