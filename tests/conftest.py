@@ -33,7 +33,8 @@ def _shared(module: Any, config: Any, **options: Any) -> Compiled:
     if config.npu is not None or options.get("count") is not None or not _may_share():
         return compile_module(module, config, **options)
     patch, keep_all = options.get("patch"), options.get("keep_all", False)
-    key = StructuralKey(module["main"]), repr(config), patch and patch.to_json(), keep_all
+    # Targets of equal code keys get the same code (tests/codegen).
+    key = StructuralKey(module["main"]), config.code_key, patch and patch.to_json(), keep_all
     if key not in _compiled:
         _compiled[key] = compile_module(module, config, **options)
     _compiled.move_to_end(key)

@@ -215,11 +215,7 @@ class AOTModule:
         The model is compiled again, once, so that no tensor's memory is reused: a debugging aid.
         """
         compiled = self._kept
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / self.name
-            write_folder(project_files(compiled.model, compiled.plan, self._host), folder)
-            host = HostModel(folder, self._host)
-            _, arena = host.run_raw(self.ordered(inputs))
+        _, arena = self._kept_on_host.run_raw(self.ordered(inputs))
         values = {}
         for name in compiled.model.tensors.keys() & compiled.plan.offsets.keys():
             info = compiled.model.tensors[name]
@@ -238,6 +234,14 @@ class AOTModule:
     def _kept(self) -> Compiled:
         """The model for the host, with memory of its own for every tensor."""
         return compile_module(self.relax_module, self._host, patch=self.patch, keep_all=True)
+
+    @cached_property
+    def _kept_on_host(self) -> HostModel:
+        """The same, compiled and loaded."""
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / self.name
+            write_folder(project_files(self._kept.model, self._kept.plan, self._host), folder)
+            return HostModel(folder, self._host)
 
     def for_board(self, board: str | None) -> AOTModule:
         """This module, or the same model compiled for another board of the same core (or the host)."""

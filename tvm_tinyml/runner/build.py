@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from tvm_tinyml.errors import BuildError
@@ -24,6 +27,9 @@ NPU_FLAGS = ('-DNPU_SECTION=".arena"', "-DNPU_WEIGHTS=524288")
 # which would count as the model's code and run before .data exists.
 _BOARD_FLAGS = ("-std=c11", "-ffreestanding", "-fno-builtin", "-ffunction-sections", "-fdata-sections")
 _GCC_BOARD_FLAGS = ("-fno-tree-loop-distribute-patterns",)
+
+# The board's only source that includes something of the model.
+_HARNESS = "harness"
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def _compile_model(project: Project, config: TargetConfig, folder: Path, extra: 
         if not source.is_file():
             raise BuildError(f"{source} is missing; compile the model again")
         objects.append(f"model_{index}.o")
-        run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
+        _compile(command, source, folder, objects[-1])
     return objects
 
 
@@ -92,23 +98,39 @@ def _compile_npu(project: Project, config: TargetConfig, folder: Path, extra: tu
     """The functional model of the Ethos-U in the place of its driver, where the project calls one."""
     if not project.calls_npu:
         return []
-    command = [*config.compiler_command(), *config.c_library_flags(), *_MODEL_FLAGS, *NPU_FLAGS, *extra]
+    command = (*config.compiler_command(), *config.c_library_flags(), *_MODEL_FLAGS, *NPU_FLAGS, *extra)
     objects = []
     for source in sorted((data_dir("runtime_c") / "ethosu").glob("*.c")):
         # Like the board's code it is none of the model's.
         objects.append(f"board_{source.stem}.o")
-        run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
+        (folder / objects[-1]).write_bytes(_object_of(command, source))
     return objects
 
 
 def _compile_board(project: Project, config: TargetConfig, folder: Path) -> list[str]:
     boards = data_dir("runtime_c") / "boards"
     common, family = boards / "common", boards / config.core.family
-    includes = [f"-I{path}" for path in (folder, boards, common, *project.include_dirs)]
-    command = [*config.compiler_command(), *config.c_library_flags(), *board_flags(config), *includes]
+    command = (*config.compiler_command(), *config.c_library_flags(), *board_flags(config))
+    own = (f"-I{boards}", f"-I{common}")
     objects = []
     for source in sorted([*common.glob("*.c"), *family.glob("*.c"), *family.glob("*.S")]):
         # The linker script tells the board's code from the model's by this prefix.
         objects.append(f"board_{source.stem}_{source.suffix[1:].lower()}.o")
-        run_tool([*command, "-c", str(source), "-o", objects[-1]], folder, f"compiling {source.name}")
+        if source.stem == _HARNESS:
+            includes = [f"-I{path}" for path in (folder, *project.include_dirs)]
+            _compile([*command, *includes, *own], source, folder, objects[-1])
+        else:
+            (folder / objects[-1]).write_bytes(_object_of((*command, *own), source))
     return objects
+
+
+@lru_cache(maxsize=64)
+def _object_of(command: tuple[str, ...], source: Path) -> bytes:
+    """An object file of code that knows nothing of the model, made once for all models."""
+    with tempfile.TemporaryDirectory(prefix="tvm-tinyml-") as name:
+        _compile(command, source, Path(name), "one.o")
+        return (Path(name) / "one.o").read_bytes()
+
+
+def _compile(command: Sequence[str], source: Path, folder: Path, name: str) -> None:
+    run_tool([*command, "-c", str(source), "-o", name], folder, f"compiling {source.name}")

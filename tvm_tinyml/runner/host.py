@@ -6,6 +6,7 @@ import ctypes
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,8 @@ _POISON = 0xA5
 class HostModel:
     """A project compiled for the host and loaded; runs as often as wanted.
 
-    BuildError when it does not compile. The library file is removed once it is loaded. Not for use by several
-    threads at once: one arena serves all runs.
+    BuildError when it does not compile. The library file is removed once it is loaded. One arena serves all runs, so
+    several threads wait for one another.
 
     supplies: what supplied the inputs that the last run fetched, by the number of the input.
     """
@@ -43,6 +44,7 @@ class HostModel:
             self._entry = getattr(ctypes.CDLL(str(library)), self.project.entry)
         self._entry.restype = ctypes.c_int
         self.supplies: dict[int, Supply] = {}
+        self._running = RLock()
         self._arena = _aligned(self.project.arena_bytes, self.project.arena_alignment)
         offsets, buffer_bytes = caller_offsets(self.project)
         if self.project.io == "arena":
@@ -54,6 +56,10 @@ class HostModel:
 
     def run(self, inputs: Sequence[Array]) -> list[Array]:
         """Run one inference. RunError when an input does not fit its tensor or the model reports failure."""
+        with self._running:
+            return self._run(inputs)
+
+    def _run(self, inputs: Sequence[Array]) -> list[Array]:
         encoded = self.project.encode_inputs(inputs)
         self.supplies = {
             number: Supply(tensor, data)
@@ -83,7 +89,10 @@ class HostModel:
 
     def run_raw(self, inputs: Sequence[Array]) -> tuple[list[Array], Bytes]:
         """Run one inference and return its outputs and a copy of the arena as it was left (uint8)."""
-        return self.run(inputs), self._arena.copy()
+        with self._running:
+            # What the last run left is not part of this one's.
+            self._arena.fill(_POISON)
+            return self._run(inputs), self._arena.copy()
 
 
 def _aligned(nbytes: int, alignment: int) -> Bytes:
