@@ -8,10 +8,27 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .copy_mve import copy_stage, fill_stage, register_copy, register_fill
-from .intrinsics.mve.copy import copy_instructions, fill_instructions
+from .copy_mve import (
+    copy_rows_stage,
+    copy_stage,
+    fill_rows_stage,
+    fill_stage,
+    register_copy,
+    register_copy_rows,
+    register_fill,
+    register_fill_rows,
+)
+from .intrinsics.mve.copy import (
+    COPY,
+    COPY_SHORT,
+    FILL,
+    SHORT,
+    copy_instructions,
+    copy_short_instructions,
+    fill_instructions,
+)
 from .intrinsics.mve.strip import VECTOR
-from .kernel import Problem
+from .kernel import MicroKernel, Problem
 from .tensor_ir import blocks
 
 
@@ -48,10 +65,23 @@ class Band:
         """Scratch of the band."""
         return self.rows * self.pitch
 
+    @property
+    def at_once(self) -> bool:
+        """Whether one call brings all rows: short ones, none of which is outside of the image."""
+        lowest = self.last + (self.rows - 1) * self.spread
+        return self.inner <= SHORT and self.above == 0 and lowest < self.height
+
     def instructions(self, bands: int) -> float:
         """Instructions of filling all bands."""
-        rows = bands * self.rows * copy_instructions(self.inner)
-        return rows + self.rows * fill_instructions(self.pitch)
+        rows = (
+            copy_short_instructions(self.rows) if self.at_once else self.rows * copy_instructions(self.inner)
+        )
+        return bands * rows + fill_instructions(self.nbytes)
+
+    @property
+    def micro_kernels(self) -> tuple[MicroKernel, ...]:
+        """What fills it."""
+        return FILL, COPY_SHORT if self.at_once else COPY
 
 
 def band_of(problem: Problem, outputs: int) -> Band:
@@ -83,34 +113,43 @@ def band_of(problem: Problem, outputs: int) -> Band:
 @script.macro
 def border_stage(rows: Any, band: Any) -> None:
     """Fill all of a band with the padding value."""
-    for r in range(band.rows):
+    for _ in range(1):
         with T.sblock("borders"):
-            vr = T.axis.spatial(band.rows, r)
-            fill_stage(rows, (vr, 0), band.pitch, band.value)
+            fill_rows_stage(rows, band.rows, band.pitch, band.value)
 
 
 @script.macro
 def band_stages(data: Any, rows: Any, band: Any, bands: Any, number: Any) -> None:
     """Bring the input rows of one of `bands` bands into it."""
-    for r in range(band.rows):
-        if band.inside(number, r):
-            with T.sblock("copy"):
-                vr = T.axis.spatial(band.rows, r)
+    if band.at_once:
+        for _ in range(1):
+            with T.sblock("copies"):
                 vb = T.axis.spatial(bands, number)
-                copy_stage(rows, data, (vr, band.left, band.input_row(vb, vr), 0), band.inner)
-        else:
-            with T.sblock("fill"):
-                vr = T.axis.spatial(band.rows, r)
-                fill_stage(rows, (vr, band.left), band.inner, band.value)
+                copy_rows_stage(
+                    rows, data, (band.left, band.input_row(vb, 0)), band.rows, band.inner, band.spread
+                )
+    else:
+        for r in range(band.rows):
+            if band.inside(number, r):
+                with T.sblock("copy"):
+                    vr = T.axis.spatial(band.rows, r)
+                    vb = T.axis.spatial(bands, number)
+                    copy_stage(rows, data, (vr, band.left, band.input_row(vb, vr), 0), band.inner)
+            else:
+                with T.sblock("fill"):
+                    vr = T.axis.spatial(band.rows, r)
+                    fill_stage(rows, (vr, band.left), band.inner, band.value)
 
 
 def tensorize_band(sch: Any, band: Band) -> None:
     """Bind the micro-kernels of the band's blocks."""
     intrinsics = {
-        "borders": register_fill(band.pitch, band.value),
+        "borders": register_fill_rows(band.rows, band.pitch, band.value),
         "copy": register_copy(band.inner),
         "fill": register_fill(band.inner, band.value),
     }
+    if band.at_once:
+        intrinsics["copies"] = register_copy_rows(band.rows, band.inner, band.spread)
     for block in blocks(sch):
         # Blocks below a condition get a number behind their names.
         name = str(sch.get(block).name_hint).split("_")[0]

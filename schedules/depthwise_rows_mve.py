@@ -1,7 +1,7 @@
 """Depthwise layers on Arm MVE that read planes: a line buffer holds the rows of each channel side by side.
 
 Rows stay in planes from one call to the next, so nothing is scattered. All channels are one call of the micro-kernel;
-what is left of groups of eight channels is a second one, which overlaps.
+what is left of groups of channels is a second one, which overlaps.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from tvm.script import tirx as T  # noqa: N812
 
 from . import script
 from .intrinsics.mve.depthwise import LANES, Depthwise, Lanes
+from .intrinsics.mve.depthwise_narrow import QUAD, NarrowRows, narrow_applies, narrow_kernel, narrow_parts
 from .intrinsics.mve.depthwise_rows import PlaneRows, rows_kernel, rows_parts, within_reach
 from .intrinsics.mve.depthwise_summed import SUMMED, register_of
-from .kernel import Array, Candidate, Problem
+from .kernel import Array, Candidate, MicroKernel, Problem
 from .parts import Parts
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding, table_size
@@ -31,7 +32,7 @@ _CALL = 14.0
 
 @dataclass(frozen=True)
 class _Layer:
-    """A layer. rows: input rows of a call. calls: (first channel, groups of eight) of the micro-kernel's calls."""
+    """A layer. rows: input rows of a call. calls: (first channel, groups) of the micro-kernel's calls."""
 
     kernel: PlaneRows
     lanes: Lanes
@@ -39,6 +40,15 @@ class _Layer:
     rows: int
     channels: int
     calls: tuple[tuple[int, int], ...]
+
+    @property
+    def lot(self) -> int:
+        """Channels of a group."""
+        return _lot(self.kernel)
+
+    def place(self, channel: Any) -> Any:
+        """Place of a channel among the words of a group's table; also works on TensorIR expressions."""
+        return channel if isinstance(self.kernel, NarrowRows) else register_of(channel)
 
     @property
     def groups(self) -> int:
@@ -76,26 +86,61 @@ def plan_depthwise_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]
         requantization=epilogue.how,
         form="planes",
     )
-    kernel = PlaneRows(tile, left, attrs["input_zero_point"])
+    weight, found = problem.constants["weight"][0], []
+    for kernel in (
+        PlaneRows(tile, left, attrs["input_zero_point"]),
+        NarrowRows(tile, left, attrs["input_zero_point"]),
+    ):
+        layer = _layer(kernel, epilogue, rows, channels)
+        if layer is not None:
+            found.append(_plan(layer, weight, epilogue))
+    return found
+
+
+def _lot(kernel: PlaneRows) -> int:
+    return QUAD if isinstance(kernel, NarrowRows) else SUMMED
+
+
+def _layer(kernel: PlaneRows, epilogue: Epilogue, rows: int, channels: int) -> _Layer | None:
+    """How a micro-kernel computes a layer; None when it does not."""
     lanes = kernel.lanes
-    if lanes is None or not within_reach(kernel, lanes):
-        return []
-    whole, rest = divmod(channels, SUMMED)
-    calls = ((0, whole), *(((channels - SUMMED, 1),) if rest else ()))
-    layer = _Layer(kernel, lanes, epilogue.rounding, rows, channels, calls)
-    parts = sum((rows_parts(kernel, lanes, groups) for _, groups in calls), Parts(calls=_CALL * len(calls)))
-    weight = problem.constants["weight"][0]
-    return [
-        plan(
-            scratch=0,
-            rule="mve depthwise rows of planes",
-            instructions=parts.total,
-            parts=parts,
-            function=lambda: _build(layer),
-            constants=lambda: {"weight": weights_in_lanes(weight, lanes), "table": _table(layer, epilogue)},
-            micro_kernels=lambda: (rows_kernel(kernel, lanes),),
-        )
-    ]
+    if lanes is None:
+        return None
+    applies = (
+        narrow_applies(kernel, channels) if isinstance(kernel, NarrowRows) else within_reach(kernel, lanes)
+    )
+    if not applies:
+        return None
+    lot = _lot(kernel)
+    whole, rest = divmod(channels, lot)
+    calls = ((0, whole), *(((channels - lot, 1),) if rest else ()))
+    return _Layer(kernel, lanes, epilogue.rounding, rows, channels, calls)
+
+
+def _plan(layer: _Layer, weight: Array, epilogue: Epilogue) -> Candidate:
+    lanes = layer.lanes
+    parts = sum((_parts(layer, groups) for _, groups in layer.calls), Parts(calls=_CALL * len(layer.calls)))
+    return plan(
+        scratch=0,
+        rule="mve depthwise rows of planes",
+        instructions=parts.total,
+        parts=parts,
+        function=lambda: _build(layer),
+        constants=lambda: {"weight": weights_in_lanes(weight, lanes), "table": _table(layer, epilogue)},
+        micro_kernels=lambda: (_micro_kernel(layer),),
+    )
+
+
+def _parts(layer: _Layer, groups: int) -> Parts:
+    if isinstance(layer.kernel, NarrowRows):
+        return narrow_parts(layer.kernel, groups)
+    return rows_parts(layer.kernel, layer.lanes, groups)
+
+
+def _micro_kernel(layer: _Layer) -> MicroKernel:
+    if isinstance(layer.kernel, NarrowRows):
+        return narrow_kernel(layer.kernel)
+    return rows_kernel(layer.kernel, layer.lanes)
 
 
 def weights_in_lanes(weight: Array, lanes: Lanes) -> Array:
@@ -118,9 +163,9 @@ def _part(lanes: Lanes, row: int) -> int:
 
 
 def _table(layer: _Layer, epilogue: Epilogue) -> Array:
-    """int32[groups, words of eight channels] in the order of the registers."""
-    order = np.argsort([register_of(channel) for channel in range(SUMMED)])
-    firsts = [first + SUMMED * group for first, groups in layer.calls for group in range(groups)]
+    """int32[groups, words of a group's channels] in the order of the registers."""
+    order = np.argsort([layer.place(channel) for channel in range(layer.lot)])
+    firsts = [first + layer.lot * group for first, groups in layer.calls for group in range(groups)]
     return epilogue.grouped(np.array(firsts)[:, None] + order)
 
 
@@ -165,27 +210,27 @@ def _stages(
     """Some groups of channels. planes[0, plane * size + row * columns + column], weight[(1 + vector) * 16 + lane],
     table[group, words], sums[pixel, channel], output[pixel, channel]. offsets: first channel, first group."""
     T.reads(
-        sums[0 : layer.kernel.outputs, 0 : groups * SUMMED],
+        sums[0 : layer.kernel.outputs, 0 : groups * layer.lot],
         planes[
             0:1,
             offsets[0] * layer.kernel.tile.size : offsets[0] * layer.kernel.tile.size
-            + layer.extent(groups * SUMMED),
+            + layer.extent(groups * layer.lot),
         ],
         weight[
             offsets[0] * (layer.lanes.parts * LANES) : offsets[0] * (layer.lanes.parts * LANES)
-            + layer.weights(groups * SUMMED)
+            + layer.weights(groups * layer.lot)
         ],
-        table[offsets[1] : offsets[1] + groups, 0 : table_size(layer.rounding.how, SUMMED)],
+        table[offsets[1] : offsets[1] + groups, 0 : table_size(layer.rounding.how, layer.lot)],
     )
     T.writes(
-        sums[0 : layer.kernel.outputs, 0 : groups * SUMMED],
-        output[0 : layer.kernel.outputs, offsets[0] : offsets[0] + groups * SUMMED],
+        sums[0 : layer.kernel.outputs, 0 : groups * layer.lot],
+        output[0 : layer.kernel.outputs, offsets[0] : offsets[0] + groups * layer.lot],
     )
-    for o, c in T.grid(layer.kernel.outputs, groups * SUMMED):
+    for o, c in T.grid(layer.kernel.outputs, groups * layer.lot):
         with T.sblock("start"):
             vo, vc = T.axis.remap("SS", [o, c])
             sums[vo, vc] = 0
-    for o, c, k in T.grid(layer.kernel.outputs, groups * SUMMED, layer.kernel.tile.taps):
+    for o, c, k in T.grid(layer.kernel.outputs, groups * layer.lot, layer.kernel.tile.taps):
         with T.sblock("accumulate"):
             vo, vc, vk = T.axis.remap("SSR", [o, c, k])
             sums[vo, vc] = sums[vo, vc] + T.if_then_else(
@@ -207,19 +252,19 @@ def _stages(
                 "int32",
                 weight[(1 + (offsets[0] + vc) * layer.lanes.parts) * LANES + _weight_lane(layer.lanes, vk)],
             )
-    for o, c in T.grid(layer.kernel.outputs, groups * SUMMED):
+    for o, c in T.grid(layer.kernel.outputs, groups * layer.lot):
         with T.sblock("requantize"):
             vo, vc = T.axis.remap("SS", [o, c])
             output[vo, offsets[0] + vc] = finish(
-                sums[vo, vc], table, offsets[1] + vc // SUMMED, register_of(vc % SUMMED)
+                sums[vo, vc], table, offsets[1] + vc // layer.lot, layer.place(vc % layer.lot)
             )
 
 
 @cache
 def _register(layer: _Layer, groups: int) -> str:
-    kernel, channels = layer.kernel, groups * SUMMED
+    kernel, channels = layer.kernel, groups * layer.lot
     outputs, extent, weights = kernel.outputs, layer.extent(channels), layer.weights(channels)
-    words, finish = table_size(layer.rounding.how, SUMMED), layer.rounding.by_group(SUMMED)
+    words, finish = table_size(layer.rounding.how, layer.lot), layer.rounding.by_group(layer.lot)
     zero_point = layer.rounding.zero_point
 
     def make(computes: bool) -> Any:
@@ -281,7 +326,7 @@ def _build(layer: _Layer) -> Any:
     first, last = layer.calls[0], layer.calls[-1]
     channels, outputs = layer.channels, layer.kernel.outputs
     extent, weights, table_groups = layer.extent(channels), layer.weights(channels), layer.groups
-    words, finish = table_size(layer.rounding.how, SUMMED), layer.rounding.by_group(SUMMED)
+    words, finish = table_size(layer.rounding.how, layer.lot), layer.rounding.by_group(layer.lot)
 
     @script.prim_func(s_tir=True)
     def main(

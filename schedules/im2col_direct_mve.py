@@ -14,6 +14,7 @@ from tvm.script import tirx as T  # noqa: N812
 
 from . import script
 from .copy_mve import fill_stage, register_fill
+from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows
 from .intrinsics.mve.strip import FRAMES, VECTOR, Strip
 from .kernel import Candidate, Problem
@@ -51,7 +52,14 @@ def plan_im2col_direct(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
 
     plans = [
         plan_matrix(
-            problem, epilogue, "mve direct im2col", strip, lambda rows: (0, windows, 0), build, wide=wide
+            problem,
+            epilogue,
+            "mve direct im2col",
+            strip,
+            lambda rows: (0, windows, 0),
+            build,
+            lambda rows: (COPY, FILL),
+            wide=wide,
         )
         for wide in (False, True)
     ]

@@ -65,7 +65,16 @@ def plan_im2col(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
         for loop in (False, True)
     )
     plans = [
-        plan_matrix(problem, epilogue, "mve im2col", strip, source, build, wide=wide)
+        plan_matrix(
+            problem,
+            epilogue,
+            "mve im2col",
+            strip,
+            source,
+            build,
+            lambda rows: band_of(problem, rows).micro_kernels,
+            wide=wide,
+        )
         for strip, wide in ((plain, False), (looped, False), (plain, True))
     ]
     return [plan for plan in plans if plan is not None]

@@ -13,10 +13,9 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
-from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.im2col import Windows, im2col_instructions, im2col_kernel
 from .intrinsics.mve.strip import TILE, VECTOR, Strip
-from .kernel import Candidate, Problem
+from .kernel import Candidate, MicroKernel, Problem
 from .parts import Parts
 from .plan_mve import plan
 from .requantize_mve import Epilogue, Rounding
@@ -44,6 +43,7 @@ def plan_matrix(
     strip: Strip,
     source: Callable[[int], tuple[int, Windows, float]],
     build: Callable[[Strip | WideRow, int], Any],
+    brings: Callable[[int], tuple[MicroKernel, ...]],
     *,
     wide: bool,
 ) -> Candidate | None:
@@ -52,6 +52,7 @@ def plan_matrix(
     source: for a number of output rows at a time the bytes of scratch beside the matrix, the windows, and what it takes
         for the whole image to bring the input where windows are copied from.
     build: the function for a way to multiply and a number of output rows at a time.
+    brings: micro-kernels that bring the input for a number of output rows at a time.
     """
     _, height, width, channels = problem.output_shape
     choices: list[tuple[bool, float, int, Parts, WideRow | None]] = []
@@ -83,8 +84,7 @@ def plan_matrix(
         },
         micro_kernels=lambda: (
             *(row.micro_kernels() if row else strip_kernels_of(strip)),
-            COPY,
-            FILL,
+            *brings(rows),
             im2col_kernel(windows),
         ),
     )

@@ -16,7 +16,6 @@ from . import script
 from .band_mve import Band, band_of, band_stages, border_stage, tensorize_band
 from .intrinsics.mve.assembly import BYTE_RANGE
 from .intrinsics.mve.column_strip import MAX_COLUMNS
-from .intrinsics.mve.copy import COPY, FILL
 from .intrinsics.mve.strip import FRAMES, TILE, VECTOR, Strip
 from .kernel import Candidate, Problem
 from .parts import Parts
@@ -74,7 +73,7 @@ def plan_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
             "weight": pack_weights(problem.constants["weight"], strip),
             "table": epilogue.pairs(),
         },
-        micro_kernels=lambda: (*strip_kernels_of(strip), COPY, FILL),
+        micro_kernels=lambda: (*strip_kernels_of(strip), *band.micro_kernels),
     )
     return [candidate]
 

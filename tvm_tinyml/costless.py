@@ -2,7 +2,8 @@
 
 A front of patch plans knows work and memory, not what smaller calls cost. So plans without repeated work are tried from
 the smallest arena on, with as many rows per call as that allows, and compared by the estimates of the schedules that
-they would get; from the best one on, single regions are changed as long as that pays. Memory has a price in
+they would get; from the best one on, or from those that add the least where none is worth it, single regions are changed
+as long as that pays. Memory has a price in
 instructions, which the plain model pays as well: a plan is taken where it is worth it. Estimates of whole networks are
 within a few percent; what a region does besides calling its layers is charged with more than it took in any build that
 was counted, what has no estimate is charged to the plan and not to the plain model, and of the five percent that
@@ -51,51 +52,53 @@ def costless_plan(
     cannot run. price: bytes of the arena over all of them that are worth as much as instructions over all of them.
     """
     judge = _Judge(plain, estimate, price)
-    best: _Judged | None = None
+    tried: list[_Judged] = []
     for found in _candidates(front, most_bytes(plain, regions=1)):
-        if best is not None and best.pays and found.arena_bytes >= best.price:
+        if any(one.pays and found.arena_bytes >= one.price for one in tried):
             # Without a single instruction more it would be no better, and those that follow are larger.
             break
-        tried = judge.of(found.plan)
-        best = tried if best is None else _better(best, tried)
-    if best is None:
-        return None
-    best = _changed(front.network, judge, best)
-    return best.plan if best.pays else None
+        judged = judge.of(found.plan)
+        tried += [judged] if judged is not None else []
+    left = CHANGES
+    for start in sorted(tried, key=lambda one: _rank(one) if one.pays else (True, one.extra)):
+        best, left = _changed(front.network, judge, start, left)
+        if best.pays:
+            return best.plan
+    return None
 
 
-def _changed(network: Network, judge: _Judge, best: _Judged) -> _Judged:
-    """A plan after changes of single regions that make it better, each taken as soon as it is met.
+def _changed(network: Network, judge: _Judge, best: _Judged, left: int) -> tuple[_Judged, int]:
+    """A plan after at most `left` changes of single regions that make it better, each taken as soon as it is met, and
+    how many changes are left.
 
     From the last region on, round and round: outputs that lie over one another move down step by step, so the memory
     that is left at the end is what the regions before need.
     """
-    left, number, failed = CHANGES, len(best.plan.regions), 0
+    number, failed = len(best.plan.regions), 0
     while left > 0 and failed < len(best.plan.regions):
         number = (number - 1) % len(best.plan.regions)
         failed += 1
         for plan in neighbours(network, best.plan, number):
             left -= 1
-            better = _better(best, judge.of(plan))
-            if better is not best:
-                best, failed = better, 0
+            judged = judge.of(plan)
+            if judged is not None and _rank(judged) < _rank(best):
+                best, failed = judged, 0
                 break
-    return best
+    return best, left
 
 
 @dataclass(frozen=True)
 class _Judged:
-    """A plan, whether it may be taken and beats the plain model, and its arena with what it adds in instructions."""
+    """A plan, whether it may be taken and beats the plain model, what it adds in instructions, and its arena with that."""
 
     plan: PatchPlan
     pays: bool
+    extra: float
     price: float
 
 
-def _better(one: _Judged, other: _Judged | None) -> _Judged:
-    if other is None or (not one.pays, one.price) <= (not other.pays, other.price):
-        return one
-    return other
+def _rank(judged: _Judged) -> tuple[bool, float]:
+    return not judged.pays, judged.price
 
 
 @dataclass
@@ -125,7 +128,7 @@ class _Judge:
         saves = costs.arena_bytes <= most_bytes(self.plain, len(plan.regions))
         pays = extra <= MOST_EXTRA and saves and price <= self.plain.arena_bytes
         self.paid |= pays
-        return _Judged(plan, pays, price)
+        return _Judged(plan, pays, extra, price)
 
 
 def most_bytes(plain: Estimate, regions: int) -> float:

@@ -27,7 +27,7 @@ from .ordering import ordered
 
 # `weight` points behind a vector of zeros, at int8[channels][parts][16]; `table` is that of `depthwise_summed.py`;
 # `groups` counts groups of eight channels; `pitch` is the distance of two output pixels.
-_PARAMETERS = (
+PARAMETERS = (
     "const int8_t *planes",
     "const int8_t *weight",
     "const int32_t *table",
@@ -101,7 +101,7 @@ def rows_kernel(rows: PlaneRows, lanes: Lanes) -> MicroKernel:
     literals = [line for count in _sizes(rows) for line in data(sum_offsets(count), 4)]
     code = ordered(code, sources=("r7", "r9"))
     return function(
-        rows.name, _PARAMETERS, [*code, ".balign 4", "8:", *data(lanes.tap_offsets(), 1), *literals]
+        rows.name, PARAMETERS, [*code, ".balign 4", "8:", *data(lanes.tap_offsets(), 1), *literals]
     )
 
 

@@ -28,12 +28,12 @@ _TABLES = "q7"
 
 
 def lone_applies(strip: Strip, channels: int) -> bool:
-    """Whether the pixel is whole vectors within reach of one register, channels fill the accumulators, and the offsets
-    of their planes sixteen bits.
+    """Whether the pixel is within reach of one register, channels fill the accumulators, and offsets of their planes
+    have sixteen bits.
     """
     if (2 * PAIRS - 1) * strip.plane >> 16:
         return False
-    return strip.tail == 0 and strip.depth - VECTOR <= BYTE_RANGE and channels % (2 * PAIRS) == 0
+    return strip.depth <= BYTE_RANGE + 1 and channels % (2 * PAIRS) == 0
 
 
 def lone_name(strip: Strip) -> str:
@@ -72,11 +72,18 @@ def _prologue(strip: Strip) -> list[str]:
     if strip.plane:
         code += ["movs r0, #0", f"vidup.u16 {_PASSING}, r0, #1", f"movw r4, #{strip.plane}"]
         code += [f"vmul.i16 {_PASSING}, {_PASSING}, r4", f"vstrw.32 {_PASSING}, [sp, #{ACCUMULATOR_BYTES}]"]
+    code += [f"movw r0, #{(1 << strip.tail) - 1}", "vmsr p0, r0"] if strip.tail else []
     starts = range(0, strip.depth, VECTOR)
-    return [
-        *code,
-        *(f"vldrb.u8 {x}, [r7, #{start}]" for x, start in zip(_DATA, starts, strict=False)),
-    ]
+    for x, start in zip(_DATA, starts, strict=False):
+        code += _masked(strip, start, [f"vldrb.u8 {x}, [r7, #{start}]"])
+    return code
+
+
+def _masked(strip: Strip, start: int, loads: list[str]) -> list[str]:
+    """Loads of taps from `start` on; of a last vector that is not full nothing behind the taps."""
+    if start + VECTOR <= strip.depth:
+        return loads
+    return [f"vps{'t' * len(loads)}", *(load.replace("vldrb.", "vldrbt.") for load in loads)]
 
 
 def _group(strip: Strip) -> list[str]:
@@ -86,8 +93,10 @@ def _group(strip: Strip) -> list[str]:
     for pair in range(PAIRS):
         for index, start in enumerate(range(0, strip.depth, VECTOR)):
             data = _DATA[index] if index < len(_DATA) else _PASSING
-            code += [f"vldrb.u8 {data}, [r7, #{start}]"] if index >= len(_DATA) else []
-            code += [f"vldrb.u8 {x}, [r1], #{VECTOR}" for x in _BOTH]
+            if index >= len(_DATA):
+                code += _masked(strip, start, [f"vldrb.u8 {data}, [r7, #{start}]"])
+            size = min(VECTOR, strip.depth - start)
+            code += _masked(strip, start, [f"vldrb.u8 {x}, [r1], #{size}" for x in _BOTH])
             product = "vmladava" if index else "vmladav"
             code += [
                 f"{product}.s8 {ACCUMULATORS[PAIRS * channel + pair]}, {data}, {_BOTH[channel]}"
