@@ -28,6 +28,7 @@ from .tensorize_mve import tensorizable
 
 # The caller's instructions per call.
 _CALL = 14.0
+_KERNELS = (PlaneRows, NarrowRows)
 
 
 @dataclass(frozen=True)
@@ -87,11 +88,8 @@ def plan_depthwise_rows(problem: Problem, epilogue: Epilogue) -> list[Candidate]
         form="planes",
     )
     weight, found = problem.constants["weight"][0], []
-    for kernel in (
-        PlaneRows(tile, left, attrs["input_zero_point"]),
-        NarrowRows(tile, left, attrs["input_zero_point"]),
-    ):
-        layer = _layer(kernel, epilogue, rows, channels)
+    for kernel in _KERNELS:
+        layer = _layer(kernel(tile, left, attrs["input_zero_point"]), epilogue, rows, channels)
         if layer is not None:
             found.append(_plan(layer, weight, epilogue))
     return found

@@ -2,12 +2,11 @@
 
 A front of patch plans knows work and memory, not what smaller calls cost. So plans without repeated work are tried from
 the smallest arena on, with as many rows per call as that allows, and compared by the estimates of the schedules that
-they would get; from the best one on, or from those that add the least where none is worth it, single regions are changed
-as long as that pays. Memory has a price in
-instructions, which the plain model pays as well: a plan is taken where it is worth it. Estimates of whole networks are
-within a few percent; what a region does besides calling its layers is charged with more than it took in any build that
-was counted, what has no estimate is charged to the plan and not to the plain model, and of the five percent that
-streaming may add a quarter is left for errors.
+they would get; from the best one on, or from those that add the least where none is worth it, single regions are
+changed as long as that pays. Memory has a price in instructions, which the plain model pays as well: a plan is taken
+where it is worth it. Estimates of whole networks are within a few percent; what a region does besides calling its
+layers is charged with more than it took in any build that was counted, what has no estimate is charged to the plan and
+not to the plain model, and of the five percent that streaming may add a quarter is left for errors.
 """
 
 from __future__ import annotations
@@ -89,7 +88,7 @@ def _changed(network: Network, judge: _Judge, best: _Judged, left: int) -> tuple
 
 @dataclass(frozen=True)
 class _Judged:
-    """A plan, whether it may be taken and beats the plain model, what it adds in instructions, and its arena with that."""
+    """A plan, whether it may be taken and beats the plain model, what it adds in instructions, its arena with that."""
 
     plan: PatchPlan
     pays: bool
@@ -128,7 +127,8 @@ class _Judge:
         saves = costs.arena_bytes <= most_bytes(self.plain, len(plan.regions))
         pays = extra <= MOST_EXTRA and saves and price <= self.plain.arena_bytes
         self.paid |= pays
-        return _Judged(plan, pays, extra, price)
+        # Of plans that are worth nearly as much, the one with fewer regions.
+        return _Judged(plan, pays, extra, price + LEAST_PER_REGION * len(plan.regions))
 
 
 def most_bytes(plain: Estimate, regions: int) -> float:

@@ -79,6 +79,18 @@ def test_extreme_values_are_exact() -> None:
     assert_layers_exact(cases, TARGET)
 
 
+def test_single_pixels_of_any_depth_are_exact() -> None:
+    """Rows of five and of six pixels: what is left of tiles of four."""
+    generator = np.random.default_rng(4)
+    depths = (5, 16, 40, 31, 72, 100, 128)
+    cases = [
+        convolution(generator, (1, 5 + k % 2, depth), 32 + 16 * (k % 3), (1, 1))
+        for k, depth in enumerate(depths)
+    ]
+    module = assert_layers_exact([random_rounding(generator, case) for case in cases], TARGET)
+    assert any("lone_tile_40" in name for name in module.compiled.model.micro_kernels)
+
+
 @pytest.mark.parametrize(
     ("image", "channels", "kernel", "strides", "per_product", "scratch"),
     [

@@ -37,6 +37,14 @@ def test_whole_images_are_exact(target: str) -> None:
     assert own.get(target, set()) <= taken
 
 
+def test_sums_of_sixteen_bits_hold_runs_of_pixels() -> None:
+    cases = [
+        LayerCase("sum_pixels", (np.full(shape, value, "int8"),), {"keepdims": True})
+        for shape, value in (((1, 16, 16, 17), -128), ((1, 16, 16, 16), 127), ((1, 20, 14, 16), -128))
+    ]
+    assert_layers_exact(cases, "tinyml/cortex-m55")
+
+
 @pytest.mark.parametrize("target", TARGETS)
 def test_rows_and_strips_add_up(target: str) -> None:
     builder = ModuleBuilder()

@@ -20,9 +20,10 @@ from tvm_tinyml.dialect.relax_api import TensorSpec, constant, tensor_type
 from tvm_tinyml.lower import SIGNATURE_ATTR
 from tvm_tinyml.module import AOTModule
 from tvm_tinyml.patch import PatchPlan, Region
-from tvm_tinyml.schedules import conv2d_mve, dense_mve
+from tvm_tinyml.schedules import conv2d_mve, dense_mve, depthwise_rows_mve
 from tvm_tinyml.schedules.depthwise_rows_mve import weights_in_lanes
 from tvm_tinyml.schedules.intrinsics.mve.depthwise import LANES, Depthwise
+from tvm_tinyml.schedules.intrinsics.mve.depthwise_narrow import NarrowRows
 from tvm_tinyml.schedules.intrinsics.mve.depthwise_rows import PlaneRows, chunks_of, loads_of
 from tvm_tinyml.schedules.intrinsics.mve.epilogue import Requantization
 from tvm_tinyml.target import parse_target
@@ -123,6 +124,27 @@ def test_every_geometry_is_exact() -> None:
     taken = [layer.schedule for layer in module.compiled.model.layers if layer.name.startswith("second")]
     # Few outputs of large windows are scattered as cheaply.
     assert taken.count(READER) >= len(pairs) - 1
+
+
+def test_rows_of_few_outputs_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All counts of outputs, borders that take one or two instructions, ways to round and limits."""
+    monkeypatch.setattr(depthwise_rows_mve, "_KERNELS", (NarrowRows,))
+    generator = np.random.default_rng(5)
+    shapes = [(width, (3, 3), (1, 1), (1, 1)) for width in range(1, 8)]
+    shapes += [(10, (3, 3), (2, 2), (1, 1)), (9, (3, 1), (2, 2), (1, 1)), (3, (3, 3), (1, 1), (2, 1))]
+    shapes += [(6, (1, 5), (1, 1), (1, 1)), (5, (3, 3), (2, 2), (1, 1))]
+    borders, limits = (-128, 127, 0, 5), ((-128, 127), (-100, 90))
+    pairs = []
+    for number, (width, kernel, strides, rows) in enumerate(shapes):
+        channels = (16, 44, 9)[number % 3]
+        one = pair(generator, (6, width, 8), channels, kernel, strides=strides, rows=rows)
+        low, high = limits[number % 5 == 4]
+        one[1].attrs.update(clamp_min=low, clamp_max=high, input_zero_point=borders[number % 4])  # type: ignore[attr-defined]
+        one[1].attrs.update(zero_point=(low, 3)[number % 2], rounding=("double", "single")[number % 7 == 6])  # type: ignore[attr-defined]
+        pairs.append(one)
+    module = assert_pairs_exact(pairs)
+    taken = [layer.schedule for layer in module.compiled.model.layers if layer.name.startswith("second")]
+    assert taken.count(READER) >= len(pairs) // 2
 
 
 def test_constants_of_tall_calls_are_within_reach() -> None:
