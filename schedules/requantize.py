@@ -294,7 +294,10 @@ def _near(
     if span is not None:
         # Larger moves would take h out of the span.
         farthest = min(farthest, (len(span) << form.radix) // (2 * factor) + 1)
-    for shifts in (NEAR_MOVES, FAR_MOVES[: max(0, 2 * farthest - len(NEAR_MOVES))]):
+    seen = 0
+    for moves in MOVES:
+        shifts = moves if seen == 0 else moves[: max(0, 2 * farthest - seen)]
+        seen += len(moves)
         addends = -((shifts * factor - lowest) >> form.radix)
         if span is not None:
             addends = np.maximum(addends, span.start)
@@ -333,5 +336,5 @@ def by_magnitude(limit: int) -> Array:
     return order
 
 
-# Most channels fit with a small move, so the others are looked at only when that fails.
-NEAR_MOVES, FAR_MOVES = np.split(by_magnitude(BIAS_SEARCH), [512])
+# Most channels fit with a small move, so larger ones are looked at only when that fails.
+MOVES = np.split(by_magnitude(BIAS_SEARCH), [512, 3_000, 12_000])

@@ -27,7 +27,7 @@ import numpy as np
 
 from .intrinsics.rv32_assembly import Epilogue
 from .kernel import Array
-from .requantize import ATTRIBUTES, FAR_MOVES, NEAR_MOVES, REMEMBERED, by_magnitude, thresholds_of
+from .requantize import ATTRIBUTES, MOVES, REMEMBERED, by_magnitude, thresholds_of
 
 # How far the bias is moved in search of a signed fit.
 SIGNED_BIAS_SEARCH = 64
@@ -215,7 +215,7 @@ def _moves(
     lowest = ((targets << 32) - thresholds * factor)[avoidable].max(initial=-FAR)
     highest = ((targets << 32) - (thresholds - 1) * factor)[reachable].min(initial=FAR)
     if lowest < highest:
-        for moves in (NEAR_MOVES, FAR_MOVES):
+        for moves in MOVES:
             fine = -((moves * factor - lowest) >> 32)
             yield from moves[moves * factor + (fine << 32) < highest]
 
