@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from tvm_tinyml.target.config import STACK_BYTES
 
-for package in ("torch", "torchao", "sklearn", "matplotlib", "ipykernel"):
-    pytest.importorskip(package)
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
+PACKAGES = ("torch", "torchao", "sklearn", "matplotlib", "ipykernel", "nbformat", "nbclient")
+# What notebooks import takes seconds, which is left to the processes that run them.
+MISSING = [package for package in PACKAGES if find_spec(package) is None]
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"{', '.join(MISSING)} not installed")
 
 ROOT = Path(__file__).resolve().parents[2]
 SECONDS = 600
@@ -22,6 +23,9 @@ SECONDS = 600
 
 @pytest.mark.slow
 def test_digits_from_training_to_a_smaller_arena(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import nbclient
+    import nbformat
+
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     notebook = nbformat.read(ROOT / "examples" / "digits.ipynb", nbformat.NO_CONVERT)
