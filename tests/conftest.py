@@ -3,10 +3,13 @@
 What is shared is the result of the compiler for a module and a target, which nothing changes afterwards. Tests of the
 compiler have no part in it: those of folders that are not listed here, and those that compile to see whether the result
 is the same again (`compiles_anew`).
+
+Nothing of what is imported for the tests is ever garbage, so nobody looks for some in it.
 """
 
 from __future__ import annotations
 
+import gc
 from collections import OrderedDict
 from collections.abc import Generator
 from typing import Any
@@ -52,6 +55,15 @@ def _may_share() -> bool:
 
 for user in (tvm_tinyml.module, tvm_tinyml.pipeline):
     setattr(user, compile_module.__name__, _shared)
+
+
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on there is garbage, in what is not there yet."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture
