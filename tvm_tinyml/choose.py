@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from math import isfinite
+from math import inf, isfinite
 from typing import Any, TypeAlias
 
 from .codegen import LoweredModel
@@ -104,14 +104,21 @@ class CallInstructions:
 
     def __call__(self, stage: Stage) -> float:
         """Of the fastest schedule that is allowed its scratch; without an estimate, a lot for every element."""
-        node = stage.node
+        found = self.in_planes(stage, 0, 0)
+        if isfinite(found):
+            return found
+        elements = sum(spec.elements for spec in (*stage.specs, stage.output))
+        return PER_ELEMENT * (elements + stage.node.operator.macs(stage.specs, stage.attrs))
+
+    def in_planes(self, stage: Stage, data_plane: int, output_plane: int) -> float:
+        """The same with rows in planes, as in `Problem`; infinite where no rule says how many."""
         attrs = repr(sorted((key, value) for key, value in stage.attrs.items() if key not in _OWN))
-        key = node.operator.name, stage.specs, stage.output, attrs
+        key = stage.node.operator.name, stage.specs, stage.output, attrs, data_plane, output_plane
         if key not in self._known:
-            self._known[key] = self._asked(stage)
+            self._known[key] = self._asked(stage, data_plane, output_plane)
         return self._known[key]
 
-    def _asked(self, stage: Stage) -> float:
+    def _asked(self, stage: Stage, data_plane: int, output_plane: int) -> float:
         node = stage.node
         # Where a segment has swapped rows and columns, those of kernels are, too.
         values = [
@@ -122,14 +129,12 @@ class CallInstructions:
         problem = problem_of(
             self.config, node.operator, stage.specs, values, stage.attrs, shape, CALLS_OF_A_LAYER
         )
+        problem = replace(problem, data_plane=data_plane, output_plane=output_plane)
         # What runs whole leaves room for scratch more often than what streams.
         whole = stage.specs == node.specs and stage.output == node.output
         limit = SCRATCH_BYTES if whole else self.limit
         found = [one.instructions for one in candidates(problem) if one.scratch <= limit]
-        if found and isfinite(min(found)):
-            return min(found)
-        elements = sum(spec.elements for spec in (*stage.specs, stage.output))
-        return PER_ELEMENT * (elements + node.operator.macs(stage.specs, stage.attrs))
+        return min(found, default=inf)
 
 
 Count: TypeAlias = Callable[[LoweredModel, MemoryPlan], Sequence[int]]

@@ -433,7 +433,7 @@ def _front(
     network = network_of(graph, keeps_inputs=config.keeps_inputs)
     settings = plan_settings(network, config, scratch=scratch)
     of_call = CallInstructions(config, constants_of(graph), known)
-    settings = replace(settings, costs=Instructions(network, of_call, moving(config)))
+    settings = replace(settings, costs=Instructions(network, of_call, moving(config), of_call.in_planes))
     return PatchFront.search(network, settings, max_factor=max_factor)
 
 

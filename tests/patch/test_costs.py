@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 
@@ -43,6 +44,37 @@ def test_sizes_between_those_that_are_asked_about_lie_on_lines() -> None:
     count = len(asked)
     costs.call(index, 6, 7)
     assert len(asked) == count
+
+
+def test_a_call_of_a_segment_is_asked_about_with_all_of_its_columns() -> None:
+    asked: list[tuple[int, ...]] = []
+
+    def of(stage: Stage) -> float:
+        asked.append(stage.output.shape[1:3])
+        return 1.0
+
+    costs = Instructions(NETWORK, of, NOTHING)
+    index = next(i for i, node in enumerate(NETWORK.nodes) if node.operator.name == "depthwise_conv2d")
+    costs.call(index, 8, 2, swapped=True)
+    assert asked == [(8, 2)]
+
+
+def test_rows_in_planes_cost_less_where_one_operator_makes_them_for_one_other() -> None:
+    def in_planes(stage: Stage, data_plane: int, output_plane: int) -> float:
+        reads = stage.node.operator.name == "depthwise_conv2d"
+        possible = not output_plane if reads else not data_plane
+        return pixels(stage) - 100.0 if possible else inf
+
+    plain = settings()
+    planes = replace(plain, costs=Instructions(NETWORK, pixels, NOTHING, in_planes))
+    alone = PatchPlan(NAMES, (Region(NAMES, 8, dict.fromkeys(NAMES, 1)),))
+    usual, less = (footprint(NETWORK, alone, one).cost for one in (plain, planes))
+    deep = [node for node in NETWORK.nodes if node.operator.name == "depthwise_conv2d"]
+    rows = sum(node.output.shape[1] for node in deep)
+    # Both the depthwise layers and those that make rows for them.
+    assert usual - less == pytest.approx(SHARED * 2 * 100 * rows)
+    front, other = (PatchFront.search(NETWORK, one).plans[-1] for one in (plain, planes))
+    assert other.arena_bytes == front.arena_bytes
 
 
 def test_a_plan_costs_its_calls_and_what_moves_rows() -> None:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from ..errors import PlanError
 from .bands import segment_operation, sweep
-from .costs import region_cost
+from .costs import calls_of, handed_on, region_cost
 from .footprint import PlanFigures, region_macs, region_workspace
 from .geometry import COLUMNS, RANK, ROWS, Columns, Operation, full_columns, strip_columns
 from .parts import Part, Parts, strips_of
@@ -120,6 +120,7 @@ class BandParts:
     _runs: dict[tuple[int, int, int], list[Run]] = field(default_factory=dict)
     _bands: dict[tuple[int, int, int, int], Run | None] = field(default_factory=dict)
     _sweeps: dict[tuple[Run, int, int | None], float] = field(default_factory=dict)
+    _planes: dict[tuple[str, str, Columns], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.network, self.settings = self.parts.network, self.parts.settings
@@ -231,6 +232,7 @@ class BandParts:
             if after is not None:
                 rows = self._capacity(after, last.output, last.rows, last.lead)
                 kept += rows * shape.pitches[last.output]
+                cost = cost._replace(cost=cost.cost - self._saved(last, after.units[0], shape))
             work = max(chain.work, run.work)
             if beside + kept + work < self._ceiling(macs, begin, end):
                 banded, estimated = chain.banded or run.banded, chain.cost + cost.cost
@@ -260,7 +262,21 @@ class BandParts:
                     self._sweeps[key] = self._swept(unit, None if shape.whole else columns)
                 one = self._sweeps[key]
             total += unit.calls * one
-        return shape.strips * total
+        return shape.strips * (
+            total - sum(self._saved(one, other, shape) for one, other in pairwise(run.units))
+        )
+
+    def _saved(self, maker: Operation, reader: Operation, shape: _Strip) -> float:
+        """What planes between two units that follow each other save in one strip."""
+        if maker.members or reader.members:
+            return 0.0
+        key = maker.name, reader.name, shape.columns[reader.output]
+        if key not in self._planes:
+            alone = self.network.spans.get(maker.output, (0, 0))[1] == self.network.position[reader.name]
+            found = alone and list(handed_on((maker, reader), shape.columns, {maker.output}))
+            calls = (calls_of(self.network, one, shape.columns) for one in (maker, reader))
+            self._planes[key] = self.parts.costs.saved_by_planes(*calls) if found else 0.0
+        return self._planes[key]
 
     def _swept(self, unit: Operation, columns: Columns | None) -> float:
         """Cost of one band."""
@@ -268,11 +284,11 @@ class BandParts:
         for member in swept.operations:
             width = swept.bands[member.output].width
             one = costs.call(self.network.position[member.name], member.rows, width, swapped=True)
-            outer = [read for read in member.reads if read.tensor not in swept.bands]
-            one += costs.moving.event + member.rows * sum(
-                costs.moving.rows(read.columns.span(width), pixel_bytes(self.network.specs[read.tensor]))
-                for read in outer
-            )
+            one += costs.moving.event
+            for read in member.reads:
+                if read.tensor not in swept.bands:
+                    pixels = read.rows.span(member.rows) * read.columns.span(width)
+                    one += costs.moving.rows(pixels, pixel_bytes(self.network.specs[read.tensor]))
             total += member.calls * one
         return total
 

@@ -9,13 +9,14 @@ multiply-accumulates and those of some pixels more (`Work`).
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Protocol
+from math import inf, isfinite
+from typing import NamedTuple, Protocol
 
 from ..errors import PlanError
-from .geometry import PIXEL, Columns, Operation
+from .geometry import PIXEL, Columns, Operation, Read, read_columns
 from .network import Network
 from .region import Stage, operation_of, pixel_bytes, stage_of
 from .rows import RowStream
@@ -27,6 +28,8 @@ SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
 ROWS_SAMPLED = (1, 2, 4, 8, 32, 128, 512)
 """The same of rows."""
 
+
+READS, MAKES = "reads planes", "makes planes"
 
 SHARED = 1.02
 """What calls take over the estimate of the fastest way, measured: layers share kernels where that saves code."""
@@ -54,6 +57,19 @@ class Moving:
 NOTHING = Moving()
 
 
+class Calls(NamedTuple):
+    """Calls of an operator of a network by its number, each for so many rows and columns of its strip.
+
+    whole: there are no strips.
+    """
+
+    operator: int
+    rows: int
+    width: int
+    whole: bool
+    calls: int
+
+
 class Costs(Protocol):
     """What calls cost."""
 
@@ -69,6 +85,9 @@ class Costs(Protocol):
 
         whole: there are no strips. swapped: rows and columns are, as in segments.
         """
+
+    def saved_by_planes(self, maker: Calls, reader: Calls) -> float:
+        """What it saves that one operator hands rows of its whole strip to one other in channel planes, at least 0."""
 
 
 @dataclass(frozen=True)
@@ -101,19 +120,26 @@ class Work:
         pixel, setup = self._pixels[index]
         return pixel * rows * width + self.setup_pixels * setup
 
+    def saved_by_planes(self, maker: Calls, reader: Calls) -> float:
+        """Nothing: the work is the same."""
+        return 0.0
+
 
 @dataclass(frozen=True, eq=False)
 class Instructions:
     """Estimated instructions.
 
     of: those of one call with the types and attributes of a stage.
+    in_planes: the same where input and output have so many bytes from one channel to the next, 0 for channels side by
+        side; infinite where that cannot be. None: planes save nothing.
     """
 
     network: Network
     of: Callable[[Stage], float]
     moving: Moving
-    _asked: dict[tuple[int, int, int, bool, bool], float] = field(default_factory=dict)
-    _found: dict[tuple[int, int, int, bool, bool], float] = field(default_factory=dict)
+    in_planes: Callable[[Stage, int, int], float] | None = None
+    _asked: dict[tuple[int, int, int, bool, bool, str], float] = field(default_factory=dict)
+    _found: dict[tuple[int, int, int, bool, bool, str], float] = field(default_factory=dict)
 
     @cached_property
     def _by_pixel(self) -> Sequence[bool]:
@@ -128,10 +154,18 @@ class Instructions:
             )
         return found
 
+    @cached_property
+    def _widths(self) -> Sequence[int]:
+        """Columns of what every operator makes, or takes in; 1 where there are none."""
+        return [
+            operation_of(node, 1).width if by_rows else 1
+            for node, (by_rows, _) in zip(self.network.nodes, self.network.streams, strict=True)
+        ]
+
     def plain(self, index: int) -> float:
         """The operator as it is."""
         node = self.network.nodes[index]
-        key = index, 0, 0, True, False
+        key = index, 0, 0, True, False, ""
         if key not in self._found:
             alone = Operation(node.name, node.tensor, 1, 1, 1, ())
             stage = Stage(node, alone, node.specs, node.attrs, node.output)
@@ -142,36 +176,66 @@ class Instructions:
         """Between the nearest geometries that were asked about, and a little more (`SHARED`)."""
         if self._by_pixel[index]:
             rows, width, whole, swapped = 1, rows * width, False, False
-        key = index, rows, width, whole, swapped
+        return self._call(index, rows, width, whole, swapped, "")
+
+    def saved_by_planes(self, maker: Calls, reader: Calls) -> float:
+        """By the calls of both; the reader first: few operators read planes."""
+        if self.in_planes is None:
+            return 0.0
+        saved = 0.0
+        for one, planes in (reader, READS), (maker, MAKES):
+            # Whoever refuses a row of the whole width has no planes at all; asking takes time.
+            if not isfinite(self._sample(one.operator, 1, self._widths[one.operator], True, False, planes)):
+                return 0.0
+            there = self._call(one.operator, one.rows, one.width, one.whole, swapped=False, planes=planes)
+            if not isfinite(there):
+                return 0.0
+            usual = self.call(one.operator, one.rows, one.width, whole=one.whole)
+            saved += one.calls * (usual - there)
+        return max(saved, 0.0)
+
+    def _call(self, index: int, rows: int, width: int, whole: bool, swapped: bool, planes: str) -> float:
+        key = index, rows, width, whole, swapped, planes
         if key not in self._found:
             estimated = _between(
                 ROWS_SAMPLED,
                 rows,
-                lambda count: self._of_row(index, count, width, whole=whole, swapped=swapped),
+                lambda count: self._of_row(index, count, width, whole, swapped, planes),
             )
             self._found[key] = SHARED * estimated
         return self._found[key]
 
-    def _of_row(self, index: int, rows: int, width: int, *, whole: bool, swapped: bool) -> float:
+    def _of_row(self, index: int, rows: int, width: int, whole: bool, swapped: bool, planes: str) -> float:
         if whole:
-            return self._sample(index, rows, width, whole, swapped)
-        return _between(SAMPLES, width, lambda count: self._sample(index, rows, count, whole, swapped))
+            return self._sample(index, rows, width, whole, swapped, planes)
+        return _between(
+            SAMPLES, width, lambda count: self._sample(index, rows, count, whole, swapped, planes)
+        )
 
-    def _sample(self, index: int, rows: int, width: int, whole: bool, swapped: bool) -> float:
-        key = index, rows, width, whole, swapped
+    def _sample(self, index: int, rows: int, width: int, whole: bool, swapped: bool, planes: str) -> float:
+        key = index, rows, width, whole, swapped, planes
         if key not in self._asked:
-            node = self.network.nodes[index]
-            try:
-                operation = operation_of(node, 1)
-                if swapped:
-                    node, operation = node.transposed, operation.transposed
-                # Neighbours of what is asked for may have more rows than the image; a call does not care.
-                operation = replace(operation, rows=rows)
-                columns = Columns(0 if whole else width, 0, width)
-                self._asked[key] = self.of(stage_of(node, operation, columns, whole))
-            except PlanError:
-                self._asked[key] = float("inf")
+            self._asked[key] = self._of_stage(*key)
         return self._asked[key]
+
+    def _of_stage(self, index: int, rows: int, width: int, whole: bool, swapped: bool, planes: str) -> float:
+        node = self.network.nodes[index]
+        try:
+            operation = operation_of(node, 1)
+            if swapped:
+                node, operation = node.transposed, operation.transposed
+            # Neighbours of what is asked for may have more rows than the image; a call does not care.
+            operation = replace(operation, rows=rows)
+            stage = stage_of(node, operation, Columns(0 if whole else width, 0, width), whole)
+        except PlanError:
+            return inf
+        if not planes:
+            return self.of(stage)
+        assert self.in_planes is not None
+        # Of the least line buffer that there can be; how large it is hardly matters.
+        _, height, columns, _ = stage.output.shape if planes == MAKES else stage.specs[0].shape
+        plane = height * columns
+        return self.in_planes(stage, 0, plane) if planes == MAKES else self.in_planes(stage, plane, 0)
 
 
 def _between(samples: Sequence[int], size: int, cost: Callable[[int], float]) -> float:
@@ -184,6 +248,8 @@ def _between(samples: Sequence[int], size: int, cost: Callable[[int], float]) ->
         return cost(size)
     below = samples[place - 1]
     low, high = cost(below), cost(above)
+    if not isfinite(low):
+        return low
     return low + (high - low) * (size - below) / (above - below)
 
 
@@ -206,8 +272,48 @@ def region_cost(network: Network, workspace: Workspace, costs: Costs, *, swapped
                 whole=whole,
                 swapped=swapped,
             )
+    if not swapped:
+        total -= _saved_by_planes(network, workspace, costs)
     own = 0.0 if swapped else costs.moving.region
     return own + workspace.strips * (total + _moving(network, workspace, costs.moving, swapped))
+
+
+def _saved_by_planes(network: Network, workspace: Workspace, costs: Costs) -> float:
+    """What line buffers in planes save in one strip."""
+    columns, saved = workspace.columns, 0.0
+    for maker, reader in handed_on(workspace.operations, columns, frozenset(workspace.stream.buffers)):
+        one, other = workspace.operations[maker], workspace.operations[reader]
+        saved += costs.saved_by_planes(calls_of(network, one, columns), calls_of(network, other, columns))
+    return saved
+
+
+def calls_of(network: Network, operation: Operation, columns: Mapping[str, Columns]) -> Calls:
+    """Calls of an operation of no segment, in one strip; columns: of every tensor made."""
+    own = columns[operation.output]
+    return Calls(network.position[operation.name], operation.rows, own.width, own.step == 0, operation.calls)
+
+
+def handed_on(
+    operations: Sequence[Operation], columns: Mapping[str, Columns], buffered: Set[str]
+) -> Iterator[tuple[int, int]]:
+    """Operations, of no segment, of which one makes rows that only the other reads, in their whole width.
+
+    columns: of every tensor made. buffered: tensors with line buffers. See `RegionShape.handed_on`.
+    """
+    readers: dict[str, list[tuple[int, Read]]] = {}
+    for index, operation in enumerate(operations):
+        for read in operation.reads:
+            readers.setdefault(read.tensor, []).append((index, read))
+    for maker, operation in enumerate(operations):
+        found = readers.get(operation.output, [])
+        if operation.members or not operation.reads or len(found) != 1 or operation.output not in buffered:
+            continue
+        ((index, read),) = found
+        needed = columns[operations[index].output]
+        if operations[index].members or operations[index].accumulates:
+            continue
+        if needed.step == 0 or read_columns(read, needed) == columns[operation.output]:
+            yield maker, index
 
 
 def _moving(network: Network, workspace: Workspace, moving: Moving, swapped: bool) -> float:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from ..dialect.relax_api import Array
 from ..errors import PlanError
 from ..memory.problem import round_up
-from .costs import line_moves
+from .costs import calls_of, handed_on, line_moves
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, keeping_pace, strip_columns
 from .network import Network
@@ -193,6 +193,7 @@ class _Regions:
         cost = owner.costs.moving.region
         cost += strips * load.copies(len(self.operations) - 1, last.rows, staged)
         macs = calls = 0
+        handed = dict(handed_on(self.operations, columns, self.rows.keys()))
         for index in range(len(self.operations) - 1, self.pulls - 1, -1):
             operation, begin = self.operations[index], self.first + index - self.pulls
             if not whole and not owner.network.streams[begin][1]:
@@ -204,6 +205,11 @@ class _Regions:
             calls += strips * operation.calls
             cost += strips * operation.calls * owner.costs.call(begin, operation.rows, width, whole=whole)
             cost += strips * self.events[index] * owner.costs.moving.event
+            if index in handed:
+                reader = self.operations[handed[index]]
+                cost -= strips * owner.costs.saved_by_planes(
+                    calls_of(owner.network, operation, columns), calls_of(owner.network, reader, columns)
+                )
             load.take(index)
             every = cost + strips * load.moving
             output = owner.size[last.output]
