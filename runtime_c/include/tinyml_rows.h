@@ -227,6 +227,27 @@ TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *fr
                          : "q0", "lr", "cc", "memory");
     }
 #else
+#if !defined(__riscv_vector)
+    /* Pixels are rows as well: a call for each would cost more than its bytes. */
+    const uintptr_t places = (uintptr_t)to | (uintptr_t)from | (uintptr_t)(to_pitch | from_pitch | bytes);
+    if (bytes <= 16 && (places & 3u) == 0u) {
+        for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
+            for (int32_t at = 0; at < bytes; at += 4) {
+                tinyml_put_word(to + at, tinyml_word(from + at));
+            }
+        }
+        return;
+    }
+    if (bytes <= 4) {
+        for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
+            for (int32_t at = 0; at < bytes; ++at) {
+                to[at] = from[at];
+                TINYML_KEEP_LOOP;
+            }
+        }
+        return;
+    }
+#endif
     for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
         tinyml_move_bytes(to, from, bytes);
     }
