@@ -14,9 +14,10 @@ from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T  # noqa: N812
 
 from . import script
+from .intrinsics.mve.deep_tile import deep_applies
 from .intrinsics.mve.lone_tile import lone_applies
-from .intrinsics.mve.strip import SMALL, TILE, VECTOR, Strip
-from .intrinsics.mve.wide_tile import WideTile, wide_instructions, wide_kernel
+from .intrinsics.mve.strip import MAX_UNROLLED, SMALL, TILE, VECTOR, Strip
+from .intrinsics.mve.wide_tile import WideTile, wide_instructions, wide_kernels
 from .kernel import MicroKernel
 from .parts import Parts
 from .requantize_mve import Rounding, table_size
@@ -24,8 +25,9 @@ from .strip_mve import packed_shape, weight_column
 
 # Rows of more pixels are left to strips, which overlap the end of one tile with the beginning of the next.
 MAX_PIXELS = 64
-# Instructions of products and requantisation beyond which a tile is not unrolled.
-_MAX_DEPTH = 256
+# The same with a loop over taps, for calls of few pixels: strips of more, some rows gathered side by side if need be,
+# make up for what they set up for every two channels.
+_MAX_DEEP_PIXELS = 16
 # The caller's instructions per tile: arguments and loop.
 _CALL = 16.0
 # Estimated cycles (the model of `ordering.py`) that two channels of a tile wait more than in a strip, for their sums:
@@ -94,12 +96,15 @@ class WideRow:
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
         """The micro-kernels of its tiles."""
-        return tuple(wide_kernel(self.tile(size)) for size, _ in self.calls)
+        return tuple(kernel for size, _ in self.calls for kernel in wide_kernels(self.tile(size)))
 
 
 def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
     """Ways to cut a row of a strip of one segment into wide tiles; none for one channel and for long rows."""
-    if channels < 2 or pixels > MAX_PIXELS or strip.depth > _MAX_DEPTH or strip.rows > 1:
+    if channels < 2 or pixels > MAX_PIXELS or strip.rows > 1:
+        return []
+    few = pixels <= _MAX_DEEP_PIXELS and not strip.overrun
+    if strip.depth > MAX_UNROLLED and not (few and deep_applies(strip)):
         return []
     deep = replace(strip, loop=True, columns=0, frame=SMALL if strip.frame == SMALL else "own")
     overlap = [True] if pixels > TILE and pixels % TILE else []

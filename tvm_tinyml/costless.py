@@ -2,7 +2,7 @@
 
 A front of patch plans knows work and memory, not what smaller calls cost. So plans without repeated work are tried from
 the smallest arena on, with as many rows per call as that allows, and compared by the estimates of the schedules that
-they would get; from the best one on, or from those that add the least where none is worth it, single regions are
+they would get; from the best one on, and from those that add the least where that is not worth it, single regions are
 changed as long as that pays. Memory has a price in instructions, which the plain model pays as well: a plan is taken
 where it is worth it. Estimates of whole networks are within a few percent; what a region does besides calling its
 layers is charged with more than it took in any build that was counted, what has no estimate is charged to the plan and
@@ -59,7 +59,8 @@ def costless_plan(
         judged = judge.of(found.plan)
         tried += [judged] if judged is not None else []
     left = CHANGES
-    for start in sorted(tried, key=lambda one: _rank(one) if one.pays else (True, one.extra)):
+    tried.sort(key=_rank)
+    for start in (*tried[:1], *sorted(tried[1:], key=lambda one: one.extra)):
         best, left = _changed(front.network, judge, start, left)
         if best.pays:
             return best.plan

@@ -8,6 +8,7 @@ import pytest
 from tests.schedules.layers_dsp import extreme, random_convolution, random_rounding, with_rounding
 from tests.schedules.layers_rvv import convolution
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
+from tvm_tinyml.schedules import conv2d_mve, pointwise_mve
 
 TARGET = "tinyml -mcpu=cortex-m55"
 
@@ -79,16 +80,30 @@ def test_extreme_values_are_exact() -> None:
     assert_layers_exact(cases, TARGET)
 
 
-def test_single_pixels_of_any_depth_are_exact() -> None:
-    """Rows of five and of six pixels: what is left of tiles of four."""
+def test_few_pixels_of_any_depth_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Single pixels left of tiles of four, and tiles of all sizes with a loop over taps, all channels in each."""
     generator = np.random.default_rng(4)
     depths = (5, 16, 40, 31, 72, 100, 128)
     cases = [
         convolution(generator, (1, 5 + k % 2, depth), 32 + 16 * (k % 3), (1, 1))
         for k, depth in enumerate(depths)
     ]
-    module = assert_layers_exact([random_rounding(generator, case) for case in cases], TARGET)
-    assert any("lone_tile_40" in name for name in module.compiled.model.micro_kernels)
+    deep = (
+        (7, 320, 65),
+        (14, 320, 128),
+        (5, 320, 64),
+        (12, 576, 70),
+        (6, 960, 64),
+        (7, 288, 64),
+        (9, 272, 48),
+    )
+    cases += [convolution(generator, (1, width, depth), channels, (1, 1)) for width, depth, channels in deep]
+    cases = [random_rounding(generator, case) for case in cases]
+    monkeypatch.setattr(conv2d_mve, "_WAYS", (pointwise_mve.plan_pointwise,))
+    module = assert_layers_exact(cases, f"{TARGET} -opt=speed")
+    names = "\n".join(module.compiled.model.micro_kernels)
+    assert "lone_tile_40" in names
+    assert all(f"deep_tile_{pixels}_by" in names for pixels in (1, 2, 3, 4))
 
 
 @pytest.mark.parametrize(

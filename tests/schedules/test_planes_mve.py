@@ -112,6 +112,7 @@ def geometries(generator: np.random.Generator) -> list[Pair]:
         pair(generator, (6, 9, 3), 24, (3, 3), window=(3, 3)),
         pair(generator, (6, 30, 16), 12, (1, 5), window=(3, 3)),
         pair(generator, (8, 17, 300), 10, (3, 3), rows=(1, 3)),
+        pair(generator, (4, 7, 320), 64, (3, 3)),
         pair(generator, (9, 22, 16), 16, (3, 3), strip=5),
         pair(generator, (12, 23, 8), 19, (3, 3), strides=(2, 2), strip=4, rows=(2, 1)),
         pair(generator, (9, 20, 3), 12, (5, 5), strides=(2, 2), window=(3, 3), strip=4),

@@ -27,10 +27,11 @@ from .assembly import (
     restore,
     save,
 )
+from .deep_tile import PLACES, deep_instructions, deep_kernels, deep_name, places
 from .epilogue import correct_ties, narrow
 from .lone_tile import lone_instructions, lone_kernel, lone_name
 from .ordering import ordered
-from .strip import ACCUMULATOR_BYTES, PARAMETERS, SMALL, TILE, VECTOR, Strip
+from .strip import ACCUMULATOR_BYTES, MAX_UNROLLED, PARAMETERS, SMALL, TILE, VECTOR, Strip
 
 # Stack after the accumulators: weights, tables, the tile's output, pixels left after the tile.
 _WEIGHTS, _TABLES, _OUTPUT, _LEFT = range(ACCUMULATOR_BYTES, ACCUMULATOR_BYTES + 16, 4)
@@ -38,9 +39,7 @@ _SPILLED = ACCUMULATOR_BYTES + 16
 _STACK = _SPILLED + VECTOR + 4
 # Registers of sums, which become outputs, of weights, and of places. Data that does not stay passes through the first
 # one, which is free once the outputs of the pair before are stored.
-_SUMS, _PAIR, _PLACES = ("q4", "q5"), ("q6", "q5"), "q7"
-# Registers of two channels' places of one pixel and of the next.
-_PIXELS = (("r0", "r2"), ("r2", "r6"), ("r6", "r8"))
+_SUMS, _PAIR, _PLACES = ("q4", "q5"), ("q6", "q5"), PLACES
 # With so many vectors of taps the places go to the stack, so that weights have a third register to be loaded ahead.
 _MANY = 3
 _PASSING = _SUMS[0]
@@ -64,11 +63,18 @@ class WideTile:
         strip = self.strip
         if self.lone:
             return lone_name(strip)
+        if self.deep:
+            return deep_name(strip, self.pixels)
         over = "_over" if strip.overrun and strip.tail else ""
         shape = f"{self.pixels}x{strip.depth}_every{strip.pitch}{over}"
         plane = f"_plane{strip.plane}" if strip.plane else ""
         frame = f"_{SMALL}" if strip.frame == SMALL else ""
         return f"tinyml_mve_wide_tile_{shape}{plane}{frame}_{strip.requantization.name}"
+
+    @property
+    def deep(self) -> bool:
+        """Whether the taps are a loop (`deep_tile.py`)."""
+        return self.strip.depth > MAX_UNROLLED
 
     @property
     def spills_places(self) -> bool:
@@ -79,13 +85,20 @@ class WideTile:
     def overlaps_pairs(self) -> bool:
         """Whether a pair ends beside the first products of the next one."""
         small = self.strip.frame == SMALL
-        return self.pixels == TILE and not small and not self.strip.requantization.needs_temporary
+        return (
+            self.pixels == TILE
+            and not self.deep
+            and not small
+            and not self.strip.requantization.needs_temporary
+        )
 
 
-def wide_kernel(tile: WideTile) -> MicroKernel:
-    """Micro-kernel: all channels of the tile's pixels, or of `pixels` of them, tile by tile."""
+def wide_kernels(tile: WideTile) -> tuple[MicroKernel, ...]:
+    """The micro-kernel behind those it shares: all channels of the tile's pixels, or of `pixels` of them, by tiles."""
     if tile.lone:
-        return lone_kernel(tile.strip)
+        return (lone_kernel(tile.strip),)
+    if tile.deep:
+        return deep_kernels(tile.strip, tile.pixels)
     code = [*_prologue(tile), "1:", *_start(tile)]
     if tile.overlaps_pairs:
         code += ["2:", *_first(tile), "b 4f", "3:", *_closing(tile), *_first(tile), "4:", *_rest(tile)]
@@ -101,13 +114,15 @@ def wide_kernel(tile: WideTile) -> MicroKernel:
         *(_next(tile) if tile.pixels == TILE else []),
     ]
     code += restore(_STACK)
-    return function(tile.name, PARAMETERS, ordered(code, sources=("r7", "r1", "r9")))
+    return (function(tile.name, PARAMETERS, ordered(code, sources=("r7", "r1", "r9"))),)
 
 
 def wide_instructions(tile: WideTile, pixels: int, channels: int) -> float:
     """Instructions of one call."""
     if tile.lone:
         return lone_instructions(tile.strip, channels // 2)
+    if tile.deep:
+        return deep_instructions(tile.strip, pixels, channels)
     pairs = -(-channels // 2)
     pair = len(_first(tile)) + len(_rest(tile)) + len(_closing(tile)) + 1
     back = len(add_constant("r3", -_step(tile))) + 2
@@ -158,15 +173,8 @@ def _prologue(tile: WideTile) -> list[str]:
         code += ["subs r6, r6, #4", f"strd r1, r2, [sp, #{_WEIGHTS}]", f"strd r3, r6, [sp, #{_OUTPUT}]"]
     code.append("mov r9, r2")
     code += [f"ldr r11, [sp, #{arguments + 8}]"] if strip.requantization.kind != "fit" else []
-    # Places of the outputs: two channels of each pixel after the other.
-    if strip.plane:
-        code += [*load_constant("r0", strip.plane << 16)]
-        code += [f"add {there}, {here}, #0x10001" for here, there in _PIXELS]
-    else:
-        code += ["add r4, r4, r4, lsl #16", "mov r0, #0x10000"]
-        code += [f"add {there}, {here}, r4" for here, there in _PIXELS]
-    code += [f"vmov {_PLACES}[2], {_PLACES}[0], r0, r6"]
-    code += [f"vmov {_PLACES}[3], {_PLACES}[1], r2, r8"]
+    code += load_constant("r0", strip.plane << 16) if strip.plane else []
+    code += places(bool(strip.plane))
     code += [f"vstrw.32 {_PLACES}, [sp, #{_SPILLED}]"] if tile.spills_places else []
     if strip.tail or tile.pixels < TILE:
         code += _predicate("r0", _tap_mask(strip) if strip.tail else _store_mask(tile))
