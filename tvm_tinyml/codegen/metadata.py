@@ -35,7 +35,9 @@ def metadata(
     in_arena = config.io == "arena"
     program = model.program(config.alignment, io_in_arena=in_arena)
     tensors = model.without_scratch().program(config.alignment, io_in_arena=in_arena)
-    without_scratch = plan(tensors).arena_bytes
+    without_scratch = memory_plan.arena_bytes
+    if tensors != program:
+        without_scratch = plan(tensors, method=config.planner, keep_all=memory_plan.keep_all).arena_bytes
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,
