@@ -403,7 +403,13 @@ TINYML_ROWS int32_t tinyml_drop_rows(int8_t *line, int32_t pitch, int32_t first,
     return keep;
 }
 
-/* The same in a line buffer that holds a plane for each channel, with rows of `row` bytes: all planes move at once, the
+/* The same as soon as rows are done with: those from `keep` on move to the start, where they are not there yet. */
+TINYML_ROWS int32_t tinyml_settle_rows(int8_t *line, int32_t pitch, int32_t first, int32_t end, int32_t keep)
+{
+    return keep <= first ? first : tinyml_drop_rows(line, pitch, first, end, keep);
+}
+
+/* Make room in a line buffer that holds a plane for each channel, with rows of `row` bytes: all planes move at once, the
  * last of which begins at `last`. */
 TINYML_ROWS int32_t tinyml_drop_plane_rows(int8_t *line, int32_t last, int32_t row, int32_t first, int32_t end,
                                            int32_t keep)

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.patch.networks import modules, network
 from tests.transform.building import ModuleBuilder
 from tvm_tinyml.errors import PlanError
+from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.patch import PatchPlan, Region
 from tvm_tinyml.patch.footprint import Settings, footprint, overwritable, region_workspace
 from tvm_tinyml.patch.network import Network
-from tvm_tinyml.patch.workspace import Workspace, overwrite_distance, row_bytes, rows_done
+from tvm_tinyml.patch.overwriting import overwrite_distance, rows_done
+from tvm_tinyml.patch.plan import Segment
+from tvm_tinyml.patch.region import pixel_bytes, shape_region
+from tvm_tinyml.patch.verifier import verify_region
+from tvm_tinyml.patch.workspace import Workspace, row_bytes
 
 
 def survives(workspace: Workspace, net: Network, tensor: str, distance: int) -> bool:
@@ -63,6 +69,43 @@ def test_the_distance_is_safe_and_the_least(module: Any, data: st.DataObject) ->
         strides = {read.rows.extent >= read.rows.stride for one in workspace.operations for read in one.reads}
         if distance and strides == {True}:
             assert not survives(workspace, net, tensor, distance - 1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(modules(), st.data())
+def test_segments_may_write_over_columns_that_they_have_read(module: Any, data: st.DataObject) -> None:
+    net = network(module)
+    begin = data.draw(st.integers(0, len(net.nodes) - 1))
+    end = data.draw(st.integers(begin + 1, len(net.nodes)))
+    names = [node.name for node in net.nodes[begin:end]]
+    rows = data.draw(st.integers(1, 4))
+    cut = data.draw(st.integers(0, len(names) - 1))
+    segment = Segment(tuple(names[cut:]), rows, data.draw(st.integers(1, rows)), data.draw(st.integers(1, 2)))
+    region = Region(tuple(names), 99, dict.fromkeys(names[:cut], 1), (segment,))
+    try:
+        workspace = region_workspace(net, region)
+        shape = shape_region(net.nodes[begin:end], region)
+    except PlanError:
+        assume(False)
+    inputs = overwritable(net, net.nodes[begin:end], workspace.operations)
+    assume(inputs)
+    done = rows_done(workspace.operations, workspace.stream)
+    pixel = pixel_bytes(net.specs[shape.output])
+    for tensor in inputs:
+        distance = overwrite_distance(workspace.operations, done, tensor, net.specs)
+        verify_region(shape, (), placed(net, tensor, shape.output, distance))
+        strides = {read.rows.extent >= read.rows.stride for one in workspace.operations for read in one.reads}
+        if distance >= pixel and cut == 0 and len(names) == 1 and strides == {True}:
+            with pytest.raises(PlanError, match="written over"):
+                verify_region(shape, (), placed(net, tensor, shape.output, distance - pixel))
+
+
+def placed(net: Network, tensor: str, output: str, distance: int) -> MemoryPlan:
+    """An arena in which an output lies so many bytes below an input."""
+    size = distance + net.specs[tensor].nbytes + net.specs[output].nbytes
+    return MemoryPlan(
+        {tensor: distance, output: 0}, {}, size, 0, "greedy", optimal=False, alignment=1, keep_all=False
+    )
 
 
 def test_only_inputs_that_die_and_are_read_by_rows_are_overwritten() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from tests.transform.building import ModuleBuilder
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.memory import verify
 from tvm_tinyml.patch import PatchPlan, Region
-from tvm_tinyml.patch.band_parts import Candidate, Chain, outstanding
+from tvm_tinyml.patch.chains import outstanding
 from tvm_tinyml.patch.footprint import PlanFigures, Settings, footprint
 from tvm_tinyml.patch.network import Network
 from tvm_tinyml.patch.parts import Part
@@ -110,9 +111,12 @@ def test_bands_lower_the_arena_of_bottlenecks() -> None:
 def test_few_of_many_chains_keep_the_ends_and_what_saves_much(
     figures: list[tuple[int, int]], most: int
 ) -> None:
-    chain = Chain(0, 0, 0, False, None, None)
-    chosen = outstanding([Candidate(macs, memory, chain, 0) for macs, memory in figures], most)
-    kept = [(one.macs, one.memory) for one in chosen]
+    both = np.array([figures, [(2 * macs, memory) for macs, memory in figures]]).reshape(-1, 2)
+    group = np.repeat([0, 1], len(figures))
+    chosen = outstanding(group, both[:, 0], both[:, 1], most).tolist()
+    kept = [figures[place] for place in chosen if place < len(figures)]
+    # Twice the work in another group changes nothing.
+    assert [place + len(figures) for place in chosen[: len(kept)]] == chosen[len(kept) :]
     front = sorted(
         {one for one in figures if not any(o != one and o[0] <= one[0] and o[1] <= one[1] for o in figures)}
     )
@@ -135,6 +139,10 @@ def test_outputs_over_one_another_need_room_for_all_their_distances() -> None:
         path = path.through(part, below, 90)
         assert path.reach == 100 + 20 * number
     assert path.peak == 160
+    last = Part(110, 0, 1, 3, 4, 8, (), 90, "x3", 20)
+    # What is beside an output and its source then lies beside the whole way that they move.
+    assert path.through(last, "x3", 90).peak == 180
+    assert path.through(last, "x3", 90, apart=True).peak == 110 + 180 - 110
     assert path.through(Part(110, 0, 1, 3, 4, 0, (), 90), "x3", 0).reach == 90
 
 

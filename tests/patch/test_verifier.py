@@ -14,7 +14,7 @@ from tvm_tinyml import relay
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.module import AOTModule
-from tvm_tinyml.patch import workspace
+from tvm_tinyml.patch import overwriting
 from tvm_tinyml.patch.verifier import verify_region
 
 TARGET = "tinyml -mcpu=host"
@@ -74,7 +74,7 @@ def test_accepted_plans_compute_correctly_and_refused_ones_do_not(built: AOTModu
 def test_a_distance_that_is_a_row_short_does_not_pass(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "tvm_tinyml.codegen.streaming.overwrite_distance",
-        lambda *arguments: workspace.overwrite_distance(*arguments) - ROW,
+        lambda *arguments: overwriting.overwrite_distance(*arguments) - ROW,
     )
     module = network()
     with pytest.raises(

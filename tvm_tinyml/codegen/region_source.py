@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from tvm_tinyml.patch.block import Placed
 from tvm_tinyml.patch.geometry import COLUMNS, ROWS, Columns, Read, read_columns
 from tvm_tinyml.patch.pulling import Request, requested
 from tvm_tinyml.patch.region import pixel_bytes
-from tvm_tinyml.patch.workspace import row_bytes, sweep_name
+from tvm_tinyml.patch.workspace import row_bytes
 
 from .constants import c_type
 from .streaming import WORKSPACE, StreamedRegion
+from .terms import plus, scaled, times
 
 _INDENT = " " * 4
 
@@ -68,39 +70,24 @@ def _maker(region: StreamedRegion, tensor: str) -> int:
     return next(index for index, one in enumerate(region.shape.operations) if one.output == tensor)
 
 
-def times(name: str, factor: int) -> str:
-    """A name times a constant."""
-    return name if factor == 1 else f"{name} * {factor}"
-
-
-def plus(text: str, offset: int) -> str:
-    """A term plus a constant."""
-    return text if offset == 0 else f"{text} {'+' if offset > 0 else '-'} {abs(offset)}"
-
-
-def _scaled(text: str, factor: int) -> str:
-    """A sum times a constant."""
-    if factor == 1:
-        return text
-    return f"({text}) * {factor}" if " " in text else f"{text} * {factor}"
-
-
 class RegionBody:
     """Prints one region.
 
     Operations have numbers in the names of variables; `index` is that of a stage, which is an operation from
-    `fetches` on. strip: name of the number of the strip.
+    `fetches` on. strip: name of the number of the strip. block: in which its buffers lie; that of the region itself
+    unless it is a segment.
     """
 
     strip = "strip"
 
-    def __init__(self, region: StreamedRegion) -> None:
+    def __init__(self, region: StreamedRegion, block: Placed | None = None) -> None:
         self.region = region
         self.shape = region.shape
         self.fetches = region.fetches
         self.inputs = {tensor: f"input_{k}" for k, tensor in enumerate(self.shape.inputs)}
         self.lines = {tensor: _maker(region, tensor) for tensor in self.shape.stream.buffers}
         self.moving = {tensor: made for tensor, made in self.lines.items() if not region.refills(tensor)}
+        self.block = region.block if block is None else block
         self.filled = {event.operation for event in self.shape.stream.events if event.fills}
 
     def statements(self) -> Iterator[tuple[int, str]]:
@@ -109,7 +96,7 @@ class RegionBody:
             yield 1, "int status;"
         yield 1, f"static const uint8_t order[] = {{{', '.join(map(str, order.table))}}};"
         for tensor, made in self.lines.items():
-            yield 1, f"int8_t *const line_{made} = {plus(WORKSPACE, self.region.block.offsets[tensor])};"
+            yield 1, f"int8_t *const line_{made} = {plus(WORKSPACE, self.block.offsets[tensor])};"
         depth = 1
         if self._repeats:
             yield 1, f"for (int32_t strip = 0; strip < {self.shape.strips}; ++strip) {{"
@@ -189,7 +176,7 @@ class RegionBody:
             yield f"{_INDENT}tinyml_fill_bytes({cleared}, {stage.initial}, {stage.output.nbytes});"
             yield "}"
         parts = {
-            name: plus(WORKSPACE, self.region.block.offsets[self.region.part_name(index, name)])
+            name: plus(WORKSPACE, self.block.offsets[self.region.part_name(index, name)])
             for name in self.region.parts(index)
         }
         arguments = [self._argument(index, name, parts) for name in layer.arguments]
@@ -201,17 +188,23 @@ class RegionBody:
             yield from self._store(index, parts[tensor])
         if tensor in self.lines and tensor in self.shape.borders:
             yield from self._edges(self.fetches + index)
-        yield self._advance(self.fetches + index)
+        yield from self._advance(self.fetches + index)
 
-    def _advance(self, number: int) -> str:
-        """An operation has made its rows."""
+    def _advance(self, number: int) -> Iterator[str]:
+        """An operation has made its rows and passed those that it does not read again."""
         row, operation = f"row_{number}", self.shape.operations[number]
         if operation.members:
-            return f"{row} += {self._made(number)};"
-        if operation.height % operation.rows:
+            yield f"{row} += {self._made(number)};"
+        elif operation.height % operation.rows:
             # Rows that the last call made beyond the image do not count.
-            return f"{row} = tinyml_least({row} + {operation.rows}, {operation.height});"
-        return f"{row} += {operation.rows};"
+            yield f"{row} = tinyml_least({row} + {operation.rows}, {operation.height});"
+        else:
+            yield f"{row} += {operation.rows};"
+        for tensor in dict.fromkeys(read.tensor for read in operation.reads):
+            if tensor in self.moving and tensor in self.block.settled:
+                made, pitch = self.moving[tensor], self.shape.pitch(tensor)
+                rest = f"first_{made}, row_{made}, {self._keep(tensor)}"
+                yield f"first_{made} = tinyml_settle_rows(line_{made}, {pitch}, {rest});"
 
     def _segment(self, index: int) -> Iterator[str]:
         """The call of a segment: it makes one band."""
@@ -234,11 +227,11 @@ class RegionBody:
             arguments += [f"line_{number}", self._first(tensor, row)]
         else:
             arguments += [self._bytes(tensor, "output", const=False), "0"]
-        arguments.append(plus(WORKSPACE, self.region.block.offsets[sweep_name(operation)]))
+        arguments.append(WORKSPACE)
         yield f"{segment.symbol}({', '.join(arguments)});"
         if tensor in self.lines and tensor in self.shape.borders:
             yield from self._edges(number)
-        yield self._advance(number)
+        yield from self._advance(number)
 
     def _first(self, tensor: str, row: str) -> str:
         """Row that the line buffer of `tensor` holds first, where row `row` is used."""
@@ -255,18 +248,11 @@ class RegionBody:
 
     def _room(self, number: int, rows: str) -> Iterator[str]:
         tensor = self.shape.operations[number].output
-        if tensor not in self.moving:
+        if tensor not in self.moving or tensor in self.block.settled:
             return
         first, row = f"first_{number}", f"row_{number}"
         yield f"if ({row} + {rows} - {first} > {self.region.slots(tensor)}) {{"
-        keeps = [
-            plus(times(self._row(reader), read.rows.stride), read.rows.first)
-            for reader, read in self._readers(tensor)
-        ]
-        keep = keeps[0]
-        for other in keeps[1:]:
-            keep = f"tinyml_least({keep}, {other})"
-        step = self._row_step(tensor)
+        keep, step = self._keep(tensor), self._row_step(tensor)
         if tensor in self.region.planes:
             last = self.shape.plane(tensor) * (self.shape.pitch(tensor) // step - 1)
             call = f"tinyml_drop_plane_rows(line_{number}, {last}, {step}"
@@ -274,6 +260,16 @@ class RegionBody:
             call = f"tinyml_drop_rows(line_{number}, {step}"
         yield f"{_INDENT}{first} = {call}, {first}, {row}, {keep});"
         yield "}"
+
+    def _keep(self, tensor: str) -> str:
+        """First row of a tensor that is still needed."""
+        first, *others = (
+            plus(times(self._row(reader), read.rows.stride), read.rows.first)
+            for reader, read in self._readers(tensor)
+        )
+        for other in others:
+            first = f"tinyml_least({first}, {other})"
+        return first
 
     def _readers(self, tensor: str) -> list[tuple[int, Read]]:
         return [
@@ -316,13 +312,13 @@ class RegionBody:
         begin = plus(times(self._row(index), read.rows.stride), read.rows.first)
         pitch, name, height = row_bytes(spec), self.inputs[tensor], spec.shape[ROWS]
         span = read.rows.span(self.shape.stages[index].operation.rows)
-        direct = self._cast(tensor, f"{self._bytes(tensor, name)} + {_scaled(begin, pitch)}", const=True)
+        direct = self._cast(tensor, f"{self._bytes(tensor, name)} + {scaled(begin, pitch)}", const=True)
         if tensor not in parts:
             return direct
         needed, pixel = self._needed(index, read), pixel_bytes(spec)
         column = str(0)
         if not self.shape.whole:
-            column = _scaled(plus(times(self.strip, needed.step), needed.first), pixel)
+            column = scaled(plus(times(self.strip, needed.step), needed.first), pixel)
         copied = self._copied(
             tensor,
             (parts[tensor], self._bytes(tensor, name), height, pitch, begin),
@@ -356,7 +352,7 @@ class RegionBody:
         line = f"line_{self.lines[tensor]}"
         if tensor not in self.moving:
             return line
-        return f"{line} + {_scaled(self._slot(tensor, row), self._row_step(tensor))}"
+        return f"{line} + {scaled(self._slot(tensor, row), self._row_step(tensor))}"
 
     def _row_step(self, tensor: str) -> int:
         """Bytes from one row to the next in the line buffer of `tensor`."""
@@ -372,7 +368,7 @@ class RegionBody:
         if self.shape.stages[index].operation.accumulates:
             return "output"
         output = self._bytes(tensor, "output", const=False)
-        text = f"{output} + {_scaled(self._row(index), row_bytes(self.shape.specs[tensor]))}"
+        text = f"{output} + {scaled(self._row(index), row_bytes(self.shape.specs[tensor]))}"
         return self._cast(tensor, text)
 
     def _store(self, index: int, source: str) -> Iterator[str]:
@@ -387,7 +383,7 @@ class RegionBody:
         row, count = self._row(index), str(rows)
         if operation.height % rows:
             count = f"tinyml_least({rows}, {operation.height} - {row})"
-        target, width = f"{self._bytes(tensor, 'output', const=False)} + {_scaled(row, full)}", str(pitch)
+        target, width = f"{self._bytes(tensor, 'output', const=False)} + {scaled(row, full)}", str(pitch)
         if self.shape.strips > 1:
             target += f" + {times('strip', pitch)}"
             if full % pitch:
@@ -404,7 +400,7 @@ class RegionBody:
         channels = pixel if tensor in self.region.planes else 1
         begin, pixel = self._first_column(tensor), pixel // channels
         left = f"({begin}) * -{pixel}"
-        right = _scaled(plus(begin, columns.width - operation.width), pixel)
+        right = scaled(plus(begin, columns.width - operation.width), pixel)
         place, rows, step = self._row_of(tensor, f"row_{number}"), self._made(number), self._row_step(tensor)
         edges = f"{place}, {rows}, {step}, {left}, {right}, {self._border(tensor)}"
         if channels > 1:
@@ -435,7 +431,7 @@ class RegionBody:
         buffer = self.region.row_buffer(number)
         column, count, target, target_pitch = "0", str(width), place, pitch
         if buffer:
-            offset = self.region.block.offsets[self.region.row_name(number)]
+            offset = self.block.offsets[self.region.row_name(number)]
             target, target_pitch = plus(WORKSPACE, offset), buffer
         elif self.shape.strips > 1:
             column, count = self._first_column(tensor), str(self.shape.columns[tensor].width)
@@ -444,7 +440,7 @@ class RegionBody:
                     f"tinyml_most({column}, 0)",
                     f"tinyml_least({plus(column, int(count))}, {width})",
                 )
-                target = f"{place} + {_scaled(f'{begin} - ({column})', pixel)}"
+                target = f"{place} + {scaled(f'{begin} - ({column})', pixel)}"
                 column, count = begin, f"{end} - {begin}"
         callback = f"pull_{number}(context_{number}, {row}, {rows}, {column}, {count}"
         call = f"{callback}, {self._cast(tensor, target)}, {target_pitch})"
@@ -455,12 +451,12 @@ class RegionBody:
         yield f"{_INDENT}return status;"
         yield "}"
         if buffer:
-            first = _scaled(self._first_column(tensor), pixel)
+            first = scaled(self._first_column(tensor), pixel)
             source = f"{target}, {rows}, {target_pitch}, 0, {operation.rows}"
             yield f"tinyml_copy_window({place}, {source}, {first}, {pitch}, {self._border(tensor)});"
         elif self.shape.strips > 1:
             yield from self._edges(number)
-        yield self._advance(number)
+        yield from self._advance(number)
 
     def _requests(self, number: int) -> list[Request | None]:
         """The request of the first rows in every strip; None where all columns lie outside the image."""

@@ -13,8 +13,9 @@ from tvm_tinyml.patch.region import SegmentStage, pixel_bytes
 from tvm_tinyml.patch.workspace import row_bytes
 
 from .constants import c_type
-from .region_source import RegionBody, plus, times
+from .region_source import RegionBody
 from .streaming import WORKSPACE, StreamedRegion
+from .terms import plus, times
 
 
 def segment_signature(region: StreamedRegion, index: int) -> str:
@@ -41,7 +42,7 @@ class _SegmentBody(RegionBody):
     strip = "band"
 
     def __init__(self, outer: StreamedRegion, index: int) -> None:
-        super().__init__(outer.segments[index])
+        super().__init__(outer.segments[index], outer.block)
         stage = outer.shape.stages[index]
         assert isinstance(stage, SegmentStage)
         self.outer = outer

@@ -11,21 +11,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
+from tvm_tinyml.memory import InPlace, Tensor
+from tvm_tinyml.patch.block import Buffer, Placed
 from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
+from tvm_tinyml.patch.overwriting import overwrite_distance, rows_done
 from tvm_tinyml.patch.pulling import row_buffer_bytes
 from tvm_tinyml.patch.region import RegionShape, SegmentStage, Stage
 from tvm_tinyml.patch.rows import Event
 from tvm_tinyml.patch.workspace import (
-    Buffer,
     Workspace,
     at_words,
-    buffer_spans,
     columns_in_place,
-    overwrite_distance,
+    line_buffers,
     row_bytes,
-    rows_done,
-    sweep_name,
 )
 
 from .layer import Layer
@@ -141,30 +139,32 @@ class StreamedRegion:
         return tuple(operation.output for operation in self.shape.pulls)
 
     @cached_property
-    def block(self) -> MemoryPlan:
+    def block(self) -> Placed:
         """Where the line buffers, and what single calls need besides, lie in the one block of the region."""
+        return self.space.place(self.alignment)
+
+    @property
+    def space(self) -> Workspace:
+        """Everything that lies in the block, of segments as well."""
         shape = self.shape
         operations = shape.operations
-        spans = buffer_spans(operations, shape.stream)
+        pitches = {tensor: shape.pitch(tensor) for tensor in shape.stream.buffers}
         lines = [
-            Buffer(tensor, buffer.rows * shape.pitch(tensor) + self.spare_bytes(tensor), *spans[tensor])
-            for tensor, buffer in shape.stream.buffers.items()
+            one._replace(nbytes=one.nbytes + self.spare_bytes(one.name))
+            for one in line_buffers(operations, shape.stream, pitches)
         ]
         parts = [
             Buffer(self.part_name(index, name), size, self.fetches + index, self.fetches + index)
             for index in range(len(shape.stages))
             for name, size in self.parts(index).items()
         ]
-        for index, segment in self.segments.items():
-            at = self.fetches + index
-            parts.append(Buffer(sweep_name(operations[at]), segment.block.arena_bytes, at, at))
         parts += [
             Buffer(self.row_name(index), self.row_buffer(index), index, index)
             for index in range(self.fetches)
             if self.row_buffer(index)
         ]
-        space = Workspace(operations, shape.strips, shape.columns, shape.stream, (*lines, *parts))
-        return space.place(self.alignment)
+        sweeps = {self.fetches + index: segment.space for index, segment in self.segments.items()}
+        return Workspace(operations, shape.strips, shape.columns, shape.stream, (*lines, *parts), sweeps)
 
     @property
     def buffers(self) -> tuple[Tensor, ...]:
@@ -204,6 +204,13 @@ class StreamedRegion:
                     total += stage.operation.calls * stage.output.nbytes
         for event in shape.stream.events:
             operation = shape.operations[event.operation]
+            for read in () if event.fills else operation.reads:
+                if read.tensor in self.block.settled:
+                    # All but the rows that it does not read again.
+                    rest = shape.stream.buffers[read.tensor].rows - read.rows.stride * operation.rows
+                    total += max(0, rest) * shape.pitch(read.tensor)
+            if operation.output in self.block.settled:
+                continue
             if operation.output in shape.stream.buffers and not self.refills(operation.output):
                 # All that is not overwritten moves, or the row is filled; planes move as a whole.
                 buffer = shape.stream.buffers[operation.output]

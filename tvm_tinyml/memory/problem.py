@@ -40,12 +40,14 @@ class PlacementProblem:
     granule: the least alignment of all blocks. Every start and every size is a multiple of it; rounding the
     sizes up costs nothing but the padding behind the highest block, which the arena contains too.
     block_of: which block each root and scratch buffer is, or is part of.
+    least: bytes that no placement can go below, where whoever made the problem knows them.
     """
 
     blocks: tuple[Block, ...]
     spacing: tuple[dict[int, int], ...]
     granule: int
     block_of: Mapping[str, int] = field(default_factory=dict)
+    least: int = 0
 
     @staticmethod
     def of_program(
@@ -104,6 +106,8 @@ class PlacementProblem:
 
         With in-place permissions, a pair that may overlap counts with the least space the two can occupy.
         """
+        if self.least:
+            return self.least
         first_alive: dict[int, list[int]] = {}
         for index, block in enumerate(self.blocks):
             first_alive.setdefault(block.first, []).append(index)

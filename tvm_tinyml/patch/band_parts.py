@@ -9,104 +9,47 @@ is then planned as it will run.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import combinations, pairwise
 from typing import NamedTuple
 
+import numpy as np
+
+from ..dialect.relax_api import Array
 from ..errors import PlanError
 from .bands import segment_operation, sweep
+from .chains import Chains, ChainSearch, Figures, Line, Run, chosen, grown, joined
 from .costs import calls_of, handed_on, region_cost
 from .footprint import PlanFigures, region_macs, region_workspace
-from .geometry import COLUMNS, RANK, ROWS, Columns, Operation, full_columns, strip_columns
+from .geometry import COLUMNS, PIXEL, RANK, ROWS, Columns, Operation, Read, full_columns, strip_columns
+from .overwriting import rows_done
 from .parts import Part, Parts, strips_of
 from .plan import Region, Segment
 from .pulling import pulling, pulls_of
 from .region import accumulated, pixel_bytes
 from .rows import stream_rows
-from .workspace import rows_done, sweep_bytes
+from .workspace import settles_at_start, sweep_bytes
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8)
 """Rows of a band that are tried."""
-
-LONGEST = 6
-"""Operators of a segment, or of a run that is cut into units of single rows."""
-
-CHAINS = 32
-"""Chains kept per strip, begin and end of a region for their work, and half as many for their cost."""
 
 PLANNED = 16
 """Regions that are planned per begin and end for their work, and as many for their cost."""
 
 
-@dataclass(frozen=True, eq=False)
-class Run:
-    """Operators `begin` to `end` - 1 of the order as units, of which only the last makes more than a row per call.
-
-    lines: rows of the line buffers between the units, by tensor. work: bytes of a band that are in use at once.
-    macs: multiply-accumulates for one column of every tensor made. banded: whether there is a segment.
-    """
-
-    begin: int
-    end: int
-    units: tuple[Operation, ...]
-    lines: Mapping[str, int]
-    work: int
-    macs: Mapping[str, int]
-    banded: bool
-
-    @property
-    def demand(self) -> int:
-        """Rows of what it reads that must be there before its first call."""
-        first = self.units[0]
-        return max(read.rows.begin(0) + read.rows.span(first.made(0)) for read in first.reads)
-
-
-class Chain(NamedTuple):
-    """Units from `run` to the end of a region: bytes of line buffers, most bytes of a unit while it runs, work.
-
-    cost: estimated (`Settings.costs`).
-    """
-
-    kept: int
-    work: int
-    macs: int
-    banded: bool
-    run: Run | None
-    after: Chain | None
-    cost: float = 0.0
-
-
-class Candidate(NamedTuple):
-    """A chain from a cut to the end of a region, with its work, memory and strip."""
-
-    macs: int
-    memory: int
-    chain: Chain
-    strip: int
+BEFORE, BEHIND = "", "behind"
+"""Tensors that stand for those made in front of a run and behind it."""
 
 
 class _Strip(NamedTuple):
-    """Columns that one strip of a region makes, bytes of a row of them, and how many strips there are.
-
-    costs: of the runs met so far.
-    """
+    """Columns that one strip of a region makes, bytes of a row of them, and how many strips there are."""
 
     columns: Mapping[str, Columns]
     pitches: Mapping[str, int]
+    strip: int
     strips: int
     whole: bool
-    costs: dict[Run, _Cost]
-
-
-class _Cost(NamedTuple):
-    """What a run costs in strips: work, bytes of its line buffers and of that of the tensor made in front of it."""
-
-    macs: int
-    lines: int
-    below: int
-    cost: float
 
 
 @dataclass
@@ -115,11 +58,12 @@ class BandParts:
 
     parts: Parts
     front: Sequence[PlanFigures]
-    _rows: dict[tuple[Run, str, int, int], int] = field(default_factory=dict)
+    _lines: dict[tuple[Run, str, int, int], Line] = field(default_factory=dict)
     _cuts: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
     _runs: dict[tuple[int, int, int], list[Run]] = field(default_factory=dict)
     _bands: dict[tuple[int, int, int, int], Run | None] = field(default_factory=dict)
-    _sweeps: dict[tuple[Run, int, int | None], float] = field(default_factory=dict)
+    _sweeps: dict[tuple[str, str, int, int | None], float] = field(default_factory=dict)
+
     _planes: dict[tuple[str, str, Columns], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -129,6 +73,9 @@ class BandParts:
         for macs in self.network.macs:
             self.plain.append(self.plain[-1] + macs)
         self.swaps = [self._can_swap(index) for index in range(len(self.network.nodes))]
+        self.ceilings = np.array([1 << 62, *(found.arena_bytes for found in self.front)])
+        self.last = [self.network.spans.get(node.tensor, (0, 0))[1] for node in self.network.nodes]
+        self.search = ChainSearch(self._runs_of, self._between, self.last)
 
     def _can_swap(self, index: int) -> bool:
         node = self.network.nodes[index]
@@ -138,11 +85,11 @@ class BandParts:
             return False
         return self.network.streams[index][1] and accumulated(node) is None
 
-    def _ceiling(self, macs: int, begin: int, end: int) -> int:
+    def _ceiling(self, macs: Array, begin: int, end: int) -> Array:
         """Arena of the known plan with no more work than one whose operators `begin` to `end` - 1 do `macs`."""
         work = macs + self.plain[-1] - (self.plain[end] - self.plain[begin])
-        beside = bisect_right(self.works, work) - 1
-        return self.front[beside].arena_bytes if beside >= 0 else 1 << 62
+        known: Array = self.ceilings[np.searchsorted(self.works, work, "right")]
+        return known
 
     def ending(self, end: int, settled: Set[int] = frozenset()) -> Iterator[Part]:
         """Parts whose last operator is the one before cut `end`.
@@ -152,25 +99,18 @@ class BandParts:
         first = next((cut for cut in range(self.parts.first_begin(end), end - 1) if cut not in settled), end)
         if first == end:
             return
-        found: dict[int, list[Candidate]] = {}
         operations = [one for one in self.parts.operations[first:end] if one is not None]
         narrow = all(by_strips for _, by_strips in self.network.streams[first:end])
+        shapes = []
         for strip in strips_of(operations[-1].width) if narrow else [operations[-1].width]:
             try:
-                shape = self._strip(operations, strip)
+                shapes.append(self._strip(operations, strip))
             except PlanError:
                 continue
-            for begin, chain in self._chains(first, end, shape):
-                if begin in settled:
-                    continue
-                estimate = self._estimate(begin, end, chain, shape)
-                if estimate < self._ceiling(chain.macs, begin, end):
-                    found.setdefault(begin, []).append(Candidate(chain.macs, estimate, chain, strip))
-        for begin, candidates in found.items():
-            for candidate in by_work_and_cost(candidates, PLANNED, PLANNED):
-                for part in self._planned(begin, end, candidate.chain, candidate.strip):
-                    if part.peak < self._ceiling(part.macs, begin, end):
-                        yield part
+        for begin, runs, strip in self._chains(first, end, shapes, settled) if shapes else ():
+            for part in self._planned(begin, end, runs, strip):
+                if part.peak < self._ceiling(np.array(part.macs), begin, end):
+                    yield part
 
     def _strip(self, operations: Sequence[Operation], strip: int) -> _Strip:
         fetched = pulls_of(operations, self.settings.pulled)
@@ -184,80 +124,97 @@ class BandParts:
             for name, one in columns.items()
             if len(specs[name].shape) == RANK
         }
-        return _Strip(columns, pitches, 1 if whole else -(-width // strip), whole, {})
+        return _Strip(columns, pitches, strip, 1 if whole else -(-width // strip), whole)
 
-    def _chains(self, first: int, end: int, shape: _Strip) -> Iterator[tuple[int, Chain]]:
-        """Chains with bands that end at a cut, each with its begin."""
-        chains: dict[int, list[Chain]] = {end: [Chain(0, 0, 0, False, None, None)]}
+    def _chains(
+        self, first: int, end: int, shapes: Sequence[_Strip], settled: Set[int]
+    ) -> Iterator[tuple[int, list[Run], int]]:
+        """Begin, runs and strip of regions with bands that end at a cut and may improve the front."""
+        count, whole = len(shapes), np.array([shape.whole for shape in shapes])
+        nothing = np.zeros(count, np.int64)
+        chains = {end: Chains(np.arange(count), *(nothing,) * 7, np.zeros(count, bool), nothing, nothing)}
         output, live = self.parts.size[self.network.nodes[end - 1].tensor], self.parts.live
-        last = [self.network.spans.get(node.tensor, (0, 0))[1] for node in self.network.nodes]
+        known: dict[Run, Figures] = {}
+
+        def figures(run: Run) -> Figures:
+            if run not in known:
+                known[run] = self._figures(run, shapes)
+            return known[run]
+
+        def pitches(cut: int) -> Array:
+            tensor = self.network.nodes[cut - 1].tensor
+            return np.array([shape.pitches[tensor] for shape in shapes])
+
+        def saved(run: Run, after: Run) -> Array:
+            one, other = run.units[-1], after.units[0]
+            return np.array([shape.strips * self._saved(one, other, shape) for shape in shapes])
+
         for begin in range(end - 1, first - 1, -1):
-            extended: list[Candidate] = []
-            regions: list[Candidate] = []
             held = min(live[first : begin + 1])
             # The output of strips lies beside everything else; rows may take the place of an input.
-            beside = max(output, held) if shape.whole else output + held
-            for stop in range(begin + 1, min(end, begin + LONGEST) + 1):
-                for chain in chains.get(stop, ()):
-                    if chain.run is not None and last[stop - 1] >= chain.run.end:
-                        continue
-                    for one, below in self._extended(begin, stop, end, chain, shape, beside):
-                        assert one.run is not None
-                        # What is read behind the first run as well must be there before the region: such a
-                        # chain cannot be extended, and must not keep others from it.
-                        goes_on = begin > first and last[begin - 1] < one.run.end
-                        memory = one.kept + one.work + (below if goes_on else 0)
-                        (extended if goes_on else regions).append(Candidate(one.macs, memory, one, 0))
-            chains[begin] = [one.chain for one in by_work_and_cost(extended, CHAINS, CHAINS // 2)]
-            for chain in (
-                *chains[begin],
-                *(one.chain for one in by_work_and_cost(regions, CHAINS, CHAINS // 2)),
-            ):
-                if chain.banded:
-                    yield begin, chain
+            beside = np.where(whole, max(output, held), output + held)
 
-    def _extended(
-        self, begin: int, stop: int, end: int, chain: Chain, shape: _Strip, beside: int
-    ) -> Iterator[tuple[Chain, int]]:
-        """A chain with operators `begin` to `stop` - 1 in front of it, and bytes of the line buffer it reads.
+            def fits(
+                strip: Array, macs: Array, nbytes: Array, begin: int = begin, beside: Array = beside
+            ) -> Array:
+                least: Array = beside[strip] + nbytes < self._ceiling(macs, begin, end)
+                return least
 
-        beside: bytes that inputs and output of every region with that chain take at least.
-        """
-        after = chain.run
-        for run in self._runs_of(begin, stop, after.demand if after is not None else 0):
-            if run not in shape.costs:
-                shape.costs[run] = self._cost(run, shape)
-            cost, last = shape.costs[run], run.units[-1]
-            macs, kept = chain.macs + cost.macs, chain.kept + cost.lines
-            if after is not None:
-                rows = self._capacity(after, last.output, last.rows, last.lead)
-                kept += rows * shape.pitches[last.output]
-                cost = cost._replace(cost=cost.cost - self._saved(last, after.units[0], shape))
-            work = max(chain.work, run.work)
-            if beside + kept + work < self._ceiling(macs, begin, end):
-                banded, estimated = chain.banded or run.banded, chain.cost + cost.cost
-                yield Chain(kept, work, macs, banded, run, chain, estimated), cost.below
+            def goes_on(stop: int, begin: int = begin) -> bool:
+                # What is read behind the first run as well must be there before the region: such a
+                # chain cannot be extended, and must not keep others from it.
+                return begin > first and self.last[begin - 1] < stop
 
-    def _cost(self, run: Run, shape: _Strip) -> _Cost:
+            found = grown(self.search, begin, chains, end, figures, saved, pitches, fits, goes_on)
+            chains[begin] = found.extended
+            if begin in settled:
+                continue
+            every = joined([found.extended, found.regions])
+            every = every.taken(np.flatnonzero(every.banded))
+            if not len(every.strip):
+                continue
+            memory = self._estimate(begin, end, every, shapes)
+            hopeful = np.flatnonzero(memory < self._ceiling(every.macs, begin, end))
+            every, memory = every.taken(hopeful), memory[hopeful]
+            together = np.zeros(len(hopeful), np.int64)
+            for index in chosen(together, every.macs, every.cost, memory, PLANNED, PLANNED).tolist():
+                runs = [self.search.runs[begin][every.run[index]]]
+                stop, parent = int(every.stop[index]), int(every.parent[index])
+                while stop < end:
+                    behind = chains[stop]
+                    runs.append(self.search.runs[stop][behind.run[parent]])
+                    stop, parent = int(behind.stop[parent]), int(behind.parent[parent])
+                yield begin, runs, shapes[every.strip[index]].strip
+
+    def _figures(self, run: Run, shapes: Sequence[_Strip]) -> Figures:
         """What a run costs in strips; columns outside of the image count with strips only."""
-        macs = shape.strips * sum(count * shape.columns[tensor].width for tensor, count in run.macs.items())
-        lines = sum(rows * shape.pitches[tensor] for tensor, rows in run.lines.items())
         below = self.network.nodes[run.begin - 1].tensor if run.begin else ""
         read = any(read.tensor == below for unit in run.units for read in unit.reads)
-        rows = self._capacity(run, below, 1, 0) if read and below in shape.pitches else 0
-        return _Cost(macs, lines, rows and rows * shape.pitches[below], self._estimated(run, shape))
+        rows = self._line(run, below, 1, 0).rows if read and below in shapes[0].pitches else 0
+        return Figures(
+            np.array(
+                [
+                    shape.strips
+                    * sum(count * shape.columns[tensor].width for tensor, count in run.macs.items())
+                    for shape in shapes
+                ]
+            ),
+            np.array([sum(rows * shape.pitches[one] for one, rows in run.lines.items()) for shape in shapes]),
+            np.array([rows and rows * shape.pitches[below] for shape in shapes]),
+            np.array([self._estimated(run, shape) for shape in shapes]),
+        )
 
     def _estimated(self, run: Run, shape: _Strip) -> float:
         """Cost of the calls of a run, of bands with their columns that are gathered and scattered."""
         total, costs = 0.0, self.parts.costs
-        for place, unit in enumerate(run.units):
+        for unit in run.units:
             columns = shape.columns[unit.output]
             if not unit.members:
                 index = self.network.position[unit.name]
                 one = costs.call(index, unit.rows, columns.width, whole=shape.whole) + costs.moving.event
             else:
-                # How many columns there are matters, not where.
-                key = run, place, None if shape.whole else columns.width
+                # How many rows and columns there are matters, not where.
+                key = unit.members[0].name, unit.name, unit.rows, None if shape.whole else columns.width
                 if key not in self._sweeps:
                     self._sweeps[key] = self._swept(unit, None if shape.whole else columns)
                 one = self._sweeps[key]
@@ -311,7 +268,7 @@ class BandParts:
         found = list(self._cuts[begin, stop])
         height = members[-1].height
         if len(members) > 1 and all(self.swaps[begin:stop]):
-            for rows in (rows for rows in BAND_ROWS if rows <= height):
+            for rows in band_rows(height):
                 # Bands that end with the next unit's windows need fewer rows of buffer; where the first band is as
                 # high as the others, fewer rows are made beyond the image.
                 even = height % rows or rows
@@ -369,43 +326,63 @@ class BandParts:
             if len(units) > 1 or count == 1:
                 yield self._run(begin, stop, units)
 
-    def _capacity(self, run: Run, tensor: str, rows: int, lead: int) -> int:
-        """Rows of the line buffer of a tensor that a run reads and that is made `rows` at a time, `lead` at first."""
+    def _between(self, after: Run, run: Run) -> Line:
+        """Line buffer between two runs."""
+        last = run.units[-1]
+        return self._line(after, last.output, last.rows, last.lead)
+
+    def _line(self, run: Run, tensor: str, rows: int, lead: int) -> Line:
+        """Line buffer of a tensor that a run reads and that is made `rows` at a time, `lead` at first."""
         key = run, tensor, rows, lead
-        if key not in self._rows:
-            spec = self.network.specs[tensor]
+        if key not in self._lines:
+            spec, last = self.network.specs[tensor], run.units[-1]
             height, width = spec.shape[ROWS], spec.shape[COLUMNS]
             # Whoever makes several rows is a segment and makes none outside of the image.
             members = (Operation(tensor, tensor, height, width, 1, ()),) if lead else ()
-            maker = Operation(tensor, tensor, height, width, rows, (), members, lead)
-            self._rows[key] = stream_rows((maker, *run.units)).buffers[tensor].rows
-        return self._rows[key]
+            source = () if tensor in self.settings.pulled else (Read(BEFORE, PIXEL, PIXEL),)
+            maker = Operation(tensor, tensor, height, width, rows, source, members, lead)
+            # Stands for all units behind the run.
+            reader = Operation(BEHIND, BEHIND, last.height, last.width, 1, (Read(last.output, PIXEL, PIXEL),))
+            every = (maker, *run.units) if last.accumulates else (maker, *run.units, reader)
+            stream = stream_rows(every)
+            most = stream.buffers[tensor].rows
+            behind = 0 if last.accumulates else stream.held[tensor][-1]
+            settles = settles_at_start(every, tensor)
+            self._lines[key] = Line(most, most - rows, behind) if settles else Line(most, most, most)
+        return self._lines[key]
 
-    def _estimate(self, begin: int, end: int, chain: Chain, shape: _Strip) -> int:
-        """Peak of a region, about, if all of its input that can be overwritten is."""
-        run, size = chain.run, self.parts.size
-        assert run is not None
+    def _estimate(self, begin: int, end: int, chains: Chains, shapes: Sequence[_Strip]) -> Array:
+        """Peak of regions, about, if all of their input that can be overwritten is."""
+        size = self.parts.size
         output = size[self.network.nodes[end - 1].tensor]
-        fetched = pulls_of(run.units, self.settings.pulled)
-        lines = sum(self._capacity(run, tensor, 1, 0) * shape.pitches[tensor] for tensor in fetched)
+        fetched: dict[int, tuple[int, int]] = {}
+        for number in np.unique(chains.run).tolist():
+            run = self.search.runs[begin][number]
+            lines = [(self._line(run, one, 1, 0), one) for one in pulls_of(run.units, self.settings.pulled)]
+            for index, shape in enumerate(shapes) if lines else ():
+                fetched[number * len(shapes) + index] = (
+                    sum(line.rows * shape.pitches[tensor] for line, tensor in lines),
+                    sum(line.behind * shape.pitches[tensor] for line, tensor in lines),
+                )
+        keys = (chains.run * len(shapes) + chains.strip).tolist()
+        lines_of = np.array([fetched.get(key, (0, 0)) for key in keys], np.int64).reshape(-1, 2)
         below = self.network.nodes[begin - 1].tensor if begin else next(iter(self.network.inputs))
-        shared = min(output, size.get(self.network.roots[below], 0))
-        if not shape.whole or not self.settings.overwrite:
-            shared = 0
-        return self.parts.live[begin] + output + lines + chain.kept + chain.work - shared
+        shared = min(output, size.get(self.network.roots[below], 0)) if self.settings.overwrite else 0
+        whole = np.array([shape.whole for shape in shapes])
+        needed = self.parts.live[begin] + output + chains.peak(lines_of[:, 0], lines_of[:, 1])
+        peak: Array = needed - np.where(whole[chains.strip], shared, 0)
+        return peak
 
-    def _planned(self, begin: int, end: int, chain: Chain, strip: int) -> Iterator[Part]:
+    def _planned(self, begin: int, end: int, runs: Sequence[Run], strip: int) -> Iterator[Part]:
         """The region of a chain with the memory that it takes when it runs, if it can, beside its input and over it."""
         network, settings = self.network, self.settings
         names = tuple(node.name for node in network.nodes[begin:end])
-        segments = []
-        link: Chain | None = chain
-        while link is not None and link.run is not None:
-            for unit in link.run.units:
-                if unit.members:
-                    inside = tuple(member.name for member in unit.members)
-                    segments.append(Segment(inside, unit.rows, unit.lead))
-            link = link.after
+        segments = [
+            Segment(tuple(member.name for member in unit.members), unit.rows, unit.lead)
+            for run in runs
+            for unit in run.units
+            if unit.members
+        ]
         banded = {name for segment in segments for name in segment.operators}
         rows = {name: 1 for name in names if name not in banded}
         region = Region(names, strip, rows, tuple(segments))
@@ -430,6 +407,12 @@ class BandParts:
                 yield Part(less, macs, calls, begin, end, strip, region.segments, *where, cost=cost)
 
 
+def band_rows(height: int) -> list[int]:
+    """Rows of a band that are tried: some numbers, and the fewest that make as many bands."""
+    fitting = [rows for rows in BAND_ROWS if rows <= height]
+    return sorted({*fitting, *(-(-height // -(-height // rows)) for rows in fitting)})
+
+
 def _unit(members: Sequence[Operation]) -> Operation:
     return members[0] if len(members) == 1 else segment_operation(members, 1, 1)
 
@@ -439,31 +422,3 @@ def _separates(members: Sequence[Operation], cut: int, below: str) -> bool:
     made = {one.output for one in members[cut:]}
     read = {read.tensor for one in members[cut:] for read in one.reads} - made
     return read & ({one.output for one in members[:cut]} | {below}) <= {members[cut - 1].output}
-
-
-def by_work_and_cost(candidates: list[Candidate], most: int, cheap: int) -> list[Candidate]:
-    """At most `most` that stand out by their work, and `cheap` that do by their cost, each once."""
-    work = outstanding(candidates, most)
-    # Costs as whole numbers, like work.
-    priced = [one._replace(macs=round(one.chain.cost)) for one in candidates]
-    known = {id(one.chain) for one in work}
-    cost = {id(one.chain) for one in outstanding(priced, cheap)} - known
-    return [*work, *(one for one in candidates if id(one.chain) in cost)]
-
-
-def outstanding(candidates: list[Candidate], most: int) -> list[Candidate]:
-    """Those with less memory than every one of no more work; at most `most`, those that stand out.
-
-    One stands out by the memory that it saves over the one before, times the work that it saves over the next.
-    """
-    front: list[Candidate] = []
-    for one in sorted(candidates, key=lambda one: one[:2]):
-        if not front or one[1] < front[-1][1]:
-            front.append(one)
-    while len(front) > most:
-        saved = [
-            (before.memory - one.memory) * (after.macs - one.macs)
-            for before, one, after in zip(front, front[1:], front[2:], strict=False)
-        ]
-        del front[saved.index(min(saved)) + 1]
-    return front

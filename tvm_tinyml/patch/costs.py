@@ -16,11 +16,12 @@ from math import inf, isfinite
 from typing import NamedTuple, Protocol
 
 from ..errors import PlanError
+from .block import Buffer
 from .geometry import PIXEL, Columns, Operation, Read, read_columns
 from .network import Network
 from .region import Stage, operation_of, pixel_bytes, stage_of
 from .rows import RowStream
-from .workspace import Buffer, Workspace
+from .workspace import Workspace
 
 SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
 """Numbers of pixels or columns that are asked about."""

@@ -10,9 +10,10 @@ from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan
 from .costs import Costs, Work, region_cost
 from .geometry import Operation
 from .network import Network
+from .overwriting import overwrite_distance, rows_done
 from .plan import PatchPlan, Region
 from .region import Node, region_operations
-from .workspace import Workspace, overwrite_distance, rows_done, workspace_of
+from .workspace import Workspace, workspace_of
 
 
 @dataclass(frozen=True)

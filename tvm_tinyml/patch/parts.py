@@ -16,11 +16,18 @@ from .costs import calls_of, handed_on, line_moves
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, keeping_pace, strip_columns
 from .network import Network
+from .overwriting import overwrite_distance, rows_done
 from .plan import Segment
 from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import operation_of, pixel_bytes
 from .rows import stream_rows
-from .workspace import buffer_spans, overwrite_distance, rows_done, staging_bytes, window_bytes
+from .workspace import (
+    WORD,
+    buffer_spans,
+    settles_at_start,
+    staging_bytes,
+    window_bytes,
+)
 
 
 class Part(NamedTuple):
@@ -170,12 +177,17 @@ class _Regions:
             self.events[event.operation] += 1
         self.spans = buffer_spans(self.operations, stream)
         self.rows = {tensor: buffer.rows for tensor, buffer in stream.buffers.items()}
+        self.settled = {tensor for tensor in stream.buffers if settles_at_start(self.operations, tensor)}
         self.done = rows_done(self.operations, stream)
 
     def moves(self, tensor: str, pitch: int) -> float:
         """Cost of keeping a line buffer with rows of `pitch` bytes, in one strip."""
-        index = next(index for index, one in enumerate(self.operations) if one.output == tensor)
+        index = self.position(tensor)
         return line_moves(index, self.operations[index], self.stream, pitch, self.owner.costs.moving)
+
+    def position(self, tensor: str) -> int:
+        """Position of the operation that makes a tensor."""
+        return next(index for index, one in enumerate(self.operations) if one.output == tensor)
 
     def parts(self, strip: int) -> Iterator[Part]:
         """Regions with strips of `strip` columns, the shortest first."""
@@ -234,7 +246,6 @@ class _Load:
         self.regions = regions
         self.columns = columns
         self.kept = 0
-        self.pulled = 0
         self.moving = 0.0
         self.by_position = [0] * len(regions.operations)
         self.windows: dict[str, list[tuple[int, int, int]]] = {}
@@ -247,7 +258,9 @@ class _Load:
 
     def peak(self, first: int) -> int:
         """Most bytes of a region that begins with operation `first`."""
-        return self.kept + max(self.pulled, *self.by_position[first:])
+        operations = self.regions.operations
+        pulls = (index for index in range(self.regions.pulls) if operations[index].output in self.held)
+        return max(self.kept, *self.by_position[first:], *(self.by_position[index] for index in pulls))
 
     def add(self, index: int, nbytes: int) -> None:
         """Count bytes that are needed while one operation runs."""
@@ -288,11 +301,13 @@ class _Load:
         if tensor in owner.settings.pulled:
             whole = owner.settings.whole_rows
             size = row_buffer_bytes(owner.network.specs[tensor], self.columns[tensor], whole_rows=whole)
-            self.pulled = max(self.pulled, owner.aligned(size))
+            self.add(self.regions.position(tensor), owner.aligned(size))
         row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
         self.moving += self.regions.moves(tensor, row)
         size = owner.aligned(self.regions.rows[tensor] * row)
         if first < 0:
             self.kept += size
-        for index in range(max(first, 0), last + 1) if first >= 0 else ():
-            self.add(index, size)
+        settled = row % WORD == 0 and tensor in self.regions.settled
+        needed = self.regions.stream.held[tensor]
+        for index in range(max(first, 0), last + 1):
+            self.add(index, owner.aligned(needed[index] * row) if settled else size)

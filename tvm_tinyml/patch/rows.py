@@ -11,8 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
+import numpy as np
+
+from ..dialect.relax_api import Array
 from .geometry import Operation, Read
 
 REMEMBERED = 1 << 14
@@ -43,16 +46,33 @@ class Event:
 class RowStream:
     """What happens while a region runs over all rows once.
 
-    events: the order.
+    operations: what runs. events: the order.
     buffers: line buffers of the tensors that are made and read inside, by tensor.
-    read_slots: rows of a line buffer at which windows start, by operation and tensor.
-    write_slots: rows of its line buffer at which an operation's calls store, by operation.
+    held: most rows of each that are needed while an operation runs, those that it makes included; one number for
+        every operation.
     """
 
+    operations: tuple[Operation, ...]
     events: tuple[Event, ...]
     buffers: dict[str, LineBuffer]
-    read_slots: dict[tuple[int, str], frozenset[int]]
-    write_slots: dict[int, frozenset[int]]
+    held: dict[str, tuple[int, ...]]
+
+    @cached_property
+    def _replay(self) -> _Replay:
+        replay = _Replay(self.operations, self.buffers)
+        for event in self.events:
+            replay.run(event)
+        return replay
+
+    @cached_property
+    def read_slots(self) -> dict[tuple[int, str], frozenset[int]]:
+        """Rows of a line buffer at which windows start, by operation and tensor."""
+        return {key: frozenset(slots) for key, slots in self._replay.read_slots.items()}
+
+    @cached_property
+    def write_slots(self) -> dict[int, frozenset[int]]:
+        """Rows of its line buffer at which an operation's calls store, by operation."""
+        return {key: frozenset(slots) for key, slots in self._replay.write_slots.items()}
 
 
 def stream_rows(operations: Sequence[Operation]) -> RowStream:
@@ -73,15 +93,7 @@ def _stream_of(operations: tuple[Operation, ...]) -> RowStream:
         # The rows above the image are there together, even if they are read one after the other.
         above = demand.readers.above(tensor)
         buffers[tensor] = LineBuffer(tensor, max(rows, above), above)
-    replay = _Replay(operations, buffers)
-    for event in demand.events:
-        replay.run(event)
-    return RowStream(
-        tuple(demand.events),
-        buffers,
-        {key: frozenset(slots) for key, slots in replay.read_slots.items()},
-        {key: frozenset(slots) for key, slots in replay.write_slots.items()},
-    )
+    return RowStream(operations, tuple(demand.events), buffers, demand.held)
 
 
 class Readers:
@@ -114,13 +126,27 @@ class Readers:
         least = min([done[index] * stride + first for index, stride, first in self._begins[tensor]])
         return max(least, -self._above[tensor])
 
+    def kept(self, tensor: str, done: Array) -> Array:
+        """Rows of a tensor that are still needed, for every line of `done`."""
+        least = np.min(
+            [done[:, index] * stride + first for index, stride, first in self._begins[tensor]], axis=0
+        )
+        made: Array = done[:, self.maker[tensor]]
+        kept: Array = made - np.minimum(np.maximum(least, -self._above[tensor]), made)
+        return kept
+
 
 @dataclass
 class _Demand:
-    """Calls on demand; `done` is the next row of each operation, rows below the image included."""
+    """Calls on demand; `done` is the next row of each operation, rows below the image included.
+
+    made: rows of every event; advanced: those of them that count.
+    """
 
     operations: Sequence[Operation]
     events: list[Event] = field(default_factory=list)
+    made: list[int] = field(default_factory=list)
+    advanced: list[int] = field(default_factory=list)
     capacity: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -135,8 +161,13 @@ class _Demand:
                 self._require(read.tensor, operation.reach(read, self.done[index], height))
         made = operation.made(self.done[index])
         self._make_room(operation.output, index, made)
-        self.done[index] = min(self.done[index] + made, operation.height)
-        self.events.append(Event(index))
+        self._note(Event(index), made, min(made, operation.height - self.done[index]))
+
+    def _note(self, event: Event, made: int, advanced: int) -> None:
+        self.done[event.operation] += advanced
+        self.events.append(event)
+        self.made.append(made)
+        self.advanced.append(advanced)
 
     def _require(self, tensor: str, end: int) -> None:
         maker = self.readers.maker[tensor]
@@ -145,13 +176,28 @@ class _Demand:
                 self.call(maker)
                 continue
             self._make_room(tensor, maker, 1)
-            self.done[maker] += 1
-            self.events.append(Event(maker, fills=True))
+            self._note(Event(maker, fills=True), 1, 1)
 
     def _make_room(self, tensor: str, maker: int, rows: int) -> None:
         if tensor in self.readers.of:
             kept = min(self.readers.keep(tensor, self.done), self.done[maker])
             self.capacity[tensor] = max(self.capacity.get(tensor, 0), self.done[maker] + rows - kept)
+
+    @property
+    def held(self) -> dict[str, tuple[int, ...]]:
+        """`RowStream.held` of the events so far."""
+        index = np.array([event.operation for event in self.events])
+        made = np.array(self.made)
+        done = np.zeros((len(index), len(self.operations)), np.int64)
+        done[np.arange(1, len(index)), index[:-1]] = self.advanced[:-1]
+        done = done.cumsum(axis=0)
+        found = {}
+        for tensor in self.capacity:
+            rows = self.readers.kept(tensor, done) + made * (index == self.readers.maker[tensor])
+            most = np.zeros(len(self.operations), np.int64)
+            np.maximum.at(most, index, rows)
+            found[tensor] = tuple(most.tolist())
+        return found
 
 
 class _Replay:

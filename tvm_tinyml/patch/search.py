@@ -5,14 +5,15 @@ So plans are paths through the cuts, the peak of a path is the largest of its pa
 programming over the cuts keeps all paths that no other one beats in both (the plan search of MCUNetV2 and of
 msf-CNN, Huang and Baccelli, 2025, is of this kind). The capacity of a line buffer depends on its readers and not on
 where a region begins, so one simulation per end of a region serves all its beginnings. The figures that are
-returned come from the memory planner. Peaks of paths are bounds from below: where the planner finds no placement as
-small, the search runs again and keeps the runners-up as well, and the planner's figures decide between them.
+returned come from the memory planner. Peaks of paths are bounds from below, and outputs that lie over one another
+leave gaps that no block fits in: with bands the search runs with such gaps left empty as well; without them, where
+the planner finds no placement as small as a peak, it keeps runners-up. The planner's figures decide between them.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right, insort
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -62,10 +63,15 @@ class Path(NamedTuple):
     part: Part | None
     before: Path | None
 
-    def through(self, part: Part, made: str, source_bytes: int) -> Path:
-        """The way on through `part`; made: the tensor in front of the cut, source_bytes: of the part's source."""
+    def through(self, part: Part, made: str, source_bytes: int, *, apart: bool = False) -> Path:
+        """The way on through `part`; made: the tensor in front of the cut, source_bytes: of the part's source.
+
+        apart: nothing else lies where a row of outputs has moved away from, nor where it will move to.
+        """
         reach = part.reach(self.reach, made, source_bytes)
         peak = max(self.peak, part.peak, reach)
+        if apart and part.source:
+            peak = max(peak, part.peak + reach - max(part.output, part.distance + source_bytes))
         return Path(peak, self.macs + part.macs, self.calls + part.calls, reach, part, self)
 
 
@@ -103,9 +109,10 @@ def searched(
         return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts)
     front = evaluate.front(paths)
     if bands and front and search.add_bands(front):
-        front = evaluate.front(search.paths())
-    if evaluate.missed:
-        front = evaluate.front(search.paths(front), GLANCE)
+        front = evaluate.front(search.paths(front, apart=True), known=front)
+        front = evaluate.front(search.paths(front), known=front)
+    elif evaluate.missed:
+        front = evaluate.front(search.paths(front, RUNNERS_UP), GLANCE, front)
     if not front:
         raise PlanError(
             "patch plan: an input that is fetched by rows is read by an operator that needs all of it"
@@ -123,19 +130,31 @@ class _Evaluation:
         self.known: dict[Region, Block] = {}
         self.placed: dict[tuple[Region, ...], PlanFigures] = {}
 
-    def front(self, paths: Sequence[Path], effort: int = EFFORT) -> list[PlanFigures]:
+    def front(
+        self, paths: Sequence[Path], effort: int = EFFORT, known: Sequence[PlanFigures] = ()
+    ) -> list[PlanFigures]:
         """Plans that no other one beats in work and arena, the least work first.
 
-        effort: of the memory planner, for each plan that it has not placed yet.
+        effort: of the memory planner, for each plan that it has not placed yet. known: other plans, the least work
+        first.
         """
         front: list[PlanFigures] = []
+        later = list(reversed(known))
+
+        def add(found: PlanFigures) -> None:
+            if not front or found.arena_bytes < front[-1].arena_bytes:
+                front.append(found)
+
         for path in sorted(paths, key=_work):
+            while later and (later[-1].macs, later[-1].calls) <= (path.macs, path.calls):
+                add(later.pop())
             if front and path.peak >= front[-1].arena_bytes:
                 continue
             found = self._placed(plan_along(self.network, path), effort)
             self.missed |= found.arena_bytes > path.peak
-            if not front or found.arena_bytes < front[-1].arena_bytes:
-                front.append(found)
+            add(found)
+        while later:
+            add(later.pop())
         return front
 
     def _placed(self, patch_plan: PatchPlan, effort: int) -> PlanFigures:
@@ -179,27 +198,37 @@ class _Search:
             settled.append(found)
         return settled
 
-    def paths(self, known: Sequence[PlanFigures] = ()) -> list[Path]:
-        """Those that no other one beats; with a front that is known, also runners-up that may improve it."""
+    def paths(
+        self, known: Sequence[PlanFigures] = (), runners_up: int = 0, *, apart: bool = False
+    ) -> list[Path]:
+        """Those that no other one beats; apart: as in `Path.through`.
+
+        known: a front; what it beats is left out. runners_up: paths with no more work and no larger peak that it takes
+        to drop one that may improve it.
+        """
         fronts: list[list[Path]] = [[Path(0, 0, 0, 0, None, None)]]
         arenas = [found.arena_bytes for found in known]
         for end, parts in enumerate(self.parts, 1):
             # What the rest of the plan does at least is not done yet.
             works = [found.macs - (self.plain[-1] - self.plain[end]) for found in known]
+            hopeful = partial(_may_improve, works, arenas)
             found = [
-                path.through(part, self.made[part.begin], self.size.get(part.source, 0))
+                path.through(part, self.made[part.begin], self.size.get(part.source, 0), apart=apart)
                 for part in parts
+                if hopeful(self.plain[part.begin] + part.macs, part.peak)
                 for path in fronts[part.begin]
                 if path.macs + part.macs - self.plain[end] <= self.allowed
             ]
-            fronts.append(_unbeaten(found, partial(_may_improve, works, arenas), end == len(self.parts)))
+            if known:
+                found = [path for path in found if hopeful(path.macs, path.peak)]
+            fronts.append(_unbeaten(found, runners_up, last=end == len(self.parts)))
         return fronts[-1]
 
 
-def _may_improve(works: Sequence[int], arenas: Sequence[int], path: Path) -> bool:
-    """Whether the peak of a path is below the arena of the known plan that does no more work."""
-    beside = bisect_right(works, path.macs) - 1
-    return bool(works) and (beside < 0 or path.peak < arenas[beside])
+def _may_improve(works: Sequence[int], arenas: Sequence[int], macs: int, peak: int) -> bool:
+    """Whether a peak is no larger than the arena of the known plan that does no more work; works, arenas: of those."""
+    beside = bisect_right(works, macs) - 1
+    return beside < 0 or peak <= arenas[beside]
 
 
 def _work(path: Path) -> tuple[int, int, int]:
@@ -207,8 +236,8 @@ def _work(path: Path) -> tuple[int, int, int]:
     return path.macs, path.calls, path.peak
 
 
-def _unbeaten(paths: list[Path], hopeful: Callable[[Path], bool], last: bool) -> list[Path]:
-    """Paths with less peak or reach than every path of no more work, and RUNNERS_UP hopeful ones for each; thinned out.
+def _unbeaten(paths: list[Path], runners_up: int, *, last: bool) -> list[Path]:
+    """Paths with less peak or reach than every path of no more work, and `runners_up` for each; thinned out.
 
     last: nothing follows, so that the reach does not matter.
     """
@@ -228,12 +257,12 @@ def _unbeaten(paths: list[Path], hopeful: Callable[[Path], bool], last: bool) ->
             while end < len(steps) and steps[end][1] >= reach:
                 end += 1
             steps[place:end] = [(path.peak, reach)]
-        elif hopeful(path) and (len(least) < RUNNERS_UP or path.peak < least[-1]):
+        elif len(least) < runners_up or (runners_up and path.peak < least[-1]):
             others.append(path)
         else:
             continue
         insort(least, path.peak)
-        del least[RUNNERS_UP:]
+        del least[runners_up:]
     return [*_thinned(front), *_thinned(others)]
 
 

@@ -12,9 +12,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..dialect.bounds import Interval
+from ..dialect.relax_api import Array
 from ..errors import PlanError
 from ..memory import MemoryPlan, Tensor
-from .geometry import ROWS, is_image
+from .geometry import COLUMNS, ROWS, is_image
 from .region import Node, RegionShape, SegmentStage, Stage, accumulated
 from .workspace import row_bytes
 
@@ -55,12 +56,42 @@ class _Replay:
                 continue
             stage, first = stages[index], done[index]
             rows = (first, min(first + stage.operation.made(first), stage.operation.height))
+            done[index] = rows[1]
+            if stage is stages[-1] and isinstance(stage, SegmentStage) and self.shape.whole:
+                self._run_band(stage, rows)
+                continue
             # First, because a call may write before it has read everything.
             if stage is stages[-1]:
                 self._write(stage, rows)
             for tensor, needed in _inputs(stage, rows):
                 self._check(stage, tensor, needed)
-            done[index] = rows[1]
+
+    def _run_band(self, stage: SegmentStage, rows: Interval) -> None:
+        """One band, column by column: its operators copy the columns that they read before they are called."""
+        height = _needed_rows(stage, rows)
+        done = [0] * len(stage.nodes)
+        for event in stage.band.stream.events:
+            index, first = event.operation, done[event.operation]
+            member, node = stage.band.stages[index], stage.nodes[index]
+            if event.fills:
+                done[index] += 1
+                continue
+            columns = (first, min(first + member.operation.rows, member.operation.height))
+            wide = dict(_reads(member.node, columns))
+            for tensor, tall in _reads(node, height[node.tensor]):
+                if tensor not in height:
+                    self._check(stage, tensor, tall, wide[tensor])
+            if node is stage.node and node.tensor in self.offsets:
+                self._image(node.tensor)[slice(*rows), slice(*columns)] = _OVERWRITTEN
+            done[index] = columns[1]
+
+    def _image(self, tensor: str) -> Array:
+        """Tags of an image, by row and column."""
+        spec, start = self.shape.specs[tensor], self.offsets[tensor]
+        tags: Array = self.tags[start : start + spec.nbytes].reshape(
+            spec.shape[ROWS], spec.shape[COLUMNS], -1
+        )
+        return tags
 
     def _write(self, stage: Stage | SegmentStage, rows: Interval) -> None:
         if stage.node.tensor in self.offsets:
@@ -71,13 +102,21 @@ class _Replay:
             pitch = row_bytes(output)
             self.tags[start + rows[0] * pitch : start + rows[1] * pitch] = _OVERWRITTEN
 
-    def _check(self, stage: Stage | SegmentStage, tensor: str, needed: Interval | None) -> None:
+    def _check(
+        self,
+        stage: Stage | SegmentStage,
+        tensor: str,
+        needed: Interval | None,
+        columns: Interval | None = None,
+    ) -> None:
         if tensor not in self.shape.inputs or tensor not in self.offsets:
             return
-        spec = self.shape.specs[tensor]
-        begin, end = (0, spec.nbytes) if needed is None else (row * row_bytes(spec) for row in needed)
-        start = self.offsets[tensor]
-        if (self.tags[start + begin : start + end] == _OVERWRITTEN).any():
+        if needed is None:
+            start = self.offsets[tensor]
+            tags = self.tags[start : start + self.shape.specs[tensor].nbytes]
+        else:
+            tags = self._image(tensor)[slice(*needed), slice(*columns) if columns else slice(None)]
+        if (tags == _OVERWRITTEN).any():
             rows = "all of it" if needed is None else f"its rows {needed[0]} to {needed[1] - 1}"
             raise PlanError(
                 f"memory plan: in the region to {self.shape.stages[-1].node.name!r}, {stage.node.name!r} reads "
@@ -87,15 +126,23 @@ class _Replay:
 
 def _inputs(stage: Stage | SegmentStage, rows: Interval) -> Iterator[tuple[str, Interval | None]]:
     """Activations made before a stage that a call making `rows` reads, each with its rows, or None for all."""
+    made = _needed_rows(stage, rows)
+    for node in reversed(stage.nodes):
+        for tensor, needed in _reads(node, made[node.tensor]):
+            if tensor not in made:
+                yield tensor, needed
+
+
+def _needed_rows(stage: Stage | SegmentStage, rows: Interval) -> dict[str, Interval]:
+    """Rows of every tensor of a stage that a call making `rows` of its output needs."""
     made = {stage.node.tensor: rows}
     inside = {node.tensor for node in stage.nodes}
     for node in reversed(stage.nodes):
         for tensor, needed in _reads(node, made[node.tensor]):
-            if tensor not in inside:
-                yield tensor, needed
-            elif needed is not None:
+            if tensor in inside and needed is not None:
                 other = made.get(tensor, needed)
                 made[tensor] = min(other[0], needed[0]), max(other[1], needed[1])
+    return made
 
 
 def _reads(node: Node, rows: Interval) -> Iterator[tuple[str, Interval | None]]:

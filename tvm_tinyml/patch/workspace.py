@@ -7,31 +7,20 @@ the first call of the region to the last.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-import numpy as np
-
-from ..dialect.relax_api import Array, TensorSpec
-from ..memory import MemoryPlan, Program, Step, Tensor, plan
+from ..dialect.relax_api import TensorSpec
 from .bands import sweep
+from .block import Buffer, Placed, place
 from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, read_columns, strip_columns
 from .pulling import pulling, pulls_of, row_buffer_bytes
 from .region import pixel_bytes
-from .rows import Readers, RowStream, stream_rows
+from .rows import RowStream, stream_rows
 
 WORD = 4
 """Bytes."""
-
-
-class Buffer(NamedTuple):
-    """Bytes needed while operators `first` to `last` of a region run, by position; -1 is before all of them."""
-
-    name: str
-    nbytes: int
-    first: int
-    last: int
 
 
 def buffer_spans(operations: Sequence[Operation], stream: RowStream) -> dict[str, tuple[int, int]]:
@@ -39,30 +28,51 @@ def buffer_spans(operations: Sequence[Operation], stream: RowStream) -> dict[str
 
     A buffer without such a stretch is in use from before the first to the last.
     """
-    readers = Readers(operations)
-    done = [0] * len(operations)
-    seen = dict.fromkeys(stream.buffers, 0)
-    busy = {tensor for tensor in seen if readers.keep(tensor, done) < 0}
-    read = [[one.tensor for one in operation.reads if one.tensor in seen] for operation in operations]
-    for event in stream.events:
-        index = event.operation
-        output = operations[index].output
-        for tensor in busy:
-            seen[tensor] |= 1 << index
-        if output in seen:
-            seen[output] |= 1 << index
-        operation = operations[index]
-        done[index] += 1 if event.fills else min(operation.made(done[index]), operation.height - done[index])
-        for tensor in (output, *read[index]):
-            if tensor in seen:
-                holds = readers.keep(tensor, done) < done[readers.maker[tensor]]
-                (busy.add if holds else busy.discard)(tensor)
     found = {}
-    for tensor, operators in seen.items():
-        first, last = readers.maker[tensor], max(index for index, _ in readers.of[tensor])
-        inside = (1 << (last + 1)) - (1 << first)
-        found[tensor] = (-1, len(operations) - 1) if operators & ~inside else (first, last)
+    for tensor, rows in stream.held.items():
+        first, last = _ends(operations, tensor)
+        outside = any(rows[:first]) or any(rows[last + 1 :])
+        found[tensor] = (-1, len(operations) - 1) if outside else (first, last)
     return found
+
+
+def _ends(operations: Sequence[Operation], tensor: str) -> tuple[int, int]:
+    """Positions of who makes a tensor and of its last reader."""
+    first = next(index for index, one in enumerate(operations) if one.output == tensor)
+    return first, max(
+        index for index, one in enumerate(operations) if any(read.tensor == tensor for read in one.reads)
+    )
+
+
+def line_buffers(
+    operations: Sequence[Operation], stream: RowStream, pitches: Mapping[str, int]
+) -> Iterator[Buffer]:
+    """Line buffers with rows of so many bytes, by tensor.
+
+    Where rows begin at no words, calls could not read them at every place: all of such a buffer is taken.
+    """
+    spans = buffer_spans(operations, stream)
+    for tensor, line in stream.buffers.items():
+        pitch = pitches[tensor]
+        settles = pitch % WORD == 0 and settles_at_start(operations, tensor)
+        held = tuple(rows * pitch for rows in stream.held[tensor]) if settles else ()
+        yield Buffer(tensor, line.rows * pitch, *spans[tensor], held)
+
+
+def settles_at_start(operations: Sequence[Operation], tensor: str) -> bool:
+    """Whether the rows of a line buffer that are needed can always lie at its start, and what is behind them be used.
+
+    Not where windows leave rows out. What one operator makes for one other may lie in planes, whose rows are not in one
+    piece.
+    """
+    reads = [(index, one) for index, operation in enumerate(operations) for one in operation.reads]
+    reads = [(index, one) for index, one in reads if one.tensor == tensor]
+    if any(one.rows.stride > one.rows.extent for _, one in reads):
+        return False
+    maker = next(one for one in operations if one.output == tensor)
+    readers = {index for index, _ in reads}
+    handed_on = maker.reads and not maker.members and len(readers) == 1
+    return not handed_on or any(operations[index].members for index in readers)
 
 
 def window_bytes(read: Read, operation: Operation, columns: Columns, spec: TensorSpec) -> int:
@@ -108,45 +118,6 @@ def row_bytes(spec: TensorSpec) -> int:
     return spec.nbytes // spec.shape[ROWS]
 
 
-def rows_done(operations: Sequence[Operation], stream: RowStream) -> Array:
-    """Rows that every operation has made when the last one is called; one line per call of the last one."""
-    done = [0] * len(operations)
-    lines = []
-    for event in stream.events:
-        if event.operation == len(operations) - 1:
-            lines.append(tuple(done))
-        operation = operations[event.operation]
-        before = done[event.operation]
-        done[event.operation] += 1 if event.fills else min(operation.made(before), operation.height - before)
-    return np.array(lines, np.int64)
-
-
-def overwrite_distance(
-    operations: Sequence[Operation], done: Array, tensor: str, specs: Mapping[str, TensorSpec]
-) -> int:
-    """How far ahead of the dead rows of an input the output of rows of the whole width is written, in bytes.
-
-    done: of `rows_done`. specs: types of all tensors. With the output that many bytes below the input, no byte is
-    written before its last reader has been called (vMCU's rule, Zheng et al., MLSys 2024, for whole regions).
-    """
-    last = operations[-1]
-    pitch = row_bytes(specs[tensor])
-    lowest = np.full(len(done), np.iinfo(np.int64).max // 2)
-    for index, operation in enumerate(operations):
-        for read in operation.reads:
-            if read.tensor == tensor:
-                pending = done[:, index] < operation.height
-                begins = np.maximum(read.rows.begin(done[:, index]) * pitch, 0)
-                lowest = np.where(pending, np.minimum(lowest, begins), lowest)
-    if last.accumulates:
-        # The first call touches all of it.
-        written = np.array(specs[last.output].nbytes)
-    else:
-        made = np.where(done[:, -1] == 0, last.made(0), last.rows)
-        written = np.minimum(done[:, -1] + made, last.height) * row_bytes(specs[last.output])
-    return max(0, int((written - lowest).max()))
-
-
 @dataclass(frozen=True)
 class Workspace:
     """Everything in memory while a region runs, its inputs and its output aside.
@@ -166,36 +137,17 @@ class Workspace:
     @property
     def calls(self) -> int:
         """Calls of the functions of all operators, in all strips."""
+        times = Counter(event.operation for event in self.stream.events if not event.fills)
         return self.strips * sum(
             # A call of a segment is one of the strips of its own workspace.
-            self.sweeps[event.operation].calls // self.sweeps[event.operation].strips
-            if event.operation in self.sweeps
-            else 1
-            for event in self.stream.events
-            if not event.fills
+            count * (self.sweeps[index].calls // self.sweeps[index].strips if index in self.sweeps else 1)
+            for index, count in times.items()
         )
 
-    def place(self, alignment: int) -> MemoryPlan:
-        """Offsets of all buffers in one block; a segment's own block has the name of `sweep_name`."""
-        sweeps = tuple(
-            Buffer(sweep_name(self.operations[index]), one.place(alignment).arena_bytes, index, index)
-            for index, one in self.sweeps.items()
-        )
-        return plan(self._program((*self.buffers, *sweeps), alignment))
-
-    def _program(self, buffers: tuple[Buffer, ...], alignment: int) -> Program:
-        """Steps of the inner plan: one before the operators, one for each of them."""
-        times = range(-1, len(self.operations))
-        reads: dict[int, list[str]] = {time: [] for time in times}
-        writes: dict[int, list[str]] = {time: [] for time in times}
-        for one in buffers:
-            writes[one.first].append(one.name)
-            if one.first < one.last:
-                reads[one.last].append(one.name)
-        steps = tuple(
-            Step(f"step_{time + 1}", reads=tuple(reads[time]), writes=tuple(writes[time])) for time in times
-        )
-        return Program(tuple(Tensor(one.name, one.nbytes, alignment) for one in buffers), steps, (), ())
+    def place(self, alignment: int) -> Placed:
+        """Offsets of all buffers in one block, those of segments included."""
+        inner = [(index, one.buffers, len(one.operations)) for index, one in self.sweeps.items()]
+        return place(self.buffers, len(self.operations), alignment, inner)
 
 
 def workspace_of(
@@ -236,11 +188,6 @@ def workspace_of(
         *(Buffer(f"{every[k].name}.row", size, k, k) for k, size in enumerate(row_buffers) if size),
     )
     return Workspace(every, strips, columns, stream, buffers, sweeps)
-
-
-def sweep_name(operation: Operation) -> str:
-    """Name of the block that one band of a segment needs."""
-    return f"{operation.name}.sweep"
 
 
 def _sweep_workspace(
@@ -301,9 +248,8 @@ def _buffers(
     staged: int,
 ) -> Iterator[Buffer]:
     """Line buffers, copied windows, scratch, and `staged` bytes of output, each with its lifetime."""
-    spans = buffer_spans(every, stream)
-    for tensor, line in stream.buffers.items():
-        yield Buffer(tensor, line.rows * columns[tensor].width * pixel_bytes(specs[tensor]), *spans[tensor])
+    pitches = {tensor: columns[tensor].width * pixel_bytes(specs[tensor]) for tensor in stream.buffers}
+    yield from line_buffers(every, stream, pitches)
     for index, operation in enumerate(every):
         for number, read in enumerate(operation.reads):
             if read.tensor in columns:

@@ -1,0 +1,174 @@
+"""Where the buffers of a region lie in its one block of memory.
+
+A line buffer has room for the rows of its fullest moment, most often while one operator runs. While the others run,
+few of its rows are needed. Rows that are needed move to its start as soon as its reader has passed the others, so that
+its end is free, and buffers of single operators, or of one band of a segment, may lie there. That is one more case of
+the rule of `memory.problem`: how far apart two starts must be depends on which of the two is the lower one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import permutations
+from typing import NamedTuple
+
+from ..memory.exact import place_exactly
+from ..memory.greedy import first_fit
+from ..memory.problem import Block, PlacementProblem, round_up
+
+EFFORT = 300
+"""Of the exact search, for the block of one region."""
+
+TIME_LIMIT = 60.0
+"""Seconds, which that effort does not take anywhere: blocks do not depend on the machine."""
+
+PERMUTED = 4
+"""Buffers of a whole region of which all orders are tried; of more, a few."""
+
+
+class Buffer(NamedTuple):
+    """Bytes needed while operators `first` to `last` of a region run, by position; -1 is before all of them.
+
+    held: bytes from its start on that are needed while each of the operators runs; empty: always all of them.
+    """
+
+    name: str
+    nbytes: int
+    first: int
+    last: int
+    held: tuple[int, ...] = ()
+
+
+class Placed(NamedTuple):
+    """Offsets of buffers in a block of `arena_bytes`.
+
+    settled: buffers whose free end others use: their rows have to move to the start as soon as that is possible.
+    """
+
+    offsets: dict[str, int]
+    arena_bytes: int
+    settled: frozenset[str]
+
+
+class _Span(NamedTuple):
+    """A buffer with its times; held: bytes for each of them."""
+
+    name: str
+    nbytes: int
+    first: int
+    last: int
+    held: tuple[int, ...]
+
+    def beside(self, other: _Span) -> int:
+        """Bytes that are needed at some time of both."""
+        first, last = max(self.first, other.first), min(self.last, other.last)
+        return max(self.held[first - self.first : last - self.first + 1])
+
+
+def place(
+    buffers: Sequence[Buffer],
+    operations: int,
+    alignment: int,
+    inner: Sequence[tuple[int, Sequence[Buffer], int]],
+) -> Placed:
+    """Offsets of the buffers of a region of so many operations.
+
+    inner: those of its segments: the position of each, its buffers, and how many operations it has.
+    """
+    spans = list(_spans(buffers, operations, alignment, inner))
+    offsets = _offsets(spans, alignment)
+    settled = {
+        one.name
+        for one, at in zip(spans, offsets, strict=True)
+        for other, start in zip(spans, offsets, strict=True)
+        if at <= start < at + one.nbytes and one is not other and _together(one, other)
+    }
+    size = max((at + one.nbytes for one, at in zip(spans, offsets, strict=True)), default=0)
+    found = dict(zip((one.name for one in spans), offsets, strict=True))
+    return Placed(found, size, frozenset(settled))
+
+
+def _together(one: _Span, other: _Span) -> bool:
+    return one.first <= other.last and other.first <= one.last
+
+
+def _spans(
+    buffers: Sequence[Buffer],
+    operations: int,
+    alignment: int,
+    inner: Sequence[tuple[int, Sequence[Buffer], int]],
+) -> Iterator[_Span]:
+    """All buffers on one axis of time, on which a segment takes as long as it has operators."""
+    lengths = [1] * (operations + 1)
+    for position, _, count in inner:
+        lengths[position + 1] = count
+    begins = [0]
+    for length in lengths:
+        begins.append(begins[-1] + length)
+
+    def span(one: Buffer, nbytes: int, first: int, held: Sequence[int]) -> _Span:
+        least = tuple(min(nbytes, round_up(size, alignment)) for size in held)
+        return _Span(one.name, nbytes, first, first + len(held) - 1, least)
+
+    for one in buffers:
+        nbytes = round_up(one.nbytes, alignment)
+        held: list[int] = []
+        for position in range(one.first, one.last + 1):
+            now = one.held[position] if one.held and position >= 0 else nbytes
+            held += [now] * lengths[position + 1]
+        if one.held and one.first < 0:
+            held[0] = held[1]
+        yield span(one, nbytes, begins[one.first + 1], held)
+    for position, within, count in inner:
+        for one in within:
+            nbytes = round_up(one.nbytes, alignment)
+            first, last = (0, count - 1) if one.first < 0 else (one.first, one.last)
+            held = list(one.held[first : last + 1]) if one.held else [nbytes] * (last - first + 1)
+            yield span(one, nbytes, begins[position + 1] + first, held)
+
+
+def _offsets(spans: Sequence[_Span], alignment: int) -> list[int]:
+    problem = _problem(spans, alignment)
+    best: list[int] = []
+    for order in _orders(spans):
+        offsets = first_fit(problem, order)
+        if not best or problem.arena_bytes(offsets) < problem.arena_bytes(best):
+            best = offsets
+        if problem.arena_bytes(best) <= problem.least:
+            return best
+    return place_exactly(problem, best, time_limit=TIME_LIMIT, effort=EFFORT).offsets if best else []
+
+
+def _problem(spans: Sequence[_Span], alignment: int) -> PlacementProblem:
+    spacing: list[dict[int, int]] = [{} for _ in spans]
+    for index, one in enumerate(spans):
+        for number in range(index):
+            other = spans[number]
+            if _together(one, other):
+                spacing[index][number] = one.beside(other)
+                spacing[number][index] = other.beside(one)
+    end = max((one.last for one in spans), default=-1)
+    needed = [0] * (end + 1)
+    for one in spans:
+        for time, size in enumerate(one.held, one.first):
+            needed[time] += size
+    whole = sum(one.nbytes for one in spans if one.last - one.first == end)
+    blocks = tuple(Block(one.name, one.nbytes, alignment, one.first, one.last) for one in spans)
+    return PlacementProblem(blocks, tuple(spacing), alignment, least=max([whole, *needed]))
+
+
+def _orders(spans: Sequence[_Span]) -> Iterator[list[int]]:
+    """Orders for first fit: what is there all the time first, then the others, the largest first."""
+    end = max((one.last for one in spans), default=-1)
+    always = [index for index, one in enumerate(spans) if one.first == 0 and one.last == end]
+    others = [index for index in range(len(spans)) if index not in always]
+    keys: tuple[Callable[[int], tuple[int, ...]], ...] = (
+        lambda index: (-spans[index].nbytes, spans[index].first),
+        lambda index: (spans[index].first - spans[index].last, -spans[index].nbytes),
+    )
+    # What has the largest free end goes on top, where all of it can be used.
+    always.sort(key=lambda index: (spans[index].nbytes - min(spans[index].held), spans[index].nbytes))
+    below = permutations(always) if len(always) <= PERMUTED else [tuple(always), tuple(always[::-1])]
+    for lower in below:
+        for key in keys:
+            yield [*lower, *sorted(others, key=key)]
