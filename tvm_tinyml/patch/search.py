@@ -35,7 +35,7 @@ RUNNERS_UP = 12
 """Paths of no more work and no larger peak that it takes to drop one where the planner misses peaks."""
 
 
-GLANCE = 2_000
+GLANCE = 6_000
 """Effort of the memory planner for a runner-up: there are many, and few improve the front."""
 
 SMALL = 2
@@ -111,7 +111,7 @@ def searched(
     if bands and front and search.add_bands(front):
         front = evaluate.front(search.paths(front, apart=True), known=front)
         front = evaluate.front(search.paths(front), known=front)
-    elif evaluate.missed:
+    if evaluate.missed:
         front = evaluate.front(search.paths(front, RUNNERS_UP), GLANCE, front)
     if not front:
         raise PlanError(
