@@ -112,3 +112,13 @@ def test_calls_make_every_row_once_and_at_most_one_call_goes_beyond_the_image(ro
     stream = stream_rows([operation("a", 9, rows, ("x", SAME)), operation("b", 9, 2, ("a", SAME))])
     calls = Counter(event.operation for event in stream.events if not event.fills)
     assert calls == {0: -(-9 // rows), 1: 5}
+
+
+def test_rows_that_only_stand_for_padding_are_never_made() -> None:
+    """The one window of the reader lies above the image: its line buffer holds padding, and nothing calls the maker."""
+    operations = [operation("made", 1, 1), operation("read", 1, 1, ("made", Sliding(1, -2, 2)))]
+    stream = stream_rows(operations)
+    assert [event.operation for event in stream.events] == [1]
+    assert stream.buffers["made"].rows == 2
+    assert stream.write_slots == {0: frozenset()}
+    run_tagged(operations, stream)

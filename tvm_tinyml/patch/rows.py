@@ -71,8 +71,10 @@ class RowStream:
 
     @cached_property
     def write_slots(self) -> dict[int, frozenset[int]]:
-        """Rows of its line buffer at which an operation's calls store, by operation."""
-        return {key: frozenset(slots) for key, slots in self._replay.write_slots.items()}
+        """Rows of its line buffer at which an operation's calls store, by operation; none where it is never called."""
+        stored = self._replay.write_slots
+        makers = (index for index, one in enumerate(self.operations) if one.output in self.buffers)
+        return {index: frozenset(stored.get(index, ())) for index in makers}
 
 
 def stream_rows(operations: Sequence[Operation]) -> RowStream:
@@ -89,6 +91,9 @@ def _stream_of(operations: tuple[Operation, ...]) -> RowStream:
     for _ in range(operations[-1].calls):
         demand.call(len(operations) - 1)
     buffers = {}
+    for tensor in demand.readers.of:
+        # Windows that lie in the padding above the image alone need no row that is made.
+        demand.capacity.setdefault(tensor, 0)
     for tensor, rows in demand.capacity.items():
         # The rows above the image are there together, even if they are read one after the other.
         above = demand.readers.above(tensor)
