@@ -35,8 +35,10 @@ BAND_ROWS = (1, 2, 3, 4, 6, 8)
 """Rows of a band that are tried."""
 
 PLANNED = 16
-"""Regions that are planned per begin and end for their work, and as many for their cost."""
+"""Regions that are planned per begin and end for their work, and a quarter as many for their cost per class of work."""
 
+EXTRA_WORK = (0.02, 0.05, 0.1)
+"""Shares of the work of the network: regions are planned for their cost below each, and above the last."""
 
 BEFORE, BEHIND = "", "behind"
 """Tensors that stand for those made in front of a run and behind it."""
@@ -177,7 +179,11 @@ class BandParts:
             hopeful = np.flatnonzero(memory < self._ceiling(every.macs, begin, end))
             every, memory = every.taken(hopeful), memory[hopeful]
             together = np.zeros(len(hopeful), np.int64)
-            for index in chosen(together, every.macs, every.cost, memory, PLANNED, PLANNED).tolist():
+            plain = self.plain[end] - self.plain[begin]
+            bounds = np.array([plain + share * self.plain[-1] for share in EXTRA_WORK])
+            for index in chosen(
+                together, every.macs, every.cost, memory, PLANNED, PLANNED // 4, bounds
+            ).tolist():
                 runs = [self.search.runs[begin][every.run[index]]]
                 stop, parent = int(every.stop[index]), int(every.parent[index])
                 while stop < end:

@@ -173,11 +173,18 @@ class ChainSearch:
         return Links(lambda _: [(self.number(run), Line()) for run in self.between(begin, end, 0)])
 
 
-def chosen(strip: Array, macs: Array, cost: Array, memory: Array, most: int, cheap: int) -> Array:
-    """Of candidates at most `most` of every strip that stand out by their work, and `cheap` that do by their cost."""
+def chosen(
+    strip: Array, macs: Array, cost: Array, memory: Array, most: int, cheap: int, bounds: Array | None = None
+) -> Array:
+    """Of candidates at most `most` of every strip that stand out by their work, and `cheap` that do by their cost.
+
+    bounds: with it, as many stand out by their cost between each two numbers of multiply-accumulates: what is cheap
+    and does more work helps no plan whose work is bounded.
+    """
     work = outstanding(strip, macs, memory, most)
+    group = strip if bounds is None else strip * (len(bounds) + 1) + np.searchsorted(bounds, macs, "left")
     # Costs as whole numbers, like work.
-    priced = outstanding(strip, np.rint(cost).astype(np.int64), memory, cheap)
+    priced = outstanding(group, np.rint(cost).astype(np.int64), memory, cheap)
     return np.concatenate([work, np.setdiff1d(priced, work)])
 
 
