@@ -355,11 +355,8 @@ def line_moves(index: int, operation: Operation, stream: RowStream, pitch: int, 
     if moving == NOTHING:
         return 0.0
     buffer = stream.buffers[operation.output]
-    slots = {
-        slot for (_, read), found in stream.read_slots.items() if read == operation.output for slot in found
-    }
-    fills = sum(event.fills and event.operation == index for event in stream.events)
-    if not fills and slots | stream.write_slots[index] == {0}:
+    fills = stream.fills[index]
+    if not fills and stream.stays(index):
         return 0.0
     kept = max(0, buffer.rows - operation.rows) * pitch * moving.byte
     return operation.calls * (moving.copy + kept) + fills * (moving.copy + pitch * moving.byte)

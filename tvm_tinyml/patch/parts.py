@@ -172,9 +172,7 @@ class _Regions:
         self.operations: Sequence[Operation] = [*(pulling(tensor, specs[tensor]) for tensor in fetched), *own]
         self.pulls = len(fetched)
         self.stream = stream = stream_rows(self.operations)
-        self.events = [0] * len(self.operations)
-        for event in stream.events:
-            self.events[event.operation] += 1
+        self.events = [calls + fills for calls, fills in zip(stream.times, stream.fills, strict=True)]
         self.spans = buffer_spans(self.operations, stream)
         self.rows = {tensor: buffer.rows for tensor, buffer in stream.buffers.items()}
         self.settled = {tensor for tensor in stream.buffers if settles_at_start(self.operations, tensor)}

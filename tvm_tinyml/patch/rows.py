@@ -9,17 +9,19 @@ compile time and what the generated code will do.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
 from ..dialect.relax_api import Array
-from .geometry import Operation, Read
+from .geometry import PIXEL, Operation, Read, Sliding
 
 REMEMBERED = 1 << 14
-"""Orders kept: a search of plans asks for those of a segment once for every region that has it."""
+"""Orders kept: a search of plans asks for the same geometry wherever layers of equal heights follow each other."""
 
 
 @dataclass(frozen=True)
@@ -56,25 +58,45 @@ class RowStream:
     events: tuple[Event, ...]
     buffers: dict[str, LineBuffer]
     held: dict[str, tuple[int, ...]]
-
-    @cached_property
-    def _replay(self) -> _Replay:
-        replay = _Replay(self.operations, self.buffers)
-        for event in self.events:
-            replay.run(event)
-        return replay
+    _order: _Order = field(repr=False, compare=False)
 
     @cached_property
     def read_slots(self) -> dict[tuple[int, str], frozenset[int]]:
         """Rows of a line buffer at which windows start, by operation and tensor."""
-        return {key: frozenset(slots) for key, slots in self._replay.read_slots.items()}
+        slots = self._order.read_slots
+        return {(index, self.operations[maker].output): found for (index, maker), found in slots.items()}
 
-    @cached_property
+    @property
     def write_slots(self) -> dict[int, frozenset[int]]:
         """Rows of its line buffer at which an operation's calls store, by operation; none where it is never called."""
-        stored = self._replay.write_slots
-        makers = (index for index, one in enumerate(self.operations) if one.output in self.buffers)
-        return {index: frozenset(stored.get(index, ())) for index in makers}
+        return self._order.write_slots
+
+    def stays(self, index: int) -> bool:
+        """Whether every row that operation `index` makes is stored, and every window on it begins, at the start."""
+        return self._order.stays[index]
+
+    @property
+    def times(self) -> tuple[int, ...]:
+        """How often each operation is called."""
+        return self._order.times
+
+    @property
+    def fills(self) -> tuple[int, ...]:
+        """Rows below the image of what each operation makes."""
+        return self._order.fills
+
+
+class _Geometry(NamedTuple):
+    """What the order of rows depends on, of one operation.
+
+    reads: position of the maker, stride, first row and extent of every window over what is made inside.
+    """
+
+    height: int
+    rows: int
+    lead: int
+    banded: bool
+    reads: tuple[tuple[int, int, int, int], ...]
 
 
 def stream_rows(operations: Sequence[Operation]) -> RowStream:
@@ -82,23 +104,111 @@ def stream_rows(operations: Sequence[Operation]) -> RowStream:
 
     operations: in execution order; every tensor made by one of them and read by a later one gets a line buffer.
     """
-    return _stream_of(tuple(operations))
+    maker = {one.output: index for index, one in enumerate(operations)}
+    order = _order_of(
+        tuple(
+            _Geometry(
+                one.height,
+                one.rows,
+                one.lead,
+                bool(one.members),
+                tuple(
+                    (maker[read.tensor], read.rows.stride, read.rows.first, read.rows.extent)
+                    for read in one.reads
+                    if read.tensor in maker
+                ),
+            )
+            for one in operations
+        )
+    )
+    names = [one.output for one in operations]
+    buffers = {names[one]: LineBuffer(names[one], rows, above) for one, (rows, above) in order.lines.items()}
+    held = {names[one]: rows for one, rows in order.held.items()}
+    return RowStream(tuple(operations), order.events, buffers, held, order)
+
+
+@dataclass(frozen=True)
+class _Order:
+    """What a `RowStream` says, of operations by their positions.
+
+    lines: capacity of every line buffer, and rows of it above the image.
+    """
+
+    operations: tuple[Operation, ...]
+    events: tuple[Event, ...]
+    lines: dict[int, tuple[int, int]]
+    held: dict[int, tuple[int, ...]]
+
+    @cached_property
+    def _replay(self) -> _Replay:
+        replay = _Replay(self.operations, {_name(one): line for one, line in self.lines.items()})
+        for event in self.events:
+            replay.run(event)
+        return replay
+
+    @cached_property
+    def read_slots(self) -> dict[tuple[int, int], frozenset[int]]:
+        """`RowStream.read_slots`."""
+        found = self._replay.read_slots
+        return {(index, int(tensor)): frozenset(slots) for (index, tensor), slots in found.items()}
+
+    @cached_property
+    def write_slots(self) -> dict[int, frozenset[int]]:
+        """`RowStream.write_slots`."""
+        stored = self._replay.write_slots
+        return {one: frozenset(stored.get(one, ())) for one in sorted(self.lines)}
+
+    @cached_property
+    def stays(self) -> tuple[bool, ...]:
+        """`RowStream.stays`, of every operation."""
+        slots = [set(self.write_slots.get(index, ())) for index in range(len(self.operations))]
+        for (_, maker), found in self.read_slots.items():
+            slots[maker] |= found
+        return tuple(found == {0} for found in slots)
+
+    @cached_property
+    def times(self) -> tuple[int, ...]:
+        """`RowStream.times`."""
+        return self._counted(fills=False)
+
+    @cached_property
+    def fills(self) -> tuple[int, ...]:
+        """`RowStream.fills`."""
+        return self._counted(fills=True)
+
+    def _counted(self, *, fills: bool) -> tuple[int, ...]:
+        found = Counter(event.operation for event in self.events if event.fills == fills)
+        return tuple(found[index] for index in range(len(self.operations)))
 
 
 @lru_cache(maxsize=REMEMBERED)
-def _stream_of(operations: tuple[Operation, ...]) -> RowStream:
+def _order_of(geometry: tuple[_Geometry, ...]) -> _Order:
+    operations = tuple(_stand_in(index, one) for index, one in enumerate(geometry))
     demand = _Demand(operations)
     for _ in range(operations[-1].calls):
         demand.call(len(operations) - 1)
-    buffers = {}
+    lines = {}
     for tensor in demand.readers.of:
         # Windows that lie in the padding above the image alone need no row that is made.
         demand.capacity.setdefault(tensor, 0)
     for tensor, rows in demand.capacity.items():
         # The rows above the image are there together, even if they are read one after the other.
         above = demand.readers.above(tensor)
-        buffers[tensor] = LineBuffer(tensor, max(rows, above), above)
-    return RowStream(operations, tuple(demand.events), buffers, demand.held)
+        lines[int(tensor)] = max(rows, above), above
+    held = {int(tensor): rows for tensor, rows in demand.held.items()}
+    return _Order(operations, tuple(demand.events), lines, held)
+
+
+def _stand_in(index: int, geometry: _Geometry) -> Operation:
+    """An operation of the geometry that makes a tensor named by its position."""
+    name, (height, rows, lead, banded, windows) = _name(index), geometry
+    reads = tuple(Read(_name(maker), Sliding(*window), PIXEL) for maker, *window in windows)
+    members = (Operation(name, name, height, 1, 1, ()),) if banded else ()
+    return Operation(name, name, height, 1, rows, reads, members, lead)
+
+
+def _name(index: int) -> str:
+    return str(index)
 
 
 class Readers:
@@ -157,6 +267,8 @@ class _Demand:
     def __post_init__(self) -> None:
         self.readers = Readers(self.operations)
         self.done = [0] * len(self.operations)
+        self.calls = [Event(index) for index in range(len(self.operations))]
+        self.fills = [Event(index, fills=True) for index in range(len(self.operations))]
 
     def call(self, index: int) -> None:
         operation = self.operations[index]
@@ -166,7 +278,7 @@ class _Demand:
                 self._require(read.tensor, operation.reach(read, self.done[index], height))
         made = operation.made(self.done[index])
         self._make_room(operation.output, index, made)
-        self._note(Event(index), made, min(made, operation.height - self.done[index]))
+        self._note(self.calls[index], made, min(made, operation.height - self.done[index]))
 
     def _note(self, event: Event, made: int, advanced: int) -> None:
         self.done[event.operation] += advanced
@@ -181,7 +293,7 @@ class _Demand:
                 self.call(maker)
                 continue
             self._make_room(tensor, maker, 1)
-            self._note(Event(maker, fills=True), 1, 1)
+            self._note(self.fills[maker], 1, 1)
 
     def _make_room(self, tensor: str, maker: int, rows: int) -> None:
         if tensor in self.readers.of:
@@ -208,12 +320,12 @@ class _Demand:
 class _Replay:
     """The order again with line buffers of fixed capacity, to see where in them every call reads and writes."""
 
-    def __init__(self, operations: Sequence[Operation], buffers: dict[str, LineBuffer]) -> None:
+    def __init__(self, operations: Sequence[Operation], lines: dict[str, tuple[int, int]]) -> None:
         self.operations = operations
-        self.buffers = buffers
+        self.rows = {tensor: rows for tensor, (rows, _) in lines.items()}
         self.readers = Readers(operations)
         self.done = [0] * len(operations)
-        self.first = {tensor: -buffer.above for tensor, buffer in buffers.items()}
+        self.first = {tensor: -above for tensor, (_, above) in lines.items()}
         self.read_slots: dict[tuple[int, str], set[int]] = {}
         self.write_slots: dict[int, set[int]] = {}
 
@@ -235,5 +347,5 @@ class _Replay:
         self.done[index] = reached if event.fills else min(reached, operation.height)
 
     def _make_room(self, tensor: str, maker: int, rows: int) -> None:
-        if self.done[maker] + rows - self.first[tensor] > self.buffers[tensor].rows:
+        if self.done[maker] + rows - self.first[tensor] > self.rows[tensor]:
             self.first[tensor] = min(self.readers.keep(tensor, self.done), self.done[maker])

@@ -7,7 +7,6 @@ the first call of the region to the last.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -137,11 +136,10 @@ class Workspace:
     @property
     def calls(self) -> int:
         """Calls of the functions of all operators, in all strips."""
-        times = Counter(event.operation for event in self.stream.events if not event.fills)
         return self.strips * sum(
             # A call of a segment is one of the strips of its own workspace.
             count * (self.sweeps[index].calls // self.sweeps[index].strips if index in self.sweeps else 1)
-            for index, count in times.items()
+            for index, count in enumerate(self.stream.times)
         )
 
     def place(self, alignment: int) -> Placed:
