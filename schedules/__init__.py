@@ -29,6 +29,7 @@ from . import (
     dense_thumb1,
     depthwise,
     depthwise_dsp,
+    depthwise_lanes_mve,
     depthwise_mve,
     depthwise_row,
     depthwise_row_dsp,
@@ -71,6 +72,7 @@ from .selection import Choice, code_bytes, rounds, select
 RULES: tuple[Rule, ...] = (
     conv2d_mve.schedule_conv2d_mve,
     depthwise_mve.schedule_depthwise_mve,
+    depthwise_lanes_mve.schedule_depthwise_lanes_mve,
     windows_mve.schedule_windows_mve,
     pool_mve.schedule_pool_mve,
     elementwise_mve.schedule_quantize_mve,

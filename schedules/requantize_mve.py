@@ -45,11 +45,18 @@ class Rounding:
                 bias, *addend = (table[group, row * lanes + lane] for row in range(self.words - 1))
                 return self._output(total, [bias, *shared, *addend])
             bias, multiplier, *addend = (table[group, row * lanes + lane] for row in range(self.words))
-            shifts = table[group, self.words * lanes + lane // 4]
-            # The byte of the lane, its sign extended.
-            left = tirx.shift_left(shifts, tirx.const(24, "int32") - lane % 4 * 8)
-            shift = tirx.shift_right(left, tirx.const(24, "int32"))
+            shift = byte_of(table[group, self.words * lanes + lane // 4], lane % 4)
             return self._output(total, [bias, multiplier, shift, *addend])
+
+        return output
+
+    def by_stream(self, lanes: int, biases: int, words: int) -> Callable[..., Any]:
+        """The same where tables have the biases of a group from word `biases` on, the rest from `words` on."""
+
+        def output(total: Any, table: Any, group: Any, lane: Any) -> Any:
+            multiplier, *addend = (table[group, words + row * lanes + lane] for row in range(self.words - 1))
+            shift = byte_of(table[group, words + (self.words - 1) * lanes + lane // 4], lane % 4)
+            return self._output(total, [table[group, biases + lane], multiplier, shift, *addend])
 
         return output
 
@@ -147,6 +154,12 @@ def epilogue_of(problem: Problem) -> Epilogue | None:
         zero_point=attrs["zero_point"],
         rows=np.stack([np.asarray(row, np.int64) for row in rows]).astype(np.int32),
     )
+
+
+def byte_of(word: Any, index: Any) -> Any:
+    """TensorIR of one of the four bytes of a word, its sign extended."""
+    left = tirx.shift_left(word, tirx.const(24, "int32") - index * 8)
+    return tirx.shift_right(left, tirx.const(24, "int32"))
 
 
 def _clamped(value: Any, how: Requantization) -> Any:

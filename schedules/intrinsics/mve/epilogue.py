@@ -157,6 +157,13 @@ def requantize_vectors(
 
 def narrow(how: Requantization, first: str, second: str, temporary: str, zero_point: str) -> list[str]:
     """Two vectors of int32 to int8 in the even bytes of `first`, zero point and clamp included."""
+    return [*narrow_to_halves(how, first, second, temporary, zero_point), f"vqmovnb.s16 {first}, {first}"]
+
+
+def narrow_to_halves(
+    how: Requantization, first: str, second: str, temporary: str, zero_point: str
+) -> list[str]:
+    """Two vectors of int32 to the halfwords of `first`, zero point and clamp included."""
     code = [f"vqmovnb.s32 {first}, {first}", f"vqmovnt.s32 {first}, {second}"]
     if how.kind != "fit":
         code.append(f"vqadd.s16 {first}, {first}, {zero_point}")
@@ -164,4 +171,4 @@ def narrow(how: Requantization, first: str, second: str, temporary: str, zero_po
         if limit != natural:
             move = f"vmov.i16 {temporary}, #{limit}" if limit >= 0 else f"vmvn.i16 {temporary}, #{~limit}"
             code += [move, f"{operation}.s16 {first}, {first}, {temporary}"]
-    return [*code, f"vqmovnb.s16 {first}, {first}"]
+    return code
