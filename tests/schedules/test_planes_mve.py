@@ -235,7 +235,7 @@ def test_rows_times_a_matrix_are_stored_in_planes(monkeypatch: pytest.MonkeyPatc
         [
             pair(generator, (5, 17, 24), 44, (3, 3)),
             pair(generator, (6, 9, 32), 16, (3, 3)),
-            pair(generator, (5, 4, 7), 11, (3, 3), rows=(2, 1)),
+            pair(generator, (5, 14, 7), 11, (3, 3), rows=(2, 1)),
         ]
     )
     assert [layer.schedule for layer in module.compiled.model.layers] == ["mve dense", READER] * 3
