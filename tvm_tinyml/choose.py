@@ -20,7 +20,7 @@ from .codegen.layer import Layer
 from .codegen.tensorir import Scratch
 from .dialect.relax_api import Array
 from .lower import Known, Lowering, problem_of
-from .memory import MemoryPlan, plan, scratch_room
+from .memory import MemoryPlan, live_bytes, plan, scratch_room
 from .memory.program import Program
 from .patch import PatchPlan, Stage
 from .patch.costs import Moving
@@ -163,16 +163,30 @@ def lower_and_plan(
         lowering.candidates = _counted(lowering, config, room, count)
     choices = _choose(lowering, config, room)
     planned = _planned(lowering, choices, config, keep_all=keep_all)
-    limit = config.arena_limit
-    if limit is not None and planned[2].arena_bytes > limit and lowering.give_up_spare_rows():
+    excess = _excess(planned, config)
+    if excess > 0 and lowering.give_up_spare_rows():
         planned = _planned(lowering, choices, config, keep_all=keep_all)
+        excess = _excess(planned, config)
     # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.
-    excess = 0 if limit is None else planned[2].arena_bytes - limit
     if excess > 0 and not keep_all:
         fewer = _choose(lowering, config, [one - excess for one in room])
         if any(new.taken != old.taken for new, old in zip(fewer, choices, strict=True)):
             return _planned(lowering, fewer, config, keep_all=keep_all)
     return planned
+
+
+def _excess(planned: tuple[LoweredModel, Program, MemoryPlan], config: TargetConfig) -> int:
+    """Bytes that an arena is larger than its budget, or than the tensors and the scratch that streams may take."""
+    model, _, memory_plan = planned
+    limit = config.arena_limit
+    excess = 0 if limit is None else memory_plan.arena_bytes - limit
+    if model.regions:
+        most = scratch_limit(config, streams=True)
+        bare = model.without_scratch().program(config.alignment, io_in_arena=config.io == "arena")
+        if memory_plan.arena_bytes > max(live_bytes(bare)) + most:
+            tensors = plan(bare, method=config.planner, keep_all=memory_plan.keep_all).arena_bytes
+            excess = max(excess, memory_plan.arena_bytes - tensors - most)
+    return excess
 
 
 def scratch_limit(config: TargetConfig, *, streams: bool) -> int:

@@ -48,6 +48,22 @@ static inline int32_t tinyml_most(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
+#if defined(__ARM_FEATURE_MVE)
+/* Copy upwards, 16 bytes at a time. */
+static inline __attribute__((always_inline)) void tinyml_move_vectors(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
+                     "1:\n\t"
+                     "vldrb.u8 q0, [%1], #16\n\t"
+                     "vstrb.8 q0, [%0], #16\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : "+r"(to), "+r"(from)
+                     : "r"(bytes)
+                     : "q0", "lr", "cc", "memory");
+}
+#endif
+
 /* Copy upwards; the two places may overlap when `to` is the lower one. */
 TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes)
 {
@@ -69,15 +85,7 @@ TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes
                          : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
         bytes &= 63;
     }
-    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
-                     "1:\n\t"
-                     "vldrb.u8 q0, [%1], #16\n\t"
-                     "vstrb.8 q0, [%0], #16\n\t"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : "+r"(to), "+r"(from)
-                     : "r"(bytes)
-                     : "q0", "lr", "cc", "memory");
+    tinyml_move_vectors(to, from, bytes);
 #elif defined(__riscv_vector)
     int32_t count;
     for (; bytes > 0; bytes -= count, to += count, from += count) {
@@ -177,8 +185,6 @@ TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *fr
                                   int32_t rows, int32_t bytes)
 {
 #if defined(__ARM_FEATURE_MVE)
-    int8_t *last_to = to + bytes - 16;
-    const int8_t *last_from = from + bytes - 16;
     /* Pixels are rows as well: a call for each would cost more than its bytes. */
     if (bytes <= 16 && rows > 0) {
         __asm__ volatile("vctp.8 %5\n\t"
@@ -197,6 +203,8 @@ TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *fr
     }
     if (bytes <= 32 && rows > 0) {
         /* Both halves overlap. */
+        int8_t *last_to = to + bytes - 16;
+        const int8_t *last_from = from + bytes - 16;
         __asm__ volatile("dls lr, %4\n"
                          "1:\n\t"
                          "vldrb.u8 q0, [%1]\n\t"
@@ -214,17 +222,7 @@ TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *fr
         return;
     }
     for (; rows > 0; --rows, to += to_pitch, from += from_pitch) {
-        int8_t *target = to;
-        const int8_t *source = from;
-        __asm__ volatile("wlstp.8 lr, %2, 2f\n"
-                         "1:\n\t"
-                         "vldrb.u8 q0, [%1], #16\n\t"
-                         "vstrb.8 q0, [%0], #16\n\t"
-                         "letp lr, 1b\n"
-                         "2:"
-                         : "+r"(target), "+r"(source)
-                         : "r"(bytes)
-                         : "q0", "lr", "cc", "memory");
+        tinyml_move_vectors(to, from, bytes);
     }
 #else
 #if !defined(__riscv_vector)

@@ -11,7 +11,7 @@ from tvm_tinyml.memory.liveness import Lifetime, lifetimes
 from tvm_tinyml.memory.memory_plan import MemoryPlan
 from tvm_tinyml.memory.planner import plan
 from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
-from tvm_tinyml.memory.room import scratch_room
+from tvm_tinyml.memory.room import live_bytes, scratch_room
 from tvm_tinyml.memory.svg_map import draw_svg
 from tvm_tinyml.memory.text_map import draw_text
 from tvm_tinyml.memory.verifier import verify
@@ -27,6 +27,7 @@ __all__ = [
     "draw_text",
     "explain",
     "lifetimes",
+    "live_bytes",
     "plan",
     "scratch_room",
     "verify",
