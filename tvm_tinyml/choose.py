@@ -20,7 +20,7 @@ from .codegen.layer import Layer
 from .codegen.tensorir import Scratch
 from .dialect.relax_api import Array
 from .lower import Known, Lowering, problem_of
-from .memory import MemoryPlan, live_bytes, plan, scratch_room
+from .memory import MemoryPlan, live_bytes, plan_in_pieces, scratch_room
 from .memory.program import Program
 from .patch import PatchPlan, Stage
 from .patch.costs import Moving
@@ -71,7 +71,9 @@ class Estimate:
     @cached_property
     def arena_bytes(self) -> int:
         """Bytes of the arena."""
-        return self.found or plan(self.program, method=self.planner, effort=_EFFORT).arena_bytes
+        if self.found:
+            return self.found
+        return plan_in_pieces(self.program, method=self.planner, effort=_EFFORT)[1].arena_bytes
 
 
 # Instructions of an element or a product of a layer whose schedule has no estimate.
@@ -184,8 +186,8 @@ def _excess(planned: tuple[LoweredModel, Program, MemoryPlan], config: TargetCon
         most = scratch_limit(config, streams=True)
         bare = model.without_scratch().program(config.alignment, io_in_arena=config.io == "arena")
         if memory_plan.arena_bytes > max(live_bytes(bare)) + most:
-            tensors = plan(bare, method=config.planner, keep_all=memory_plan.keep_all).arena_bytes
-            excess = max(excess, memory_plan.arena_bytes - tensors - most)
+            tensors = plan_in_pieces(bare, method=config.planner, keep_all=memory_plan.keep_all)[1]
+            excess = max(excess, memory_plan.arena_bytes - tensors.arena_bytes - most)
     return excess
 
 
@@ -336,4 +338,5 @@ def _planned(
 ) -> tuple[LoweredModel, Program, MemoryPlan]:
     model = lowering.build(choices)
     program = model.program(config.alignment, io_in_arena=config.io == "arena")
-    return model, program, plan(program, method=config.planner, keep_all=keep_all)
+    program, memory_plan = plan_in_pieces(program, method=config.planner, keep_all=keep_all)
+    return model.as_planned(memory_plan), program, memory_plan

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ from tests.memory.programs import (
     programs,
 )
 from tvm_tinyml.errors import PlanError
-from tvm_tinyml.memory import InPlace, Program, Step, Tensor, plan, verify
+from tvm_tinyml.memory import InPlace, Program, Step, Tensor, plan, plan_in_pieces, verify
 from tvm_tinyml.memory.exact import place_exactly
 from tvm_tinyml.memory.greedy import place_greedily
 from tvm_tinyml.memory.problem import PlacementProblem
@@ -111,6 +112,47 @@ def test_views_follow_their_root() -> None:
     offsets = plan(concatenation()).offsets
     assert offsets["right"] - offsets["joined"] == 32
     assert offsets["left"] == offsets["flat"] == offsets["joined"]
+
+
+def in_place_steps(cuts: tuple[int, ...]) -> Program:
+    """Two steps move 8 bytes by 3 bytes each, beside 5 bytes of scratch."""
+    return Program(
+        tuple(Tensor(name, 8, 1) for name in "abc"),
+        tuple(
+            Step(name, (name,), (made,), (Tensor(f"{name}.scratch", 5, 1, cuts),), (InPlace(name, made, 3),))
+            for name, made in ("ab", "bc")
+        ),
+        ("a",),
+        ("c",),
+    )
+
+
+def test_scratch_is_taken_apart_where_one_piece_leaves_gaps() -> None:
+    whole, cut = in_place_steps(()), in_place_steps((2, 3))
+    # Both moves go downwards: scratch of the first step has to lie below them, that of the second one above.
+    assert plan_in_pieces(whole) == (whole, plan(whole))
+    assert plan(whole).arena_bytes == plan(cut).arena_bytes == 18
+    divided, made = plan_in_pieces(cut)
+    verify(divided, made)
+    assert made.arena_bytes == made.lower_bound == 16
+    assert divided == cut.divided
+    assert [buffer.nbytes for buffer in divided.steps[0].scratch] == [2, 1, 2]
+
+
+@given(programs(), st.data())
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_scratch_in_pieces_needs_no_more_and_verifies(program: Program, data: st.DataObject) -> None:
+    def with_cuts(buffer: Tensor) -> Tensor:
+        places = range(buffer.alignment, buffer.nbytes, buffer.alignment)
+        cuts = data.draw(st.sets(st.sampled_from(places), max_size=3)) if places else set()
+        return replace(buffer, cuts=tuple(sorted(cuts)))
+
+    steps = tuple(replace(step, scratch=tuple(map(with_cuts, step.scratch))) for step in program.steps)
+    program = replace(program, steps=steps)
+    used, made = plan_in_pieces(program)
+    verify(used, made)
+    assert used in (program, program.divided)
+    assert made.arena_bytes <= plan(program).arena_bytes
 
 
 def test_keep_all_gives_every_tensor_its_own_bytes() -> None:

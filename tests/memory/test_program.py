@@ -83,6 +83,12 @@ def test_impossible_tensors_are_refused(name: str, nbytes: int, alignment: int, 
         Tensor(name, nbytes, alignment)
 
 
+@pytest.mark.parametrize("cuts", [(0,), (16,), (8, 4), (2,), (4, 4)])
+def test_cuts_outside_of_a_buffer_or_its_alignment_are_refused(cuts: tuple[int, ...]) -> None:
+    with pytest.raises(PlanError, match="'a' of 16 bytes has cuts"):
+        Tensor("a", 16, 4, cuts)
+
+
 def test_sizes_may_be_numpy_integers() -> None:
     assert type(Tensor("a", np.prod((2, 3)), np.int32(4)).nbytes) is int  # type: ignore[arg-type]
 

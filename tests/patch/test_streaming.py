@@ -19,6 +19,7 @@ from tvm_tinyml.dialect.evaluate import evaluate
 from tvm_tinyml.dialect.fixed_point import quantize_multiplier
 from tvm_tinyml.dialect.reduce import mean_scaling
 from tvm_tinyml.errors import PlanError
+from tvm_tinyml.memory import MemoryPlan, Program, plan
 from tvm_tinyml.patch import PatchPlan, Region, Segment
 from tvm_tinyml.pipeline import patch_front
 from tvm_tinyml.target import parse_target
@@ -82,6 +83,26 @@ def test_emulated_cores_make_bands_and_count_every_layer(
     np.testing.assert_array_equal(outputs[0], golden[1])
     assert [layer.name for layer in report.layers] == list(order)
     assert all(layer.instructions > 0 for layer in report.layers)
+
+
+@pytest.mark.parametrize("target", [HOST, "tinyml/cortex-m55"])
+@pytest.mark.parametrize("strip", [WHOLE, 4])
+def test_blocks_in_pieces_run_alike(
+    digits: Any, golden: tuple[Any, Any], target: str, strip: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def in_pieces(program: Program, **options: Any) -> tuple[Program, MemoryPlan]:
+        return program.divided, plan(program.divided, **options)
+
+    order = plan_for(digits, target).order
+    segments = (Segment(order[1:3], 2, 1), Segment(order[3:6], 4, 3, columns=3))
+    regions = (
+        Region(order[:6], strip, {order[0]: 1}, segments),
+        Region(order[6:9], strip, dict.fromkeys(order[6:9], 1)),
+    )
+    monkeypatch.setattr("tvm_tinyml.choose.plan_in_pieces", in_pieces)
+    built = relay.build(digits, target=target, patch=PatchPlan(order, regions))
+    assert all(len(region.pieces) > 1 for region in built.compiled.model.regions)
+    np.testing.assert_array_equal(built.run(golden[0]).outputs[0], golden[1])
 
 
 def test_neither_memory_nor_code_grows_with_the_rows() -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tvm_tinyml import __version__
-from tvm_tinyml.memory import MemoryPlan, lifetimes, plan
+from tvm_tinyml.memory import MemoryPlan, lifetimes, plan_in_pieces
 from tvm_tinyml.target import TargetConfig
 from tvm_tinyml.target.config import STACK_BYTES
 
@@ -37,7 +37,8 @@ def metadata(
     tensors = model.without_scratch().program(config.alignment, io_in_arena=in_arena)
     without_scratch = memory_plan.arena_bytes
     if tensors != program:
-        without_scratch = plan(tensors, method=config.planner, keep_all=memory_plan.keep_all).arena_bytes
+        _, bare = plan_in_pieces(tensors, method=config.planner, keep_all=memory_plan.keep_all)
+        without_scratch = bare.arena_bytes
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,

@@ -83,8 +83,14 @@ class LoweredModel:
     def without_scratch(self) -> LoweredModel:
         """This model as if no layer needed more than tensors, line buffers without spare rows, and windows."""
         layers = [replace(layer, scratch=()) for layer in self.layers]
-        regions = [replace(region, scratch=((),) * len(region.layers), spare=0) for region in self.regions]
+        regions = [
+            replace(region, scratch=((),) * len(region.layers), spare=0, pieces=()) for region in self.regions
+        ]
         return replace(self, layers=layers, regions=regions)
+
+    def as_planned(self, plan: MemoryPlan) -> LoweredModel:
+        """This model with the blocks of its regions in the pieces that a memory plan has."""
+        return replace(self, regions=[region.as_planned(plan) for region in self.regions])
 
     def place(self, tensor: str) -> tuple[str, int]:
         """Tensor that owns the bytes of `tensor`, itself unless it is a view, and the byte at which it begins."""

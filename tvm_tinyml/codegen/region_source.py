@@ -23,7 +23,7 @@ _COUNTS = re.compile(r"^(row_\d+) \+= ")
 
 def region_arguments(region: StreamedRegion) -> tuple[str, ...]:
     """Names of the activations, buffers and fetched inputs that the region's function is called with, in order."""
-    buffers = (buffer.name for buffer in region.buffers)
+    buffers = (buffer.name for buffer in region.lowest)
     return (*region.shape.inputs, region.shape.output, *buffers, *region.pulled)
 
 

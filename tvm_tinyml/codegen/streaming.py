@@ -8,10 +8,10 @@ of operators and on the period of their calls, not on the number of rows or stri
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from tvm_tinyml.memory import InPlace, Tensor
+from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
 from tvm_tinyml.patch.block import Buffer, Placed
 from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
 from tvm_tinyml.patch.overwriting import overwrite_distance, rows_done
@@ -54,6 +54,7 @@ class StreamedRegion:
     spare: calls of the makers of planes for whose rows there is room besides. Each plane then runs into the next one,
         where rows are done by then, and only the last one needs the room: rows move less often.
     in_place: whether the columns of the output, of a segment, are made where they belong.
+    pieces: where each piece of the block lies, in bytes above the lowest one; empty where it is in one piece.
     """
 
     symbol: str
@@ -65,6 +66,7 @@ class StreamedRegion:
     planes: frozenset[str] = frozenset()
     spare: int = SPARE_CALLS
     in_place: bool = False
+    pieces: tuple[int, ...] = ()
 
     @cached_property
     def order(self) -> Repetition:
@@ -140,7 +142,12 @@ class StreamedRegion:
 
     @cached_property
     def block(self) -> Placed:
-        """Where the line buffers, and what single calls need besides, lie in the one block of the region."""
+        """Where the line buffers, and what single calls need besides, lie, above the first byte of the region's."""
+        return self._placed.apart(self.pieces) if self.pieces else self._placed
+
+    @cached_property
+    def _placed(self) -> Placed:
+        """The block in one piece."""
         return self.space.place(self.alignment)
 
     @property
@@ -168,9 +175,25 @@ class StreamedRegion:
 
     @property
     def buffers(self) -> tuple[Tensor, ...]:
-        """The block as scratch of one step, if there is anything in it."""
-        size = self.block.arena_bytes
-        return (Tensor(f"{self.symbol}.{WORKSPACE}", size, self.alignment),) if size else ()
+        """The block, or its pieces, as scratch of one step, if there is anything in it."""
+        size = self._placed.arena_bytes
+        if not size:
+            return ()
+        block = Tensor(f"{self.symbol}.{WORKSPACE}", size, self.alignment, self._placed.cuts)
+        return block.pieces if self.pieces else (block,)
+
+    @property
+    def lowest(self) -> tuple[Tensor, ...]:
+        """Of `buffers` the one that begins first, with which its function is called."""
+        return tuple(one for one, above in zip(self.buffers, self.pieces or (0,), strict=False) if above == 0)
+
+    def as_planned(self, plan: MemoryPlan) -> StreamedRegion:
+        """This region with its block in the pieces that a memory plan has."""
+        pieces = [piece.name for buffer in self.buffers for piece in buffer.pieces]
+        if len(pieces) < 2 or pieces[0] not in plan.scratch_offsets:
+            return self
+        offsets = [plan.scratch_offsets[piece] for piece in pieces]
+        return replace(self, pieces=tuple(offset - min(offsets) for offset in offsets))
 
     @property
     def permissions(self) -> tuple[InPlace, ...]:

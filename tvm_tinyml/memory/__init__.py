@@ -9,7 +9,7 @@ from __future__ import annotations
 from tvm_tinyml.memory.explanation import explain
 from tvm_tinyml.memory.liveness import Lifetime, lifetimes
 from tvm_tinyml.memory.memory_plan import MemoryPlan
-from tvm_tinyml.memory.planner import plan
+from tvm_tinyml.memory.planner import plan, plan_in_pieces
 from tvm_tinyml.memory.program import InPlace, Program, Step, Tensor
 from tvm_tinyml.memory.room import live_bytes, scratch_room
 from tvm_tinyml.memory.svg_map import draw_svg
@@ -29,6 +29,7 @@ __all__ = [
     "lifetimes",
     "live_bytes",
     "plan",
+    "plan_in_pieces",
     "scratch_room",
     "verify",
 ]

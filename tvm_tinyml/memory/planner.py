@@ -73,6 +73,29 @@ def plan(
     )
 
 
+def plan_in_pieces(
+    program: Program,
+    *,
+    method: str = "auto",
+    keep_all: bool = False,
+    effort: int = EFFORT,
+    enough: int | None = None,
+) -> tuple[Program, MemoryPlan]:
+    """Plan the arena of `program` or, where its scratch leaves gaps in one piece, of the same with scratch in pieces.
+
+    Arguments as for `plan`. Returns the program that was planned and its plan.
+    """
+    whole = plan(program, method=method, keep_all=keep_all, effort=effort, enough=enough)
+    # What is proven of the whole says nothing of pieces.
+    needed = PlacementProblem.of_program(program, keep_all=keep_all, relaxed=True).lower_bound()
+    settled = whole.arena_bytes <= max(needed, enough or 0)
+    if settled or all(not buffer.cuts for step in program.steps for buffer in step.scratch):
+        return program, whole
+    divided = program.divided
+    pieces = plan(divided, method=method, keep_all=keep_all, effort=effort, enough=enough)
+    return (divided, pieces) if pieces.arena_bytes < whole.arena_bytes else (program, whole)
+
+
 def _problems(program: Program, keep_all: bool) -> list[PlacementProblem]:
     """The problem, and the one in which outputs begin where inputs did, if there are such."""
     apart = PlacementProblem.of_program(program, keep_all=keep_all)

@@ -11,8 +11,9 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import NamedTuple
 
 from tvm_tinyml.errors import PlanError
@@ -25,11 +26,13 @@ class Tensor:
     name: unique among all tensors, views and scratch buffers of a program.
     nbytes: size in bytes, at least 1.
     alignment: the start address is a multiple of this many bytes; a power of two.
+    cuts: of scratch, bytes at which it may be taken apart, upwards and multiples of the alignment.
     """
 
     name: str
     nbytes: int
     alignment: int
+    cuts: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         # NumPy integers are accepted and stored as int, so that a plan can be written as JSON.
@@ -46,6 +49,23 @@ class Tensor:
             raise PlanError(
                 f"memory program: tensor {self.name!r} has alignment {self.alignment}; use a power of two"
             )
+        ends = (0, *self.cuts, self.nbytes)
+        if any(end <= begin or begin % self.alignment for begin, end in pairwise(ends)):
+            raise PlanError(
+                f"memory program: tensor {self.name!r} of {self.nbytes} bytes has cuts {self.cuts}; they go upwards, "
+                f"inside it, in multiples of its alignment {self.alignment}"
+            )
+
+    @property
+    def pieces(self) -> tuple[Tensor, ...]:
+        """Its pieces between the cuts; itself where there are none."""
+        if not self.cuts:
+            return (self,)
+        ends = (*self.cuts, self.nbytes)
+        return tuple(
+            Tensor(f"{self.name}.{number}", end - begin, self.alignment)
+            for number, (begin, end) in enumerate(zip((0, *self.cuts), ends, strict=True))
+        )
 
 
 class InPlace(NamedTuple):
@@ -127,6 +147,15 @@ class Program:
             for tensor in self.tensors
             if tensor.name not in self.aliases
         )
+
+    @property
+    def divided(self) -> Program:
+        """The same program with every scratch buffer in its pieces."""
+        steps = [
+            replace(step, scratch=tuple(piece for buffer in step.scratch for piece in buffer.pieces))
+            for step in self.steps
+        ]
+        return replace(self, steps=tuple(steps))
 
     def place(self, name: str) -> tuple[str, int]:
         """Root that holds tensor or view `name`, and the byte offset of `name` in it."""

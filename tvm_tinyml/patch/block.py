@@ -1,4 +1,4 @@
-"""Where the buffers of a region lie in its one block of memory.
+"""Where the buffers of a region lie in its block of memory.
 
 A line buffer has room for the rows of its fullest moment, most often while one operator runs. While the others run,
 few of its rows are needed. Rows that are needed move to its start as soon as its reader has passed the others, so that
@@ -8,6 +8,7 @@ the rule of `memory.problem`: how far apart two starts must be depends on which 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from itertools import permutations
 from typing import NamedTuple
@@ -43,11 +44,22 @@ class Placed(NamedTuple):
     """Offsets of buffers in a block of `arena_bytes`.
 
     settled: buffers whose free end others use: their rows have to move to the start as soon as that is possible.
+    cuts: bytes between which no buffer lies on both sides, upwards, at which the block may be taken apart.
     """
 
     offsets: dict[str, int]
     arena_bytes: int
     settled: frozenset[str]
+    cuts: tuple[int, ...] = ()
+
+    def apart(self, starts: Sequence[int]) -> Placed:
+        """The same with the pieces between the cuts at other places."""
+        begins = (0, *self.cuts)
+        offsets = {}
+        for name, offset in self.offsets.items():
+            piece = bisect_right(begins, offset) - 1
+            offsets[name] = starts[piece] + offset - begins[piece]
+        return self._replace(offsets=offsets, cuts=())
 
 
 class _Span(NamedTuple):
@@ -85,7 +97,15 @@ def place(
     }
     size = max((at + one.nbytes for one, at in zip(spans, offsets, strict=True)), default=0)
     found = dict(zip((one.name for one in spans), offsets, strict=True))
-    return Placed(found, size, frozenset(settled))
+    return Placed(found, size, frozenset(settled), tuple(_cuts(spans, offsets)))
+
+
+def _cuts(spans: Sequence[_Span], offsets: Sequence[int]) -> Iterator[int]:
+    top = 0
+    for start, span in sorted(zip(offsets, spans, strict=True)):
+        if start >= top > 0:
+            yield start
+        top = max(top, start + span.nbytes)
 
 
 def _together(one: _Span, other: _Span) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan
+from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan_in_pieces
 from .costs import Costs, Work, region_cost
 from .geometry import Operation
 from .network import Network
@@ -76,10 +76,11 @@ class PlanFigures:
 
 
 class Block(NamedTuple):
-    """A region's workspace, the bytes it takes, and what its calls cost."""
+    """A region's workspace, the bytes it takes and where they can be taken apart, and what its calls cost."""
 
     workspace: Workspace
     nbytes: int
+    cuts: tuple[int, ...]
     cost: float
 
 
@@ -100,7 +101,8 @@ def footprint(
     known: regions met in other plans of the same network and settings; new ones are added.
     enough: bytes of an arena that need not be beaten; effort: of the memory planner. See `memory.plan`.
 
-    A region is one step of the program; its line buffers and windows are one block of scratch of that step.
+    A region is one step of the program; its line buffers and windows are scratch of that step, in one block or in
+    pieces.
     Raises PlanError when a region cannot run, or reads of a pulled input are left outside of the regions.
     """
     steps, macs, calls, cost = [], 0, 0, 0.0
@@ -117,10 +119,10 @@ def footprint(
                 own = _scratch(f"{node.name}.scratch", settings.scratch.get(node.name, 0), settings)
                 steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor]), own))
             continue
-        workspace, size, own_cost = block_of(network, region, settings, costs, known)
+        workspace, size, cuts, own_cost = block_of(network, region, settings, costs, known)
         made = {node.tensor for node in nodes}
         outside = [tensor for node in nodes for tensor in node.inputs if tensor not in made]
-        scratch = _scratch(f"{region.operators[-1]}.workspace", size, settings)
+        scratch = _scratch(f"{region.operators[-1]}.workspace", size, settings, cuts)
         reads, writes = names.inside(outside), names.inside([nodes[-1].tensor])
         inplace = tuple(_permissions(network, nodes, workspace)) if settings.overwrite else ()
         usable = tuple(one for one in inplace if one.input in reads and one.output in writes)
@@ -129,9 +131,8 @@ def footprint(
         calls += workspace.calls
         cost += own_cost
     program = names.program(steps, patch_plan)
-    return PlanFigures(
-        patch_plan, program, plan(program, effort=effort, enough=enough), macs, sum(network.macs), calls, cost
-    )
+    program, memory = plan_in_pieces(program, effort=effort, enough=enough)
+    return PlanFigures(patch_plan, program, memory, macs, sum(network.macs), calls, cost)
 
 
 def block_of(
@@ -147,8 +148,8 @@ def block_of(
     workspace = region_workspace(
         network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
     )
-    nbytes = workspace.place(settings.alignment).arena_bytes
-    found = Block(workspace, nbytes, region_cost(network, workspace, costs))
+    placed = workspace.place(settings.alignment)
+    found = Block(workspace, placed.arena_bytes, placed.cuts, region_cost(network, workspace, costs))
     if known is not None:
         known[region] = found
     return found
@@ -180,8 +181,8 @@ def overwritable(network: Network, nodes: Sequence[Node], operations: Iterable[O
     ]
 
 
-def _scratch(name: str, nbytes: int, settings: Settings) -> tuple[Tensor, ...]:
-    return (Tensor(name, nbytes, settings.alignment),) if nbytes else ()
+def _scratch(name: str, nbytes: int, settings: Settings, cuts: tuple[int, ...] = ()) -> tuple[Tensor, ...]:
+    return (Tensor(name, nbytes, settings.alignment, cuts),) if nbytes else ()
 
 
 def region_workspace(
