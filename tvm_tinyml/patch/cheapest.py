@@ -62,7 +62,7 @@ class Cheapest:
         """All parts, those with several rows per call included."""
         if self._every is None:
             source = Parts(self.network, self.settings)
-            self.size = source.size
+            self.size, self.always = source.size, source.always
             self._every = [
                 [*parts, *(part for pace in PACES for part in source.regions(end, pace))]
                 for end, parts in enumerate(self.single, 1)
@@ -104,7 +104,7 @@ class Cheapest:
                 for way in fronts[part.begin]:
                     work = way.macs + part.macs
                     reach = part.reach(way.reach, made[part.begin], below)
-                    if work + rest[end] <= macs and reach <= peak:
+                    if work + rest[end] <= macs and reach + self.always <= peak:
                         found.append(Way(way.cost + part.cost, work, reach, part, way))
             fronts.append(_unbeaten(found))
         return fronts[-1]

@@ -86,6 +86,12 @@ class Parts:
             root: 0 if root in external else self.aligned(network.specs[root].nbytes)
             for root in network.spans
         }
+        # What is kept takes its place from everything that moves.
+        self.always = sum(
+            self.size[root]
+            for root, (first, last) in network.spans.items()
+            if first < 0 and last >= len(network.nodes)
+        )
         self.live = [
             sum(self.size[root] for root, (first, last) in network.spans.items() if first < cut <= last)
             for cut in range(len(network.nodes) + 1)

@@ -63,13 +63,16 @@ class Path(NamedTuple):
     part: Part | None
     before: Path | None
 
-    def through(self, part: Part, made: str, source_bytes: int, *, apart: bool = False) -> Path:
+    def through(
+        self, part: Part, made: str, source_bytes: int, always: int = 0, *, apart: bool = False
+    ) -> Path:
         """The way on through `part`; made: the tensor in front of the cut, source_bytes: of the part's source.
 
+        always: `Parts.always`, which no row of outputs moves across.
         apart: nothing else lies where a row of outputs has moved away from, nor where it will move to.
         """
         reach = part.reach(self.reach, made, source_bytes)
-        peak = max(self.peak, part.peak, reach)
+        peak = max(self.peak, part.peak, reach + always)
         if apart and part.source:
             peak = max(peak, part.peak + reach - max(part.output, part.distance + source_bytes))
         return Path(peak, self.macs + part.macs, self.calls + part.calls, reach, part, self)
@@ -208,12 +211,13 @@ class _Search:
         """
         fronts: list[list[Path]] = [[Path(0, 0, 0, 0, None, None)]]
         arenas = [found.arena_bytes for found in known]
+        always = self.all_parts.always
         for end, parts in enumerate(self.parts, 1):
             # What the rest of the plan does at least is not done yet.
             works = [found.macs - (self.plain[-1] - self.plain[end]) for found in known]
             hopeful = partial(_may_improve, works, arenas)
             found = [
-                path.through(part, self.made[part.begin], self.size.get(part.source, 0), apart=apart)
+                path.through(part, self.made[part.begin], self.size.get(part.source, 0), always, apart=apart)
                 for part in parts
                 if hopeful(self.plain[part.begin] + part.macs, part.peak)
                 for path in fronts[part.begin]
