@@ -19,7 +19,7 @@ from tvm_tinyml.patch import PatchPlan, Region
 from tvm_tinyml.patch.chains import outstanding
 from tvm_tinyml.patch.footprint import PlanFigures, Settings, footprint
 from tvm_tinyml.patch.network import Network
-from tvm_tinyml.patch.parts import Part
+from tvm_tinyml.patch.parts import Part, Parts
 from tvm_tinyml.patch.search import Path, pareto_front
 
 
@@ -144,6 +144,15 @@ def test_outputs_over_one_another_need_room_for_all_their_distances() -> None:
     assert path.through(last, "x3", 90).peak == 180
     assert path.through(last, "x3", 90, apart=True).peak == 110 + 180 - 110
     assert path.through(Part(110, 0, 1, 3, 4, 0, (), 90), "x3", 0).reach == 90
+    # All of them lie on one side of what is there all the time.
+    assert path.through(last, "x3", 90, 50).peak == 180 + 50
+
+
+def test_inputs_that_are_kept_are_there_all_the_time() -> None:
+    net = network(bottlenecks(2))
+    assert Parts(net, Settings()).always == 0
+    kept = replace(net, keeps_inputs=True)
+    assert Parts(kept, Settings()).always == sum(net.specs[tensor].nbytes for tensor in net.inputs)
 
 
 def test_an_operator_that_needs_all_rows_is_left_out_of_regions() -> None:
