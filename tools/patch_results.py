@@ -54,18 +54,23 @@ Written by `tools/patch_results.py` from `patch_targets.csv`, with random inputs
 within so many bytes at so much work: multiply-accumulates over those of the plain model, rows and columns that are
 computed outside of the image included. Found is what the search says; built is the arena of the compiled model
 without the scratch of its kernels, which comes on top. Executed instructions are compared with the build without
-a plan, and should exceed them by no more than the work does and a tenth: that of the plan (`ok`), or that it was allowed
-(`allowed`). Exact are outputs that equal those of LiteRT's
-reference kernels, with so many tensors, all that exist under the plan, that equal those of the plain model.
+a plan, and should exceed them by no more than the work does and a tenth: the work that the plan does (`ok`), or that it
+was allowed to do (`allowed`). Exact are outputs that equal those of LiteRT's reference kernels, with so many tensors,
+all that exist under the plan, that equal those of the plain model.
 
 Input: `held` in memory until it has been read, `kept` in memory to the end, or fetched by `rows`.
 """
-HEADER = """
-## {target}
-
-| model | input | bytes | work | found | at | ok | built | scratch | stack | executed | ratio | ok | allowed | tensors | exact |
-| --- | --- | ---: | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- | --- | ---: | --- |
-"""
+COLUMNS = {
+    **dict.fromkeys(("model", "input"), "---"),
+    **dict.fromkeys(("bytes", "work", "found", "at"), "---:"),
+    "ok ": "---",
+    **dict.fromkeys(("built", "scratch", "stack", "executed", "ratio"), "---:"),
+    **dict.fromkeys(("ok", "allowed"), "---"),
+    "tensors": "---:",
+    "exact": "---",
+}
+"""Columns of the tables and how each is aligned."""
+HEADER = f"\n## {{target}}\n\n| {' | '.join(map(str.strip, COLUMNS))} |\n| {' | '.join(COLUMNS.values())} |\n"
 
 
 def main(folder: Path, target: str, names: Sequence[str]) -> None:
