@@ -47,7 +47,7 @@ _TABLE, _COUNT, _WORDS, _STACK = 0, 4, 8, 12
 _STEPS, _DELTA, _BLOCKS, _REST, _RETURN = 0, 8, 12, 16, 20
 _WORD = 4
 # Instructions that find no last block that overlaps, and no further output.
-_NO_REST, _LAST_OUTPUT = 5, 3
+_NO_REST, _LAST_OUTPUT = 1, 3
 # Halfwords of even and of odd channels: sums, coarse sums, sums of a pair; a pixel and its weights.
 _SUMS, _COARSE, _PAIR, _PIXEL, _WEIGHTS = ("q0", "q1"), ("q2", "q3"), ("q4", "q5"), "q6", "q7"
 _VECTORS, _FREE = ("q0", "q4", "q1", "q5"), ("q2", "q3", "q6", "q7")
@@ -166,7 +166,7 @@ def lanes_parts(lanes: ChannelLanes, outputs: int) -> Parts:
     writer = _Writer(lanes.window, lanes.requantization, lanes.few)
     taps, epilogue = len(writer.sums), len(writer.epilogue)
     again = len(writer.rest())
-    own = len(writer.begin_output()) + (again if lanes.channels % CHANNELS else min(again, _NO_REST))
+    own = len(writer.begin_output()) + (again + 1 if lanes.channels % CHANNELS and not lanes.few else min(again, _NO_REST))
     each = Parts(
         products=lanes.blocks * taps,
         outputs=lanes.blocks * (epilogue + 1),
@@ -239,12 +239,9 @@ class _Writer:
 
     def prologue(self) -> list[str]:
         """Save registers, read arguments, and let address registers point to their taps."""
-        code = [
-            *save(_STACK),
-            f"str r1, [sp, #{_TABLE}]",
-            f"strd r3, r12, [sp, #{_COUNT}]",
-            f"mov {_OUTPUT}, r2",
-        ]
+        # The last push is the frame: table, outputs and words.
+        *saved, _ = save(_STACK)
+        code = [*saved, "push {r1, r3, r12}", f"mov {_OUTPUT}, r2"]
         code += [f"ldrd {_STREAM}, lr, [r12, #{_STEPS}]"]
         if self.how.kind != "fit":
             code.append(f"ldr {_ZERO_POINT}, [sp, #{_STACK + SAVED_BYTES}]")
@@ -259,16 +256,16 @@ class _Writer:
         return code
 
     def begin_output(self) -> list[str]:
-        """The stream's begin, and the count of blocks; the flags say that none overlaps yet."""
-        code = [f"ldr {_STREAM}, [sp, #{_TABLE}]", f"ldr lr, [sp, #{_WORDS}]", f"ldr lr, [lr, #{_BLOCKS}]"]
-        constant = self._set_factor if self.how.kind != "sign" else []
-        return [*code, *constant, "cmp sp, #0", "dls lr, lr"]
+        """The stream's begin, and the count of blocks; the flags say whether one that overlaps is to follow."""
+        code = [f"ldr {_STREAM}, [sp, #{_TABLE}]", f"ldr lr, [sp, #{_WORDS}]"]
+        code += [f"ldr lr, [lr, #{_BLOCKS}]"] if self.few else [f"ldrd lr, r12, [lr, #{_BLOCKS}]", "cmp r12, #0"]
+        return [*code, *(self._set_factor if self.how.kind != "sign" else []), "dls lr, lr"]
 
     def rest(self) -> list[str]:
         """Back for a last block that overlaps, if there is one."""
         if self.few:
             return []
-        code = ["beq 3f", f"ldr r12, [sp, #{_WORDS}]", f"ldr r12, [r12, #{_REST}]", "cmp r12, #0", "beq 3f"]
+        code = ["beq 3f", f"ldr r12, [sp, #{_WORDS}]", f"ldr r12, [r12, #{_REST}]"]
         code += [f"sub {pointer}, {pointer}, r12" for pointer in (*self._pointers, _OUTPUT)]
         return [*code, *self._set_factor, "mov lr, #1", "cmp lr, lr", "dls lr, lr", "b 1b"]
 
