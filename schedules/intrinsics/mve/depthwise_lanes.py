@@ -166,7 +166,9 @@ def lanes_parts(lanes: ChannelLanes, outputs: int) -> Parts:
     writer = _Writer(lanes.window, lanes.requantization, lanes.few)
     taps, epilogue = len(writer.sums), len(writer.epilogue)
     again = len(writer.rest())
-    own = len(writer.begin_output()) + (again + 1 if lanes.channels % CHANNELS and not lanes.few else min(again, _NO_REST))
+    own = len(writer.begin_output()) + (
+        again + 1 if lanes.channels % CHANNELS and not lanes.few else min(again, _NO_REST)
+    )
     each = Parts(
         products=lanes.blocks * taps,
         outputs=lanes.blocks * (epilogue + 1),
@@ -258,7 +260,9 @@ class _Writer:
     def begin_output(self) -> list[str]:
         """The stream's begin, and the count of blocks; the flags say whether one that overlaps is to follow."""
         code = [f"ldr {_STREAM}, [sp, #{_TABLE}]", f"ldr lr, [sp, #{_WORDS}]"]
-        code += [f"ldr lr, [lr, #{_BLOCKS}]"] if self.few else [f"ldrd lr, r12, [lr, #{_BLOCKS}]", "cmp r12, #0"]
+        code += (
+            [f"ldr lr, [lr, #{_BLOCKS}]"] if self.few else [f"ldrd lr, r12, [lr, #{_BLOCKS}]", "cmp r12, #0"]
+        )
         return [*code, *(self._set_factor if self.how.kind != "sign" else []), "dls lr, lr"]
 
     def rest(self) -> list[str]:
