@@ -393,7 +393,7 @@ def _plan_for_free(
     settings = plan_settings(network, config)
     unpatched = replace(estimate(plain, config, None, known, lowered[0]), found=lowered[2].arena_bytes)
     most = int(most_bytes(unpatched, regions=1))
-    plans = pareto_front(network, settings, max_factor=1.0, bands=False, most=most)
+    plans = pareto_front(network, settings, max_factor=1.0, bands=False, settling=False, most=most)
     front = PatchFront(network, settings, tuple(plans), 1.0)
     wide = config.core.features & {"dsp", "mve", "rvv"}
     return costless_plan(front, unpatched, of_plan, PRICE if wide else SCALAR_PRICE)

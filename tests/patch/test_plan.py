@@ -40,7 +40,7 @@ def test_a_region_of_contradictions_is_refused(
 
 def test_units_are_segments_and_operators_of_none() -> None:
     middle, end = Segment(("b", "c"), 4, 1, 3), Segment(("e",), 2, 2)
-    whole = Region(("a", "b", "c", "d", "e"), 8, {"a": 1, "d": 2}, (middle, end))
+    whole = Region(("a", "b", "c", "d", "e"), 8, {"a": 1, "d": 2}, (middle, end), ("d",))
     assert list(whole.units) == [(("a",), None), (("b", "c"), middle), (("d",), None), (("e",), end)]
     assert PatchPlan.from_json(PatchPlan(whole.operators, (whole,)).to_json()).regions == (whole,)
 
@@ -60,6 +60,11 @@ def test_units_are_segments_and_operators_of_none() -> None:
 def test_segments_of_contradictions_are_refused(segments: Any, rows: dict[str, int], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         Region(("a", "b", "c"), 8, rows, (Segment(*segments),))
+
+
+def test_only_operators_outside_of_segments_are_settling() -> None:
+    with pytest.raises(PlanError, match="no operators of it outside of segments: b, z"):
+        Region(("a", "b"), 8, {"a": 1}, (Segment(("b",), 2, 1),), ("a", "b", "z"))
 
 
 @pytest.mark.parametrize(

@@ -259,7 +259,8 @@ def networks(draw: st.DrawFn) -> tuple[Any, PatchPlan]:
     segments = draw(segments_of(inside if reduction == "none" else inside[:-1]))
     banded = {name for segment in segments for name in segment.operators}
     rows = {name: draw(st.sampled_from([1, 1, 2, 3])) for name in inside if name not in banded}
-    region = Region(inside, draw(st.sampled_from([WHOLE, 1, 2, 3, 5])), rows, segments)
+    settling = tuple(name for name in rows if draw(st.booleans()))
+    region = Region(inside, draw(st.sampled_from([WHOLE, 1, 2, 3, 5])), rows, segments, settling)
     return module, PatchPlan(names, (region,))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +19,7 @@ from tvm_tinyml.patch.geometry import Read
 from tvm_tinyml.patch.plan import Segment
 from tvm_tinyml.patch.region import pixel_bytes, shape_region
 from tvm_tinyml.patch.rows import Readers
-from tvm_tinyml.patch.workspace import Workspace
+from tvm_tinyml.patch.workspace import Workspace, may_settle
 
 
 class Replay:
@@ -129,7 +130,8 @@ def test_rows_stay_until_their_last_reader(module: Any, data: st.DataObject) -> 
     )
     inside = {name for segment in segments for name in segment.operators}
     rows = {name: data.draw(st.integers(1, 3)) for name in names if name not in inside}
-    region = Region(tuple(names), data.draw(st.integers(1, width)), rows, segments)
+    settling = tuple(name for name in rows if data.draw(st.booleans()))
+    region = Region(tuple(names), data.draw(st.integers(1, width)), rows, segments, settling)
     pulled = frozenset(net.inputs) if data.draw(st.booleans()) else frozenset()
     try:
         shape = shape_region(nodes, region)
@@ -155,6 +157,21 @@ def test_rows_between_pointwise_operators_share_their_bytes() -> None:
         node.inputs[-1] if node.operator.name == "maximum" else node.inputs[0] for node in net.nodes[2::2]
     }
     assert {buffer.name for buffer in workspace.buffers if buffer.first < 0} == reread
+
+
+def test_rows_that_may_lie_in_planes_make_room_for_others_only_if_they_settle() -> None:
+    net = network(bottlenecks(2))
+    names = tuple(node.name for node in net.nodes)
+    region = Region(names, 8, dict.fromkeys(names, 1))
+    planar = region_workspace(net, region)
+    candidates = may_settle(planar.operations)
+    settled = region_workspace(net, replace(region, settling=tuple(candidates.values())))
+    assert settled.place(4).arena_bytes < planar.place(4).arena_bytes
+    made = candidates.keys()
+    assert settled.place(4).settled & made
+    assert not planar.place(4).settled & made
+    # Only one operator reads each of them, or they settle anyway.
+    assert all(sum(tensor in node.inputs for node in net.nodes) == 1 for tensor in made)
 
 
 def test_bands_lie_where_line_buffers_are_empty_as_long_as_rows_settle() -> None:

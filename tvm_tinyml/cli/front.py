@@ -167,6 +167,7 @@ def _point(front: Any, number: int, executed: Executed | None) -> dict[str, Any]
                     {"operators": list(one.operators), "rows": one.rows, "lead": one.lead}
                     for one in region.segments
                 ],
+                "settling": list(region.settling),
             }
             for region in found.plan.regions
         ],

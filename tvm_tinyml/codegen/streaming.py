@@ -158,7 +158,7 @@ class StreamedRegion:
         pitches = {tensor: shape.pitch(tensor) for tensor in shape.stream.buffers}
         lines = [
             one._replace(nbytes=one.nbytes + self.spare_bytes(one.name))
-            for one in line_buffers(operations, shape.stream, pitches)
+            for one in line_buffers(operations, shape.stream, pitches, shape.settling)
         ]
         parts = [
             Buffer(self.part_name(index, name), size, self.fetches + index, self.fetches + index)

@@ -353,7 +353,7 @@ class BandParts:
             stream = stream_rows(every)
             most = stream.buffers[tensor].rows
             behind = 0 if last.accumulates else stream.held[tensor][-1]
-            settles = settles_at_start(every, tensor)
+            settles = settles_at_start(every, tensor, frozenset())
             self._lines[key] = Line(most, most - rows, behind) if settles else Line(most, most, most)
         return self._lines[key]
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from .footprint import PlanFigures, Settings, footprint
@@ -138,7 +139,8 @@ def _region_of(network: Network, part: Part) -> Region:
     names = tuple(node.name for node in network.nodes[part.begin : part.end])
     banded = {name for segment in part.segments for name in segment.operators}
     rows = {name: 1 for name in names if name not in banded}
-    region = Region(names, part.strip, rows, part.segments)
+    settling = (part.settling,) if part.settling else ()
+    region = Region(names, part.strip, rows, part.segments, settling)
     return region if part.rows == 1 else in_pace(network, region, part.rows)
 
 
@@ -146,7 +148,7 @@ def in_pace(network: Network, region: Region, rows: int) -> Region:
     """A region without segments whose last operator makes so many rows per call, with which the others keep pace."""
     operations = region_operations(network.chosen(region), region)
     found = {one.name: one.rows for one in keeping_pace(operations, rows)}
-    return Region(region.operators, region.strip, found, region.segments)
+    return replace(region, rows=found)
 
 
 def _outstanding(parts: Iterable[Part]) -> Iterator[Part]:

@@ -284,6 +284,8 @@ def _saved_by_planes(network: Network, workspace: Workspace, costs: Costs) -> fl
     columns, saved = workspace.columns, 0.0
     for maker, reader in handed_on(workspace.operations, columns, frozenset(workspace.stream.buffers)):
         one, other = workspace.operations[maker], workspace.operations[reader]
+        if one.name in workspace.settling:
+            continue
         saved += costs.saved_by_planes(calls_of(network, one, columns), calls_of(network, other, columns))
     return saved
 

@@ -195,7 +195,15 @@ def region_workspace(
 ) -> Workspace:
     """Workspace of a region of a network; PlanError when it cannot run."""
     operations = region_operations(network.chosen(region), region)
-    return workspace_of(operations, network.specs, region.strip, pulled, scratch or {}, whole_rows=whole_rows)
+    return workspace_of(
+        operations,
+        network.specs,
+        region.strip,
+        pulled,
+        scratch or {},
+        whole_rows=whole_rows,
+        settling=frozenset(region.settling),
+    )
 
 
 def region_macs(network: Network, region: Region, workspace: Workspace) -> int:

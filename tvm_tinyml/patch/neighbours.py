@@ -38,4 +38,5 @@ def _changed(network: Network, region: Region) -> Iterator[tuple[Region, ...]]:
 
 
 def _only(region: Region, operators: tuple[str, ...], strip: int) -> Region:
-    return Region(operators, strip, {name: region.rows[name] for name in operators})
+    rows = {name: region.rows[name] for name in operators}
+    return Region(operators, strip, rows, settling=tuple(one for one in region.settling if one in rows))

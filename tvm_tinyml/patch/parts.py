@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+
 from ..dialect.relax_api import Array
 from ..errors import PlanError
 from ..memory.problem import round_up
@@ -24,7 +26,10 @@ from .rows import stream_rows
 from .workspace import (
     WORD,
     buffer_spans,
+    made_bytes,
+    may_settle,
     settles_at_start,
+    shifted_bytes,
     staging_bytes,
     window_bytes,
 )
@@ -37,6 +42,8 @@ class Part(NamedTuple):
     output: bytes of what it makes; 0 for a view. source: input in whose place the output lies, at least `distance`
         bytes below it.
     rows: that the last operator makes per call, with which the others keep pace. cost: estimated (`Settings.costs`).
+    settling: the operator of the region that is `settling` (`plan.Region`), if there is one: what others put into the
+        free end of one line buffer hardly leaves anything for that of another one.
     """
 
     peak: int
@@ -51,6 +58,7 @@ class Part(NamedTuple):
     distance: int = 0
     rows: int = 1
     cost: float = 0.0
+    settling: str = ""
 
     def reach(self, before: int, made: str, source_bytes: int) -> int:
         """Least end of its output, as `search.Path` counts it.
@@ -163,7 +171,7 @@ def strips_of(width: int) -> list[int]:
 
 @dataclass
 class _Regions:
-    """Regions that end at one cut; `rows` are those that the last operator makes per call."""
+    """Regions that end at one cut; `pace` are the rows that the last operator makes per call."""
 
     owner: Parts
     first: int
@@ -181,7 +189,10 @@ class _Regions:
         self.events = [calls + fills for calls, fills in zip(stream.times, stream.fills, strict=True)]
         self.spans = buffer_spans(self.operations, stream)
         self.rows = {tensor: buffer.rows for tensor, buffer in stream.buffers.items()}
-        self.settled = {tensor for tensor in stream.buffers if settles_at_start(self.operations, tensor)}
+        self.settled = {
+            tensor for tensor in stream.buffers if settles_at_start(self.operations, tensor, frozenset())
+        }
+        self.may_settle = may_settle(self.operations)
         self.done = rows_done(self.operations, stream)
 
     def moves(self, tensor: str, pitch: int) -> float:
@@ -209,6 +220,7 @@ class _Regions:
         cost = owner.costs.moving.region
         cost += strips * load.copies(len(self.operations) - 1, last.rows, staged)
         macs = calls = 0
+        saved: dict[str, float] = {}
         handed = dict(handed_on(self.operations, columns, self.rows.keys()))
         for index in range(len(self.operations) - 1, self.pulls - 1, -1):
             operation, begin = self.operations[index], self.first + index - self.pulls
@@ -223,24 +235,38 @@ class _Regions:
             cost += strips * self.events[index] * owner.costs.moving.event
             if index in handed:
                 reader = self.operations[handed[index]]
-                cost -= strips * owner.costs.saved_by_planes(
+                saved[operation.output] = strips * owner.costs.saved_by_planes(
                     calls_of(owner.network, operation, columns), calls_of(owner.network, reader, columns)
                 )
+                cost -= saved[operation.output]
             load.take(index)
             every = cost + strips * load.moving
             output = owner.size[last.output]
-            peak = owner.live[begin] + output + load.peak(index)
-            if index < len(self.operations) - 1 or load.fetches:
-                yield Part(
-                    peak, macs, calls, begin, self.end, strip, output=output, rows=self.pace, cost=every
+            beside = owner.live[begin] + output
+            shared = Sharing()
+            if whole:
+                shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
+            for tensor, nbytes in load.ways(index):
+                settling = self.may_settle.get(tensor, "")
+                price = every + saved.get(tensor, 0.0)
+                part = Part(
+                    beside + nbytes,
+                    macs,
+                    calls,
+                    begin,
+                    self.end,
+                    strip,
+                    output=output,
+                    rows=self.pace,
+                    cost=price,
+                    settling=settling,
                 )
-            if not whole:
-                continue
-            shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
-            if shared.nbytes:
-                less = peak - shared.nbytes
-                where = output, *shared[1:]
-                yield Part(less, macs, calls, begin, self.end, strip, (), *where, self.pace, every)
+                if index < len(self.operations) - 1 or load.fetches:
+                    yield part
+                if shared.nbytes:
+                    yield part._replace(
+                        peak=part.peak - shared.nbytes, source=shared.source, distance=shared.distance
+                    )
 
 
 class _Load:
@@ -254,17 +280,32 @@ class _Load:
         self.by_position = [0] * len(regions.operations)
         self.windows: dict[str, list[tuple[int, int, int]]] = {}
         self.held: set[str] = set()
+        self.free: dict[str, Array] = {}
 
     @property
     def fetches(self) -> bool:
         """Whether rows of an input are fetched."""
         return not self.held.isdisjoint(self.regions.owner.settings.pulled)
 
-    def peak(self, first: int) -> int:
-        """Most bytes of a region that begins with operation `first`."""
+    def ways(self, first: int) -> Iterator[tuple[str, int]]:
+        """Most bytes of a region that begins with operation `first`.
+
+        At first while no operator is settling, then while the one does that saves the most, with the tensor it makes.
+        """
         operations = self.regions.operations
-        pulls = (index for index in range(self.regions.pulls) if operations[index].output in self.held)
-        return max(self.kept, *self.by_position[first:], *(self.by_position[index] for index in pulls))
+        pulls = [index for index in range(self.regions.pulls) if operations[index].output in self.held]
+        running = [*pulls, *range(first, len(operations))]
+        needed = np.array([self.by_position[index] for index in running])
+        peak = max(self.kept, int(needed.max()))
+        yield "", peak
+        best, settling = peak, ""
+        for tensor, free in self.free.items():
+            # What it is at its fullest moment it takes in any case.
+            less = max(self.kept, int((needed - free[running]).max()))
+            if less < best:
+                best, settling = less, tensor
+        if settling:
+            yield settling, best
 
     def add(self, index: int, nbytes: int) -> None:
         """Count bytes that are needed while one operation runs."""
@@ -296,6 +337,21 @@ class _Load:
         moving = self.regions.owner.costs.moving
         return self.regions.operations[index].calls * moving.rows(rows, nbytes // rows)
 
+    def put_at_words(self, tensor: str, pitch: int) -> None:
+        """Count what lies outside of a line buffer because calls cannot read or make it there."""
+        regions = self.regions
+        maker, operations, stream = regions.position(tensor), regions.operations, regions.stream
+        made = made_bytes(maker, operations[maker], stream, pitch)
+        self.add(maker, regions.owner.aligned(made))
+        self.moving += self.copies(maker, operations[maker].rows, made)
+        spec = regions.owner.network.specs[tensor]
+        for index, operation in enumerate(operations[maker + 1 :], maker + 1):
+            for read in operation.reads:
+                if read.tensor == tensor:
+                    size = shifted_bytes(index, read, operations, self.columns, stream, spec)
+                    self.add(index, regions.owner.aligned(size))
+                    self.moving += self.copies(index, read.rows.span(operation.rows), size)
+
     def hold(self, tensor: str) -> None:
         """Count the line buffer of a tensor, once."""
         if tensor not in self.regions.rows or tensor in self.held:
@@ -305,13 +361,18 @@ class _Load:
         if tensor in owner.settings.pulled:
             whole = owner.settings.whole_rows
             size = row_buffer_bytes(owner.network.specs[tensor], self.columns[tensor], whole_rows=whole)
-            self.add(self.regions.position(tensor), owner.aligned(size))
+            fetch = self.regions.position(tensor)
+            self.add(fetch, owner.aligned(size))
+            self.moving += self.copies(fetch, 1, size) + self.regions.events[fetch] * owner.costs.moving.event
         row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
         self.moving += self.regions.moves(tensor, row)
+        self.put_at_words(tensor, row)
         size = owner.aligned(self.regions.rows[tensor] * row)
         if first < 0:
             self.kept += size
         settled = row % WORD == 0 and tensor in self.regions.settled
-        needed = self.regions.stream.held[tensor]
+        needed = [owner.aligned(rows * row) for rows in self.regions.stream.held[tensor]]
         for index in range(max(first, 0), last + 1):
-            self.add(index, owner.aligned(needed[index] * row) if settled else size)
+            self.add(index, needed[index] if settled else size)
+        if first < 0 and row % WORD == 0 and tensor in self.regions.may_settle:
+            self.free[tensor] = np.array([size - bytes_ for bytes_ in needed])

@@ -58,6 +58,8 @@ class Region:
     rows: rows that each operator of no segment makes, or takes in, per call, by operator name; the height means all
         at once.
     segments: runs of the operators that make bands together, in execution order.
+    settling: operators of no segment whose line buffers never hold channel planes, though one other may read all they
+        make: rows that are needed can move to the start, and others use the end.
 
     Raises PlanError when they do not fit together.
     """
@@ -66,6 +68,7 @@ class Region:
     strip: int
     rows: Mapping[str, int] = field(hash=False)
     segments: tuple[Segment, ...] = ()
+    settling: tuple[str, ...] = ()
 
     @property
     def units(self) -> Iterator[tuple[tuple[str, ...], Segment | None]]:
@@ -98,6 +101,11 @@ class Region:
             raise PlanError(
                 f"patch plan: {where}: rows and operators outside of segments do not name the same calls; "
                 f"different: {', '.join(sorted(different))}"
+            )
+        if strangers := set(self.settling) - set(self.rows):
+            raise PlanError(
+                f"patch plan: {where}: settling names calls that are no operators of it outside of segments: "
+                f"{', '.join(sorted(strangers))}"
             )
         for name, rows in self.rows.items():
             if rows < 1:
@@ -159,6 +167,7 @@ class PatchPlan:
                         )
                         for one in row["segments"]
                     ),
+                    tuple(row["settling"]),
                 )
                 for row in document["regions"]
             )

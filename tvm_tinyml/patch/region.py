@@ -135,6 +135,7 @@ class RegionShape:
     stream: of `operations`.
     borders: value of the elements outside the image, by tensor; tensors without such a value are left out.
     pulls: operations that fetch rows of inputs of the model; whole_rows: of the whole width, even for strips.
+    settling: as in `plan.Region`.
     """
 
     stages: tuple[Stage | SegmentStage, ...]
@@ -145,6 +146,7 @@ class RegionShape:
     borders: Mapping[str, int]
     pulls: tuple[Operation, ...] = ()
     whole_rows: bool = False
+    settling: frozenset[str] = frozenset()
 
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
@@ -193,10 +195,12 @@ class RegionShape:
     def handed_on(self) -> dict[str, tuple[int, int]]:
         """Tensors in line buffers that one stage makes and one other reads in its whole width, with both numbers.
 
-        Segments are no such stages.
+        Segments are no such stages, nor are those that are settling.
         """
         found = {}
         for maker, stage in enumerate(self.stages):
+            if stage.node.name in self.settling:
+                continue
             tensor = stage.node.tensor
             uses = [
                 index for index, one in enumerate(self.stages) for node in one.nodes if tensor in node.inputs
@@ -263,6 +267,7 @@ def shape_region(
         borders=_borders([node for (node, *_), segment in _units(nodes, region) if segment is None]),
         pulls=pulls,
         whole_rows=whole_rows,
+        settling=frozenset(region.settling),
     )
 
 

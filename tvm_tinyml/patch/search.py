@@ -84,10 +84,11 @@ def pareto_front(
     *,
     max_factor: float = MAX_FACTOR,
     bands: bool = True,
+    settling: bool = True,
     most: int | None = None,
 ) -> list[PlanFigures]:
     """Plans that no other plan found beats in both arena and work, the least work first; see `searched`."""
-    return searched(network, settings, max_factor=max_factor, bands=bands, most=most)[0]
+    return searched(network, settings, max_factor=max_factor, bands=bands, settling=settling, most=most)[0]
 
 
 def searched(
@@ -96,17 +97,19 @@ def searched(
     *,
     max_factor: float = MAX_FACTOR,
     bands: bool = True,
+    settling: bool = True,
     most: int | None = None,
 ) -> tuple[list[PlanFigures], Cheapest]:
     """The front of `pareto_front`, and plans by cost from the same parts.
 
     max_factor: bound on the work as a multiple of the plain network's.
     bands: whether regions may have segments, which takes most of the time.
+    settling: whether line buffers give up channel planes where that saves memory (`plan.Region`).
     most: bytes of an arena that is small enough; where there can be none, only the least work is returned.
     Raises PlanError when no plan keeps the settings.
     """
     evaluate = _Evaluation(network, settings)
-    search = _Search(network, settings, max_factor)
+    search = _Search(network, settings, max_factor, settling=settling)
     paths = search.paths()
     if most is not None and paths and min(path.peak for path in paths) > most:
         return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts)
@@ -171,9 +174,10 @@ class _Evaluation:
 class _Search:
     """Best paths to the end of the order."""
 
-    def __init__(self, network: Network, settings: Settings, max_factor: float) -> None:
+    def __init__(self, network: Network, settings: Settings, max_factor: float, *, settling: bool) -> None:
         self.all_parts = Parts(network, settings)
         self.parts = [list(self.all_parts.ending(end)) for end in range(1, len(network.nodes) + 1)]
+        self.small = [_small(parts, settling=settling) for parts in self.parts]
         self.plain = [0]
         for macs in network.macs:
             self.plain.append(self.plain[-1] + macs)
@@ -188,6 +192,7 @@ class _Search:
         settled = self._settled(max(front[-1].arena_bytes // SMALL, self.all_parts.live[0]))
         found = [list(bands.ending(end, settled[end])) for end in range(1, len(self.parts) + 1)]
         self.parts = [[*parts, *more] for parts, more in zip(self.parts, found, strict=True)]
+        self.small = [[*parts, *more] for parts, more in zip(self.small, found, strict=True)]
         return any(found)
 
     def _settled(self, most: int) -> list[set[int]]:
@@ -212,7 +217,7 @@ class _Search:
         fronts: list[list[Path]] = [[Path(0, 0, 0, 0, None, None)]]
         arenas = [found.arena_bytes for found in known]
         always = self.all_parts.always
-        for end, parts in enumerate(self.parts, 1):
+        for end, parts in enumerate(self.small, 1):
             # What the rest of the plan does at least is not done yet.
             works = [found.macs - (self.plain[-1] - self.plain[end]) for found in known]
             hopeful = partial(_may_improve, works, arenas)
@@ -227,6 +232,14 @@ class _Search:
                 found = [path for path in found if hopeful(path.macs, path.peak)]
             fronts.append(_unbeaten(found, runners_up, last=end == len(self.parts)))
         return fronts[-1]
+
+
+def _small(parts: Sequence[Part], *, settling: bool) -> list[Part]:
+    """Parts without those that need more memory than the same with an operator that is settling, or without those."""
+    if not settling:
+        return [part for part in parts if not part.settling]
+    twins = {(part.begin, part.strip, part.source) for part in parts if part.settling}
+    return [part for part in parts if part.settling or (part.begin, part.strip, part.source) not in twins]
 
 
 def _may_improve(works: Sequence[int], arenas: Sequence[int], macs: int, peak: int) -> bool:

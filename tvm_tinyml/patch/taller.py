@@ -41,6 +41,7 @@ def with_fewer_calls(
     growth.known = growth.known if known is None else known
     for number in range(len(found.plan.regions)):
         growth.by_segment(number)
+        growth.by_planes(number)
     for region in sorted(growth.found.plan.regions, key=lambda region: -growth.block(region).cost):
         for taller in growth.taller(region):
             if growth.accepts(region, taller):
@@ -124,6 +125,20 @@ class _Growth:
                 )
                 if self.accepts(region, replace(region, segments=swept)):
                     break
+
+    def by_planes(self, number: int) -> None:
+        """Let operators of region `number` that are settling make planes, all of them or those that save the most."""
+        region = self.found.plan.regions[number]
+        if not region.settling or self.accepts(region, replace(region, settling=())):
+            return
+        fewer = [self._without(region, name) for name in region.settling]
+        order = sorted(zip(fewer, region.settling, strict=True), key=lambda one: self.block(one[0]).cost)
+        for _, name in order:
+            region = self.found.plan.regions[number]
+            self.accepts(region, self._without(region, name))
+
+    def _without(self, region: Region, name: str) -> Region:
+        return replace(region, settling=tuple(one for one in region.settling if one != name))
 
     def by_operator(self) -> None:
         """Double the rows of one operator after the other, until nothing fits any more."""

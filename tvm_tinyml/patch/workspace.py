@@ -7,7 +7,7 @@ the first call of the region to the last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from ..dialect.relax_api import TensorSpec
@@ -44,25 +44,25 @@ def _ends(operations: Sequence[Operation], tensor: str) -> tuple[int, int]:
 
 
 def line_buffers(
-    operations: Sequence[Operation], stream: RowStream, pitches: Mapping[str, int]
+    operations: Sequence[Operation], stream: RowStream, pitches: Mapping[str, int], settling: Set[str]
 ) -> Iterator[Buffer]:
-    """Line buffers with rows of so many bytes, by tensor.
+    """Line buffers with rows of so many bytes, by tensor; settling: see `settles_at_start`.
 
     Where rows begin at no words, calls could not read them at every place: all of such a buffer is taken.
     """
     spans = buffer_spans(operations, stream)
     for tensor, line in stream.buffers.items():
         pitch = pitches[tensor]
-        settles = pitch % WORD == 0 and settles_at_start(operations, tensor)
+        settles = pitch % WORD == 0 and settles_at_start(operations, tensor, settling)
         held = tuple(rows * pitch for rows in stream.held[tensor]) if settles else ()
         yield Buffer(tensor, line.rows * pitch, *spans[tensor], held)
 
 
-def settles_at_start(operations: Sequence[Operation], tensor: str) -> bool:
+def settles_at_start(operations: Sequence[Operation], tensor: str, settling: Set[str]) -> bool:
     """Whether the rows of a line buffer that are needed can always lie at its start, and what is behind them be used.
 
     Not where windows leave rows out. What one operator makes for one other may lie in planes, whose rows are not in one
-    piece.
+    piece, unless it is one of those that are `settling` (`plan.Region`).
     """
     reads = [(index, one) for index, operation in enumerate(operations) for one in operation.reads]
     reads = [(index, one) for index, one in reads if one.tensor == tensor]
@@ -71,7 +71,22 @@ def settles_at_start(operations: Sequence[Operation], tensor: str) -> bool:
     maker = next(one for one in operations if one.output == tensor)
     readers = {index for index, _ in reads}
     handed_on = maker.reads and not maker.members and len(readers) == 1
-    return not handed_on or any(operations[index].members for index in readers)
+    return not handed_on or maker.name in settling or any(operations[index].members for index in readers)
+
+
+def may_settle(operations: Sequence[Operation]) -> dict[str, str]:
+    """Tensors, and who makes them, whose line buffers settle at their start only if those are `settling`.
+
+    Where rows begin at words.
+    """
+    inner = {read.tensor for operation in operations for read in operation.reads}
+    return {
+        one.output: one.name
+        for one in operations
+        if one.output in inner
+        and settles_at_start(operations, one.output, {one.name})
+        and not settles_at_start(operations, one.output, frozenset())
+    }
 
 
 def window_bytes(read: Read, operation: Operation, columns: Columns, spec: TensorSpec) -> int:
@@ -124,6 +139,7 @@ class Workspace:
     operations: in order; fetching rows of an input is one of them.
     strips: how often the rows run; columns: of every tensor made or fetched.
     sweeps: what segments need besides while they run, by their position: one band of them.
+    settling: as in `plan.Region`.
     """
 
     operations: tuple[Operation, ...]
@@ -132,6 +148,7 @@ class Workspace:
     stream: RowStream
     buffers: tuple[Buffer, ...]
     sweeps: Mapping[int, Workspace] = field(default_factory=dict)
+    settling: frozenset[str] = frozenset()
 
     @property
     def calls(self) -> int:
@@ -156,12 +173,13 @@ def workspace_of(
     scratch: Mapping[str, int],
     *,
     whole_rows: bool = False,
+    settling: frozenset[str] = frozenset(),
 ) -> Workspace:
     """Workspace of a region of `operations` for strips of `strip` columns.
 
     specs: types of all tensors. pulled: inputs of the model that are fetched row by row.
     scratch: bytes that a call of an operation needs for itself, by its name.
-    whole_rows: rows are fetched over the whole width, also for strips.
+    whole_rows: rows are fetched over the whole width, also for strips. settling: as in `plan.Region`.
     Raises PlanError when readers of a tensor drift apart.
     """
     fetched = pulls_of(operations, pulled)
@@ -182,10 +200,10 @@ def workspace_of(
     }
     strips = 1 if whole else -(-every[-1].width // strip)
     buffers = (
-        *_buffers(every, columns, stream, specs, scratch, staged),
+        *_buffers(every, columns, stream, specs, scratch, staged, settling),
         *(Buffer(f"{every[k].name}.row", size, k, k) for k, size in enumerate(row_buffers) if size),
     )
-    return Workspace(every, strips, columns, stream, buffers, sweeps)
+    return Workspace(every, strips, columns, stream, buffers, sweeps, settling)
 
 
 def _sweep_workspace(
@@ -207,7 +225,7 @@ def _sweep_workspace(
     if not columns_in_place(segment, rows, output, spec, buffered=buffered):
         # Columns of the output lie in one piece before their pixels go to their rows.
         staged = rows * segment.rows * pixel_bytes(spec)
-    buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged))
+    buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged, frozenset()))
     return Workspace(swept.operations, segment.calls, swept.bands, stream, buffers)
 
 
@@ -244,29 +262,37 @@ def _buffers(
     specs: Mapping[str, TensorSpec],
     scratch: Mapping[str, int],
     staged: int,
+    settling: Set[str],
 ) -> Iterator[Buffer]:
     """Line buffers, copied windows, scratch, and `staged` bytes of output, each with its lifetime."""
     pitches = {tensor: columns[tensor].width * pixel_bytes(specs[tensor]) for tensor in stream.buffers}
-    yield from line_buffers(every, stream, pitches)
+    yield from line_buffers(every, stream, pitches, settling)
     for index, operation in enumerate(every):
         for number, read in enumerate(operation.reads):
             if read.tensor in columns:
-                size = _shifted_bytes(index, read, every, columns, stream, specs[read.tensor])
+                size = shifted_bytes(index, read, every, columns, stream, specs[read.tensor])
             else:
                 size = window_bytes(read, operation, columns[operation.output], specs[read.tensor])
             if size:
                 yield Buffer(f"{operation.name}.window_{number}", size, index, index)
         if scratch.get(operation.name) and not operation.members:
             yield Buffer(f"{operation.name}.scratch", scratch[operation.name], index, index)
-        if operation.reads and not operation.members and operation.output in stream.buffers:
-            pitch = columns[operation.output].width * pixel_bytes(specs[operation.output])
-            if not at_words(stream.write_slots[index], pitch):
-                yield Buffer(f"{operation.name}.made", operation.rows * pitch, index, index)
+        if operation.output in stream.buffers:
+            made = made_bytes(index, operation, stream, pitches[operation.output])
+            if made:
+                yield Buffer(f"{operation.name}.made", made, index, index)
     if staged:
         yield Buffer(f"{every[-1].name}.staged", staged, len(every) - 1, len(every) - 1)
 
 
-def _shifted_bytes(
+def made_bytes(index: int, operation: Operation, stream: RowStream, pitch: int) -> int:
+    """Bytes of the copy of what operation `index` makes for its line buffer; 0 where all its rows begin at words."""
+    if not operation.reads or operation.members or at_words(stream.write_slots[index], pitch):
+        return 0
+    return operation.rows * pitch
+
+
+def shifted_bytes(
     index: int,
     read: Read,
     every: Sequence[Operation],
