@@ -20,7 +20,8 @@ from tvm_tinyml.patch.chains import outstanding
 from tvm_tinyml.patch.footprint import PlanFigures, Settings, footprint
 from tvm_tinyml.patch.network import Network
 from tvm_tinyml.patch.parts import Part, Parts
-from tvm_tinyml.patch.search import Path, pareto_front
+from tvm_tinyml.patch.paths import Paths, at_start, unbeaten
+from tvm_tinyml.patch.search import pareto_front
 
 
 def every_plan(net: Network, configuration: Settings) -> Iterator[PlanFigures]:
@@ -132,20 +133,20 @@ def test_few_of_many_chains_keep_the_ends_and_what_saves_much(
 
 def test_outputs_over_one_another_need_room_for_all_their_distances() -> None:
     """Each lies below the one before, so that the first one ends as much higher as all of them move."""
-    path = Path(100, 0, 0, 100, None, None)
+    paths = at_start()._replace(peak=np.array([100]), reach=np.array([100]))
     for number in (1, 2, 3):
         below = f"x{number - 1}"
         part = Part(110, 0, 1, number - 1, number, 8, (), 90, below, 20)
-        path = path.through(part, below, 90)
-        assert path.reach == 100 + 20 * number
-    assert path.peak == 160
+        paths = paths.through(part, 0, below, 90)
+        assert paths.reach == 100 + 20 * number
+    assert paths.peak == 160
     last = Part(110, 0, 1, 3, 4, 8, (), 90, "x3", 20)
     # What is beside an output and its source then lies beside the whole way that they move.
-    assert path.through(last, "x3", 90).peak == 180
-    assert path.through(last, "x3", 90, apart=True).peak == 110 + 180 - 110
-    assert path.through(Part(110, 0, 1, 3, 4, 0, (), 90), "x3", 0).reach == 90
+    assert paths.through(last, 0, "x3", 90).peak == 180
+    assert paths.through(last, 0, "x3", 90, apart=True).peak == 110 + 180 - 110
+    assert paths.through(Part(110, 0, 1, 3, 4, 0, (), 90), 0, "x3", 0).reach == 90
     # All of them lie on one side of what is there all the time.
-    assert path.through(last, "x3", 90, 50).peak == 180 + 50
+    assert paths.through(last, 0, "x3", 90, 50).peak == 180 + 50
 
 
 def test_inputs_that_are_kept_are_there_all_the_time() -> None:
@@ -153,6 +154,31 @@ def test_inputs_that_are_kept_are_there_all_the_time() -> None:
     assert Parts(net, Settings()).always == 0
     kept = replace(net, keeps_inputs=True)
     assert Parts(kept, Settings()).always == sum(net.specs[tensor].nbytes for tensor in net.inputs)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9), st.integers(0, 9)), max_size=40),
+    st.integers(0, 3),
+    st.booleans(),
+)
+def test_paths_are_kept_that_no_one_of_no_more_work_beats(
+    figures: list[tuple[int, int, int]], runners_up: int, last: bool
+) -> None:
+    peak, macs, reach = np.array(figures, np.int64).reshape(-1, 3).T
+    nothing = np.zeros_like(peak)
+    chosen = unbeaten(Paths(peak, macs, nothing, reach, nothing, nothing), runners_up, last=last).tolist()
+
+    def beats(one: int, other: int) -> bool:
+        reaches = 0 if last else int(reach[one] - reach[other])
+        key = [(macs[index], peak[index], index) for index in (one, other)]
+        return key[0] < key[1] and peak[one] <= peak[other] and reaches <= 0
+
+    every = range(len(figures))
+    best = [one for one in every if not any(beats(other, one) for other in every)]
+    assert set(best) <= set(chosen)
+    assert runners_up or set(best) == set(chosen)
+    for one in set(every) - set(chosen):
+        assert sum(peak[other] <= peak[one] and macs[other] <= macs[one] for other in chosen) >= runners_up
 
 
 def test_an_operator_that_needs_all_rows_is_left_out_of_regions() -> None:

@@ -37,7 +37,7 @@ BOUNDS = 16
 
 
 class Way(NamedTuple):
-    """A way to a cut; reach as in `search.Path`."""
+    """A way to a cut; reach as in `paths.Paths`."""
 
     cost: float
     macs: int

@@ -61,7 +61,7 @@ class Part(NamedTuple):
     settling: str = ""
 
     def reach(self, before: int, made: str, source_bytes: int) -> int:
-        """Least end of its output, as `search.Path` counts it.
+        """Least end of its output, as `paths.Paths` counts it.
 
         before: the same of `made`, the tensor in front of the cut where it begins. source_bytes: of its source.
         """

@@ -12,10 +12,9 @@ the planner finds no placement as small as a peak, it keeps runners-up. The plan
 
 from __future__ import annotations
 
-from bisect import bisect_right, insort
 from collections.abc import Sequence
-from functools import partial
-from typing import NamedTuple
+
+import numpy as np
 
 from ..errors import PlanError
 from .band_parts import BandParts
@@ -23,13 +22,11 @@ from .cheapest import Cheapest, plan_along
 from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .network import Network
 from .parts import Part, Parts
+from .paths import ENDLESS, Path, at_start, joined, linked, unbeaten
 from .plan import PatchPlan, Region
 
 MAX_FACTOR = 1.6
 """Work that plans may do, as a multiple of the plain network's; beyond it memory hardly falls."""
-
-FRONT = 400
-"""Paths kept per cut."""
 
 RUNNERS_UP = 12
 """Paths of no more work and no larger peak that it takes to drop one where the planner misses peaks."""
@@ -41,41 +38,6 @@ GLANCE = 6_000
 SMALL = 2
 """Bands are not tried where plain parts need less than the smallest arena without bands, divided by this, or less
 than the inputs that are held."""
-
-LITTLE = 16
-"""Share of its peak by which the reach of a path must be better to keep it beside one with less peak and work, where
-more than MANY paths lead to a cut."""
-
-MANY = 2000
-
-
-class Path(NamedTuple):
-    """A way to a cut; the work counts multiply-accumulates first, calls second.
-
-    reach: least end of the tensor made last, if everything that it and its like lie in the place of lies above it: a
-        row of outputs, each in the place of the one before, moves down by the sum of the distances.
-    """
-
-    peak: int
-    macs: int
-    calls: int
-    reach: int
-    part: Part | None
-    before: Path | None
-
-    def through(
-        self, part: Part, made: str, source_bytes: int, always: int = 0, *, apart: bool = False
-    ) -> Path:
-        """The way on through `part`; made: the tensor in front of the cut, source_bytes: of the part's source.
-
-        always: `Parts.always`, which no row of outputs moves across.
-        apart: nothing else lies where a row of outputs has moved away from, nor where it will move to.
-        """
-        reach = part.reach(self.reach, made, source_bytes)
-        peak = max(self.peak, part.peak, reach + always)
-        if apart and part.source:
-            peak = max(peak, part.peak + reach - max(part.output, part.distance + source_bytes))
-        return Path(peak, self.macs + part.macs, self.calls + part.calls, reach, part, self)
 
 
 def pareto_front(
@@ -209,29 +171,38 @@ class _Search:
     def paths(
         self, known: Sequence[PlanFigures] = (), runners_up: int = 0, *, apart: bool = False
     ) -> list[Path]:
-        """Those that no other one beats; apart: as in `Path.through`.
+        """Those that no other one beats; apart: as in `Paths.through`.
 
         known: a front; what it beats is left out. runners_up: paths with no more work and no larger peak that it takes
         to drop one that may improve it.
         """
-        fronts: list[list[Path]] = [[Path(0, 0, 0, 0, None, None)]]
-        arenas = [found.arena_bytes for found in known]
-        always = self.all_parts.always
+        fronts, always = [at_start()], self.all_parts.always
+        ceilings = np.array([ENDLESS, *(found.arena_bytes for found in known)])
         for end, parts in enumerate(self.small, 1):
             # What the rest of the plan does at least is not done yet.
             works = [found.macs - (self.plain[-1] - self.plain[end]) for found in known]
-            hopeful = partial(_may_improve, works, arenas)
-            found = [
-                path.through(part, self.made[part.begin], self.size.get(part.source, 0), always, apart=apart)
-                for part in parts
-                if hopeful(self.plain[part.begin] + part.macs, part.peak)
-                for path in fronts[part.begin]
-                if path.macs + part.macs - self.plain[end] <= self.allowed
-            ]
-            if known:
-                found = [path for path in found if hopeful(path.macs, path.peak)]
-            fronts.append(_unbeaten(found, runners_up, last=end == len(self.parts)))
-        return fronts[-1]
+            # Of the known plan that does no more work than each part does with the plain operators before it.
+            macs = [self.plain[part.begin] + part.macs for part in parts]
+            above = ceilings[np.searchsorted(works, macs, "right")].tolist()
+            every = joined(
+                [
+                    fronts[part.begin].through(
+                        part,
+                        number,
+                        self.made[part.begin],
+                        self.size.get(part.source, 0),
+                        always,
+                        apart=apart,
+                    )
+                    for number, (part, ceiling) in enumerate(zip(parts, above, strict=True))
+                    if part.peak <= ceiling
+                ]
+            )
+            fits = every.macs <= self.plain[end] + self.allowed
+            fits &= every.peak <= ceilings[np.searchsorted(works, every.macs, "right")]
+            every = every.taken(np.flatnonzero(fits))
+            fronts.append(every.taken(unbeaten(every, runners_up, last=end == len(self.parts))))
+        return linked(fronts, self.small)
 
 
 def _small(parts: Sequence[Part], *, settling: bool) -> list[Part]:
@@ -242,47 +213,6 @@ def _small(parts: Sequence[Part], *, settling: bool) -> list[Part]:
     return [part for part in parts if part.settling or (part.begin, part.strip, part.source) not in twins]
 
 
-def _may_improve(works: Sequence[int], arenas: Sequence[int], macs: int, peak: int) -> bool:
-    """Whether a peak is no larger than the arena of the known plan that does no more work; works, arenas: of those."""
-    beside = bisect_right(works, macs) - 1
-    return beside < 0 or peak <= arenas[beside]
-
-
 def _work(path: Path) -> tuple[int, int, int]:
     """Order of paths: multiply-accumulates, then calls; the peak decides between equals."""
     return path.macs, path.calls, path.peak
-
-
-def _unbeaten(paths: list[Path], runners_up: int, *, last: bool) -> list[Path]:
-    """Paths with less peak or reach than every path of no more work, and `runners_up` for each; thinned out.
-
-    last: nothing follows, so that the reach does not matter.
-    """
-    front: list[Path] = []
-    others: list[Path] = []
-    least: list[int] = []
-    # Least reach of all paths so far, by peak: both sorted, the second one downwards.
-    steps: list[tuple[int, int]] = []
-    for path in sorted(paths, key=_work):
-        reach = 0 if last else path.reach
-        slack = path.peak // LITTLE if len(paths) > MANY else 0
-        place = bisect_right(steps, (path.peak, reach))
-        beaten = place > 0 and steps[place - 1][1] <= reach + slack
-        if not beaten:
-            front.append(path)
-            end = place
-            while end < len(steps) and steps[end][1] >= reach:
-                end += 1
-            steps[place:end] = [(path.peak, reach)]
-        elif len(least) < runners_up or (runners_up and path.peak < least[-1]):
-            others.append(path)
-        else:
-            continue
-        insort(least, path.peak)
-        del least[runners_up:]
-    return [*_thinned(front), *_thinned(others)]
-
-
-def _thinned(front: list[Path]) -> list[Path]:
-    step = -(-len(front) // FRONT)
-    return front if step <= 1 else [*front[:-1:step], front[-1]]

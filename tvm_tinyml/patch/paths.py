@@ -1,0 +1,163 @@
+"""Paths to the cuts of an order: ways to make a plan up to there, as arrays.
+
+There are a thousand ways to a cut and as many parts that go on from it, of which few are kept; so what a part makes of
+all of them is computed at once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from ..dialect.relax_api import Array
+from .parts import Part
+
+FRONT = 400
+"""Paths kept per cut."""
+
+LITTLE = 16
+"""Share of its peak by which the reach of a path must be better to keep it beside one with less peak and work, where
+more than MANY paths lead to a cut."""
+
+MANY = 2000
+
+CHUNK = 1024
+"""Paths that are compared at once with those that are kept already."""
+
+ENDLESS = 1 << 62
+
+
+class Path(NamedTuple):
+    """A way to a cut; the work counts multiply-accumulates first, calls second."""
+
+    peak: int
+    macs: int
+    calls: int
+    part: Part | None
+    before: Path | None
+
+
+class Paths(NamedTuple):
+    """Ways to one cut.
+
+    reach: least end of the tensor made last, if everything that it and its like lie in the place of lies above it: a
+        row of outputs, each in the place of the one before, moves down by the sum of the distances.
+    part: number of the last part among those that end there. before: of the path in front of it, at its cut.
+    """
+
+    peak: Array
+    macs: Array
+    calls: Array
+    reach: Array
+    part: Array
+    before: Array
+
+    def taken(self, chosen: Array) -> Paths:
+        """Some of them."""
+        return Paths(*(one[chosen] for one in self))
+
+    def through(self, part: Part, number: int, made: str, source_bytes: int, *, apart: bool = False) -> Paths:
+        """The ways on through `part`, which is number `number` of its cut.
+
+        made: the tensor in front of the cut where it begins. source_bytes: of the part's source.
+        always: `Parts.always`, which no row of outputs moves across.
+        apart: nothing else lies where a row of outputs has moved away from, nor where it will move to.
+        """
+        reach = self.reach
+        if part.source:
+            below = reach if part.source == made else np.full_like(reach, source_bytes)
+            reach = np.maximum(part.output, part.distance + below)
+        elif part.calls:
+            reach = np.full_like(reach, part.output)
+        peak = np.maximum(np.maximum(self.peak, part.peak), reach + always)
+        if apart and part.source:
+            more = part.peak - max(part.output, part.distance + source_bytes)
+            peak = np.maximum(peak, reach + more)
+        which, before = np.full_like(reach, number), np.arange(len(reach))
+        return Paths(peak, self.macs + part.macs, self.calls + part.calls, reach, which, before)
+
+
+def at_start() -> Paths:
+    """The one path to the first cut."""
+    return Paths(*(np.zeros(1, np.int64) for _ in Paths._fields))
+
+
+def joined(parts: Sequence[Paths]) -> Paths:
+    """All of several."""
+    if not parts:
+        return Paths(*(np.zeros(0, np.int64) for _ in Paths._fields))
+    return Paths(*(np.concatenate(ones) for ones in zip(*parts, strict=True)))
+
+
+def linked(fronts: Sequence[Paths], parts: Sequence[Sequence[Part]]) -> list[Path]:
+    """The paths to the last cut, with all their parts.
+
+    fronts: of every cut. parts: those that end at every cut but the first.
+    """
+    rows = [list(zip(*(one.tolist() for one in front), strict=True)) for front in fronts]
+    known: dict[tuple[int, int], Path] = {(0, 0): Path(0, 0, 0, None, None)}
+
+    def path(number: int) -> Path:
+        cut, ahead = len(parts), []
+        while (cut, number) not in known:
+            ahead.append((cut, number))
+            last, number = rows[cut][number][-2:]
+            cut = parts[cut - 1][last].begin
+        found = known[cut, number]
+        for cut, number in reversed(ahead):
+            peak, macs, calls, _, last, _ = rows[cut][number]
+            found = known[cut, number] = Path(peak, macs, calls, parts[cut - 1][last], found)
+        return found
+
+    return [path(number) for number in range(len(rows[-1]))]
+
+
+def unbeaten(paths: Paths, runners_up: int, *, last: bool) -> Array:
+    """Those with less peak or reach than every path of no more work, and `runners_up` for each; thinned out.
+
+    The work decides between paths, then the peak. last: nothing follows, so that the reach does not matter.
+    """
+    front: list[int] = []
+    others: list[int] = []
+    least: list[int] = []
+    # Least reach of all paths so far, by peak: both sorted, the second one downwards.
+    steps: list[tuple[int, int]] = []
+    order = np.lexsort((paths.peak, paths.calls, paths.macs))
+    many = len(order) > MANY
+    for begin in range(0, len(order), CHUNK):
+        chunk = order[begin : begin + CHUNK]
+        peaks, reaches = paths.peak[chunk], paths.reach[chunk] * (not last)
+        slacks = peaks // LITTLE * many
+        open_to_others = ENDLESS if len(least) < runners_up else least[-1] if least else 0
+        hopeful = np.flatnonzero(~_beaten(steps, peaks, reaches + slacks) | (peaks < open_to_others))
+        columns = (chunk[hopeful], peaks[hopeful], reaches[hopeful], slacks[hopeful])
+        for number, peak, reach, slack in zip(*(one.tolist() for one in columns), strict=True):
+            place = bisect_right(steps, (peak, reach))
+            if not (place > 0 and steps[place - 1][1] <= reach + slack):
+                front.append(number)
+                end = place
+                while end < len(steps) and steps[end][1] >= reach:
+                    end += 1
+                steps[place:end] = [(peak, reach)]
+            elif len(least) < runners_up or (runners_up and peak < least[-1]):
+                others.append(number)
+            else:
+                continue
+            insort(least, peak)
+            del least[runners_up:]
+    return np.array([*_thinned(front), *_thinned(others)], np.int64)
+
+
+def _beaten(steps: Sequence[tuple[int, int]], peaks: Array, reaches: Array) -> Array:
+    """Which paths are beaten by one of a smaller peak; steps: as in `unbeaten`."""
+    kept = np.array([(-1, ENDLESS), *steps], np.int64)
+    beaten: Array = kept[np.searchsorted(kept[:, 0], peaks, "left") - 1, 1] <= reaches
+    return beaten
+
+
+def _thinned(front: list[int]) -> list[int]:
+    step = -(-len(front) // FRONT)
+    return front if step <= 1 else [*front[:-1:step], front[-1]]
