@@ -59,7 +59,9 @@ class Paths(NamedTuple):
         """Some of them."""
         return Paths(*(one[chosen] for one in self))
 
-    def through(self, part: Part, number: int, made: str, source_bytes: int, *, apart: bool = False) -> Paths:
+    def through(
+        self, part: Part, number: int, made: str, source_bytes: int, always: int = 0, *, apart: bool = False
+    ) -> Paths:
         """The ways on through `part`, which is number `number` of its cut.
 
         made: the tensor in front of the cut where it begins. source_bytes: of the part's source.
