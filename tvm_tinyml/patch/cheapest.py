@@ -3,17 +3,18 @@
 The dynamic programming of `search.py` with other ends: the peak is given, so that parts and paths above it are left
 out, and those that are left are compared by cost, work, and the room that their output leaves. That leaves few of each,
 so that regions whose calls make several rows are parts as well. Where the planner finds no placement within the budget
-the search runs again with less.
+the search runs again without the parts that have something beyond it.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
 
-from .footprint import PlanFigures, Settings, footprint
+from ..memory.occupancy import regions
+from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .geometry import keeping_pace
 from .network import Network
 from .parts import Part, Parts
@@ -29,11 +30,14 @@ PATHS = 48
 PLACED = 4
 """Plans put before the memory planner for one bound on the peak."""
 
-TIGHTER = 0.995
-"""Share of a bound on the peak that is tried next where the planner finds no placement."""
+ROUNDS = 16
+"""Searches, each without the parts that had no place in the one before."""
 
-BOUNDS = 16
-"""Bounds that are tried."""
+NEAR = 1.04
+"""Times the budget that an arena may be for the planner to look again, with more effort."""
+
+CLOSER_LOOK = 10
+"""Times the effort of that."""
 
 
 class Way(NamedTuple):
@@ -56,6 +60,7 @@ class Cheapest:
         self.network = network
         self.settings = settings
         self.single = found
+        self.known: dict[Region, Block] = {}
         self._every: list[list[Part]] | None = None
 
     @property
@@ -73,25 +78,36 @@ class Cheapest:
     def plans(self, arena_bytes: int, macs: int) -> list[PlanFigures]:
         """Plans within an arena and a bound on the work, the cheapest first; none where the search finds none."""
         fitting: list[PlanFigures] = []
-        limit = arena_bytes
-        for _ in range(BOUNDS):
+        peaks: dict[tuple[int, int], int] = {}
+        for _ in range(ROUNDS):
             least = min((one.cost for one in fitting), default=float("inf"))
-            # What a tighter bound leaves costs no less.
-            hopeful = [way for way in self._ways(limit, macs) if way.cost < least]
+            # What fewer parts leave costs no less.
+            hopeful = [way for way in self._ways(arena_bytes, macs, peaks) if way.cost < least]
             if not hopeful:
                 break
+            tried = []
             for way in hopeful[:PLACED]:
-                found = footprint(
-                    self.network, plan_along(self.network, way), self.settings, enough=arena_bytes
-                )
-                if found.arena_bytes <= arena_bytes and found.macs <= macs:
-                    fitting.append(found)
+                tried.append(self._placed(way, arena_bytes))
+                if tried[-1].arena_bytes <= arena_bytes and tried[-1].macs <= macs:
+                    fitting.append(tried[-1])
                     break
-            limit = int(limit * TIGHTER)
+            misplaced = list(_misplaced(hopeful[0], tried[0], arena_bytes))
+            if not misplaced:
+                break
+            peaks |= {(part.begin, part.end): part.peak - 1 for part in misplaced}
         return sorted(fitting, key=lambda one: (one.cost, one.macs))
 
-    def _ways(self, peak: int, macs: int) -> list[Way]:
-        """To the end, the cheapest first; peak: bound on that of every part."""
+    def _placed(self, way: Way, arena_bytes: int) -> PlanFigures:
+        """Figures of a way; where little is missing, after a closer look."""
+        patch_plan = plan_along(self.network, way)
+        found = footprint(self.network, patch_plan, self.settings, self.known, enough=arena_bytes)
+        if arena_bytes < found.arena_bytes <= NEAR * arena_bytes:
+            effort = CLOSER_LOOK * EFFORT
+            found = footprint(self.network, patch_plan, self.settings, self.known, effort, enough=arena_bytes)
+        return found
+
+    def _ways(self, peak: int, macs: int, peaks: Mapping[tuple[int, int], int]) -> list[Way]:
+        """To the end, the cheapest first; peak: bound on that of every part; peaks: others, by begin and end."""
         rest = [0]
         for work in reversed(self.network.macs):
             rest.append(rest[-1] + work)
@@ -100,7 +116,8 @@ class Cheapest:
         fronts: list[list[Way]] = [[Way(0.0, 0, 0)]]
         for end, parts in enumerate(self.parts, 1):
             found = []
-            for part in _outstanding(one for one in parts if one.peak <= peak):
+            fitting = (one for one in parts if one.peak <= peaks.get((one.begin, one.end), peak))
+            for part in _outstanding(fitting):
                 below = self.size.get(part.source, 0)
                 for way in fronts[part.begin]:
                     work = way.macs + part.macs
@@ -109,6 +126,17 @@ class Cheapest:
                         found.append(Way(way.cost + part.cost, work, reach, part, way))
             fronts.append(_unbeaten(found))
         return fronts[-1]
+
+
+def _misplaced(way: Way, found: PlanFigures, arena_bytes: int) -> Iterator[Part]:
+    """Parts of a way during which something lies beyond an arena of so many bytes."""
+    step, time = way, {one.name: number for number, one in enumerate(found.program.steps)}
+    beyond = [one for one in regions(found.program, found.memory) if one.end > arena_bytes]
+    while step.part is not None and step.before is not None:
+        name = found.plan.order[step.part.end - 1]
+        if name in time and any(one.alive(time[name]) for one in beyond):
+            yield step.part
+        step = step.before
 
 
 class Step(Protocol):
