@@ -35,10 +35,9 @@ from .tensorize_mve import tensorizable
 
 # Outputs of a layer above which channel planes take less instructions.
 MAX_OUTPUTS = 16
-# Parts of windows that lie in the image, each with code and biases of its own.
-MAX_KINDS = 4
-# Rows of such outputs.
-MAX_PIECES = 9
+# Parts of windows that lie in the image, each with code and biases of its own; several are worth their code where only
+# instructions count.
+MAX_KINDS = {"speed": 4}
 # The caller's instructions per call of the micro-kernel.
 _CALL = 10.0
 
@@ -122,7 +121,8 @@ def schedule_depthwise_lanes_mve(problem: Problem) -> Candidate | None:
     if columns.outputs == 1 and (rows.outputs > 1 or rows.kernel > columns.kernel):
         # Outputs of a column lie side by side; long lines of taps take few registers.
         rows, columns, weight = columns, rows, weight.swapaxes(0, 1)
-    layer = _layer(rows, columns, problem.shapes["data"][3], epilogue.rounding)
+    kinds = MAX_KINDS.get(problem.objective, 1)
+    layer = _layer(rows, columns, problem.shapes["data"][3], epilogue.rounding, kinds)
     if layer is None or weight.min() < LOWEST_WEIGHT:
         return None
     parts = sum((_parts(piece) for piece in layer.pieces), Parts())
@@ -155,15 +155,11 @@ def _axes(problem: Problem) -> tuple[_Axis, _Axis]:
 
 
 @cache
-def _layer(rows: _Axis, columns: _Axis, channels: int, rounding: Rounding) -> _Layer | None:
-    """The pieces of a layer; None where they are too many or windows lie outside of the image."""
+def _layer(rows: _Axis, columns: _Axis, channels: int, rounding: Rounding, kinds: int) -> _Layer | None:
+    """The pieces of a layer; None for too many, for more than `kinds`, and for windows outside of the image."""
     found = [(row, column) for row in rows.runs() for column in columns.runs()]
     insides = list(dict.fromkeys((row[2], column[2]) for row, column in found))
-    if (
-        len(insides) > MAX_KINDS
-        or len(found) > MAX_PIECES
-        or any(not one[1] for inside in insides for one in inside)
-    ):
+    if len(insides) > kinds or any(not count for inside in insides for _, count in inside):
         return None
     pieces = []
     for row, column in found:

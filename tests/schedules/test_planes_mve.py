@@ -123,8 +123,8 @@ def test_every_geometry_is_exact() -> None:
     pairs = geometries(np.random.default_rng(1))
     module = assert_pairs_exact(pairs)
     taken = [layer.schedule for layer in module.compiled.model.layers if layer.name.startswith("second")]
-    # Few outputs are made without planes as cheaply.
-    assert taken.count(READER) >= len(pairs) - 2
+    # Few outputs of large windows are scattered as cheaply.
+    assert taken.count(READER) >= len(pairs) - 1
 
 
 def test_rows_of_few_outputs_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,9 +233,9 @@ def test_rows_times_a_matrix_are_stored_in_planes(monkeypatch: pytest.MonkeyPatc
     generator = np.random.default_rng(4)
     module = assert_pairs_exact(
         [
-            pair(generator, (5, 17, 24), 44, (3, 3)),
+            pair(generator, (5, 5, 24), 44, (3, 3)),
             pair(generator, (6, 9, 32), 16, (3, 3)),
-            pair(generator, (5, 14, 7), 11, (3, 3), rows=(2, 1)),
+            pair(generator, (5, 4, 7), 11, (3, 3), rows=(2, 1)),
         ]
     )
     assert [layer.schedule for layer in module.compiled.model.layers] == ["mve dense", READER] * 3
