@@ -6,7 +6,6 @@ plane is then convolved by itself. Images that are too large for the scratch run
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,11 +85,6 @@ def _candidate(problem: Problem, geometry: _Geometry, bands: _Bands, epilogue: d
         bands.left - geometry.padding[1],
         problem.objective == "size",
     )
-    fill = dsp.fill_planes(bands.planes, problem.attrs["input_zero_point"])
-    split = dsp.split_rows(bands.copied, geometry.image[1], geometry.image[2], bands.planes)
-    convolve = dsp.depthwise_plane(window, bands.planes, epilogue)
-    used = {"fill": fill} if _is_padded(problem) else {}
-    used |= {"split": split, "plane": convolve}
     groups = -(-geometry.image[2] // bands.planes.lanes)
     copies = dsp.split_instructions(bands.copied, geometry.image[1], bands.planes.lanes)
     plane = Parts(calls=12) + dsp.plane_parts(window, epilogue)
@@ -100,21 +94,30 @@ def _candidate(problem: Problem, geometry: _Geometry, bands: _Bands, epilogue: d
         rule="dsp depthwise",
         instructions=parts.total,
         parts=parts,
-        build=lambda: _build(problem, geometry, bands, window, epilogue, used),
-        micro_kernels=lambda: tuple(intrinsic.micro_kernel for intrinsic in used.values()),
+        build=lambda: _build(problem, geometry, bands, window, epilogue),
+        micro_kernels=lambda: tuple(
+            intrinsic.micro_kernel for intrinsic in _used(problem, geometry, bands, window, epilogue).values()
+        ),
         scratch=bands.planes.nbytes,
     )
 
 
+def _used(
+    problem: Problem, geometry: _Geometry, bands: _Bands, window: dsp.Window, epilogue: dsp.Epilogue
+) -> dict[str, dsp.Intrinsic]:
+    """Micro-kernels by the block that each computes."""
+    found = {}
+    if _is_padded(problem):
+        found["fill"] = dsp.fill_planes(bands.planes, problem.attrs["input_zero_point"])
+    found["split"] = dsp.split_rows(bands.copied, geometry.image[1], geometry.image[2], bands.planes)
+    found["plane"] = dsp.depthwise_plane(window, bands.planes, epilogue)
+    return found
+
+
 def _build(
-    problem: Problem,
-    geometry: _Geometry,
-    bands: _Bands,
-    window: dsp.Window,
-    epilogue: dsp.Epilogue,
-    used: Mapping[str, dsp.Intrinsic],
+    problem: Problem, geometry: _Geometry, bands: _Bands, window: dsp.Window, epilogue: dsp.Epilogue
 ) -> Kernel:
-    value = problem.attrs["input_zero_point"]
+    value, used = problem.attrs["input_zero_point"], _used(problem, geometry, bands, window, epilogue)
     sch = dsp.schedule(_function(geometry, bands, window, epilogue, value, "fill" in used))
     for block, intrinsic in used.items():
         sch.tensorize(sch.get_sblock(block), intrinsic.register())

@@ -66,6 +66,7 @@ class BandParts:
     _bands: dict[tuple[int, int, int, int], Run | None] = field(default_factory=dict)
     _sweeps: dict[tuple[str, str, int, int | None], float] = field(default_factory=dict)
 
+    _costs: dict[tuple[Run, bool, tuple[int, ...]], float] = field(default_factory=dict)
     _planes: dict[tuple[str, str, Columns], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -212,6 +213,15 @@ class BandParts:
 
     def _estimated(self, run: Run, shape: _Strip) -> float:
         """Cost of the calls of a run, of bands with their columns that are gathered and scattered."""
+        # How many rows and columns there are matters, not where.
+        widths = tuple([shape.columns[unit.output].width for unit in run.units])
+        key = run, shape.whole, widths
+        if key not in self._costs:
+            self._costs[key] = self._of_strip(run, shape)
+        return shape.strips * self._costs[key]
+
+    def _of_strip(self, run: Run, shape: _Strip) -> float:
+        """The same in one strip."""
         total, costs = 0.0, self.parts.costs
         for unit in run.units:
             columns = shape.columns[unit.output]
@@ -219,15 +229,12 @@ class BandParts:
                 index = self.network.position[unit.name]
                 one = costs.call(index, unit.rows, columns.width, whole=shape.whole) + costs.moving.event
             else:
-                # How many rows and columns there are matters, not where.
                 key = unit.members[0].name, unit.name, unit.rows, None if shape.whole else columns.width
                 if key not in self._sweeps:
                     self._sweeps[key] = self._swept(unit, None if shape.whole else columns)
                 one = self._sweeps[key]
             total += unit.calls * one
-        return shape.strips * (
-            total - sum(self._saved(one, other, shape) for one, other in pairwise(run.units))
-        )
+        return total - sum(self._saved(one, other, shape) for one, other in pairwise(run.units))
 
     def _saved(self, maker: Operation, reader: Operation, shape: _Strip) -> float:
         """What planes between two units that follow each other save in one strip."""

@@ -53,24 +53,30 @@ class Way(NamedTuple):
 class Cheapest:
     """Plans by cost.
 
-    found: parts by the cut where they end, in rows one by one.
+    found: parts by the cut where they end, in rows one by one. known: regions met before; new ones are added.
     """
 
-    def __init__(self, network: Network, settings: Settings, found: Sequence[Sequence[Part]]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        settings: Settings,
+        found: Sequence[Sequence[Part]],
+        known: dict[Region, Block],
+    ) -> None:
         self.network = network
         self.settings = settings
         self.single = found
-        self.known: dict[Region, Block] = {}
-        self._every: list[list[Part]] | None = None
+        self.known = known
+        self._every: list[list[Part]] = []
+        self._most = -1
 
-    @property
-    def parts(self) -> list[list[Part]]:
-        """All parts, those with several rows per call included."""
-        if self._every is None:
+    def parts(self, most: int) -> list[list[Part]]:
+        """All parts with peaks of at most so many bytes, those with several rows per call included, and some others."""
+        if most > self._most:
             source = Parts(self.network, self.settings)
-            self.size, self.always = source.size, source.always
+            self.size, self.always, self._most = source.size, source.always, most
             self._every = [
-                [*parts, *(part for pace in PACES for part in source.regions(end, pace))]
+                [*parts, *(part for pace in PACES for part in source.regions(end, pace, most))]
                 for end, parts in enumerate(self.single, 1)
             ]
         return self._every
@@ -114,7 +120,7 @@ class Cheapest:
         rest.reverse()
         made = ["", *(node.tensor for node in self.network.nodes)]
         fronts: list[list[Way]] = [[Way(0.0, 0, 0)]]
-        for end, parts in enumerate(self.parts, 1):
+        for end, parts in enumerate(self.parts(peak), 1):
             found = []
             fitting = (one for one in parts if one.peak <= peaks.get((one.begin, one.end), peak))
             for part in _outstanding(fitting):

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 from ..errors import PlanError
 from .cheapest import Cheapest
-from .footprint import PlanFigures, Settings
+from .footprint import Block, PlanFigures, Settings
 from .network import Network
+from .plan import Region
 from .search import MAX_FACTOR, searched
 from .taller import with_fewer_calls
 from .words import limits
@@ -25,7 +26,7 @@ class PatchFront:
 
     plans: with single rows per call, outside of segments.
     max_factor: bound on the work of all plans, as a multiple of the plain network's.
-    cheapest: other plans, by cost; None: those of the front only.
+    cheapest: other plans, by cost; None: those of the front only. known: regions met before; new ones are added.
     """
 
     network: Network
@@ -33,17 +34,18 @@ class PatchFront:
     plans: tuple[PlanFigures, ...]
     max_factor: float = MAX_FACTOR
     cheapest: Cheapest | None = field(default=None, compare=False)
+    known: dict[Region, Block] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
     def search(cls, network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR) -> PatchFront:
         """Front of a network; see `pareto_front`."""
         plans, cheapest = searched(network, settings, max_factor=max_factor)
-        return cls(network, settings, tuple(plans), max_factor, cheapest)
+        return cls(network, settings, tuple(plans), max_factor, cheapest, cheapest.known)
 
     def taller(self, number: int) -> PlanFigures:
         """Plan `number`, with as many rows per call as cost neither memory nor work."""
         found = self.plans[number]
-        return with_fewer_calls(self.network, found, self.settings, found.arena_bytes)
+        return with_fewer_calls(self.network, found, self.settings, found.arena_bytes, known=self.known)
 
     def first_within(self, arena_bytes: int) -> int:
         """Number of the plan with the least work whose arena has at most `arena_bytes`.
@@ -81,7 +83,7 @@ class PatchFront:
         others += [one for one in self.plans if one.arena_bytes <= arena_bytes and one.macs <= macs]
         others.sort(key=lambda one: one.cost)
         grown = [
-            with_fewer_calls(self.network, one, self.settings, arena_bytes, macs)
+            with_fewer_calls(self.network, one, self.settings, arena_bytes, macs, known=self.known)
             for one in (first, *others[:GROWN])
         ]
         return min(grown, key=lambda one: (one.cost, one.macs))

@@ -121,13 +121,16 @@ class Parts:
             yield Part(peak, self.network.macs[end - 1], calls, end - 1, end, 0, output=made, cost=cost)
         yield from self.regions(end, 1)
 
-    def regions(self, end: int, rows: int) -> Iterator[Part]:
-        """Regions whose last operator is the one before cut `end` and makes so many rows per call."""
+    def regions(self, end: int, rows: int, most: int | None = None) -> Iterator[Part]:
+        """Regions whose last operator is the one before cut `end` and makes so many rows per call.
+
+        most: bytes above which a peak is of no use.
+        """
         begin = self.first_begin(end)
         if begin < end:
             regions = _Regions(self, begin, end, rows)
             for strip in strips_of(regions.operations[-1].width):
-                yield from regions.parts(strip)
+                yield from regions.parts(strip, most)
 
     def sharing(self, begin: int, operations: Sequence[Operation], done: Array) -> Sharing:
         """What the output of a region without strips can have in common with an input, at most.
@@ -204,8 +207,8 @@ class _Regions:
         """Position of the operation that makes a tensor."""
         return next(index for index, one in enumerate(self.operations) if one.output == tensor)
 
-    def parts(self, strip: int) -> Iterator[Part]:
-        """Regions with strips of `strip` columns, the shortest first."""
+    def parts(self, strip: int, most: int | None = None) -> Iterator[Part]:
+        """Regions with strips of `strip` columns, the shortest first; most: as in `Parts.regions`."""
         owner, specs = self.owner, self.owner.network.specs
         last = self.operations[-1]
         whole = strip >= last.width
@@ -219,9 +222,8 @@ class _Regions:
         load.add(len(self.operations) - 1, owner.aligned(staged))
         cost = owner.costs.moving.region
         cost += strips * load.copies(len(self.operations) - 1, last.rows, staged)
+        price = _Price(self, columns, strips, cost)
         macs = calls = 0
-        saved: dict[str, float] = {}
-        handed = dict(handed_on(self.operations, columns, self.rows.keys()))
         for index in range(len(self.operations) - 1, self.pulls - 1, -1):
             operation, begin = self.operations[index], self.first + index - self.pulls
             if not whole and not owner.network.streams[begin][1]:
@@ -231,24 +233,17 @@ class _Regions:
             made = operation.height if operation.accumulates else operation.calls * operation.rows
             macs += owner.network.macs[begin] * width * made * strips // pixels
             calls += strips * operation.calls
-            cost += strips * operation.calls * owner.costs.call(begin, operation.rows, width, whole=whole)
-            cost += strips * self.events[index] * owner.costs.moving.event
-            if index in handed:
-                reader = self.operations[handed[index]]
-                saved[operation.output] = strips * owner.costs.saved_by_planes(
-                    calls_of(owner.network, operation, columns), calls_of(owner.network, reader, columns)
-                )
-                cost -= saved[operation.output]
+            price.left.append(index)
             load.take(index)
-            every = cost + strips * load.moving
             output = owner.size[last.output]
             beside = owner.live[begin] + output
             shared = Sharing()
             if whole:
                 shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
             for tensor, nbytes in load.ways(index):
+                if most is not None and beside + nbytes - shared.nbytes > most:
+                    continue
                 settling = self.may_settle.get(tensor, "")
-                price = every + saved.get(tensor, 0.0)
                 part = Part(
                     beside + nbytes,
                     macs,
@@ -258,7 +253,7 @@ class _Regions:
                     strip,
                     output=output,
                     rows=self.pace,
-                    cost=price,
+                    cost=price.found + strips * load.moving + price.saved.get(tensor, 0.0),
                     settling=settling,
                 )
                 if index < len(self.operations) - 1 or load.fetches:
@@ -267,6 +262,41 @@ class _Regions:
                     yield part._replace(
                         peak=part.peak - shared.nbytes, source=shared.source, distance=shared.distance
                     )
+
+
+class _Price:
+    """Cost of a region that grows towards its front, moving rows aside; whoever is asked takes long to answer.
+
+    left: operations that are not counted yet. saved: by planes, by the tensor that is in them.
+    """
+
+    def __init__(self, regions: _Regions, columns: Mapping[str, Columns], strips: int, first: float) -> None:
+        self.regions = regions
+        self.columns = columns
+        self.strips = strips
+        self.cost = first
+        self.left: list[int] = []
+        self.saved: dict[str, float] = {}
+        self.handed = dict(handed_on(regions.operations, columns, regions.rows.keys()))
+
+    @property
+    def found(self) -> float:
+        """All of it."""
+        while self.left:
+            self._count(self.left.pop(0))
+        return self.cost
+
+    def _count(self, index: int) -> None:
+        regions, costs, network = self.regions, self.regions.owner.costs, self.regions.owner.network
+        operation = regions.operations[index]
+        own = calls_of(network, operation, self.columns)
+        one = costs.call(own.operator, own.rows, own.width, whole=own.whole)
+        self.cost += self.strips * own.calls * one
+        self.cost += self.strips * regions.events[index] * costs.moving.event
+        if index in self.handed:
+            reader = calls_of(network, regions.operations[self.handed[index]], self.columns)
+            saved = self.saved[operation.output] = self.strips * costs.saved_by_planes(own, reader)
+            self.cost -= saved
 
 
 class _Load:

@@ -74,7 +74,7 @@ def searched(
     search = _Search(network, settings, max_factor, settling=settling)
     paths = search.paths()
     if most is not None and paths and min(path.peak for path in paths) > most:
-        return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts)
+        return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts, evaluate.known)
     front = evaluate.front(paths)
     if bands and front and search.add_bands(front):
         front = evaluate.front(search.paths(front, apart=True), known=front)
@@ -85,7 +85,7 @@ def searched(
         raise PlanError(
             "patch plan: an input that is fetched by rows is read by an operator that needs all of it"
         )
-    return front, Cheapest(network, settings, search.parts)
+    return front, Cheapest(network, settings, search.parts, evaluate.known)
 
 
 class _Evaluation:
