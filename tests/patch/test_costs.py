@@ -46,6 +46,16 @@ def test_sizes_between_those_that_are_asked_about_lie_on_lines() -> None:
     assert len(asked) == count
 
 
+@pytest.mark.parametrize("width", [5, 7, 21, 31, 33])
+def test_pixels_that_fill_no_tile_cost_as_much_beside_any_number_of_tiles(width: int) -> None:
+    def of(stage: Stage) -> float:
+        return 100.0 - 10.0 * (-stage.output.shape[1] * stage.output.shape[2] // 4)
+
+    costs = Instructions(NETWORK, of, NOTHING)
+    index = next(i for i, node in enumerate(NETWORK.nodes) if node.operator.name == "maximum")
+    assert costs.call(index, 1, width) == pytest.approx(SHARED * (100 + 10 * -(-width // 4)))
+
+
 def test_a_call_of_a_segment_is_asked_about_with_all_of_its_columns() -> None:
     asked: list[tuple[int, ...]] = []
 

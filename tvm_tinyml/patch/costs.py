@@ -26,6 +26,12 @@ from .workspace import Workspace
 SAMPLES = (1, 2, 4, 8, 16, 32, 64, 256, 1024, 4096)
 """Numbers of pixels or columns that are asked about."""
 
+TILE = 4
+"""Pixels that kernels without windows make together."""
+
+SOME_TILES = 8
+"""Pixels beside which a few more are asked about, for what those add to any number of tiles."""
+
 ROWS_SAMPLED = (1, 2, 4, 8, 32, 128, 512)
 """The same of rows."""
 
@@ -209,9 +215,16 @@ class Instructions:
     def _of_row(self, index: int, rows: int, width: int, whole: bool, swapped: bool, planes: str) -> float:
         if whole:
             return self._sample(index, rows, width, whole, swapped, planes)
-        return _between(
-            SAMPLES, width, lambda count: self._sample(index, rows, count, whole, swapped, planes)
-        )
+
+        def sample(count: int) -> float:
+            return self._sample(index, rows, count, whole, swapped, planes)
+
+        rest = width % TILE if self._by_pixel[index] and width > TILE else 0
+        estimated = _between(SAMPLES, width - rest, sample)
+        if rest and isfinite(estimated):
+            # What the last pixels cost that fill no tile does not depend on how many tiles there are.
+            estimated += max(0.0, sample(SOME_TILES + rest) - sample(SOME_TILES))
+        return estimated
 
     def _sample(self, index: int, rows: int, width: int, whole: bool, swapped: bool, planes: str) -> float:
         key = index, rows, width, whole, swapped, planes
