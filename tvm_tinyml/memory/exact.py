@@ -33,20 +33,25 @@ class ExactPlacement:
 
 
 def place_exactly(
-    problem: PlacementProblem, incumbent: list[int], *, time_limit: float, effort: int = EFFORT
+    problem: PlacementProblem,
+    incumbent: list[int],
+    *,
+    time_limit: float,
+    effort: int = EFFORT,
+    enough: int = 0,
 ) -> ExactPlacement:
     """Improve `incumbent` until it is proven optimal or the budget is spent.
 
     incumbent: byte offset of every block in a valid placement.
     time_limit: seconds. effort: blocks looked at, over all capacities tried.
+    enough: bytes below which no capacity is tried.
     """
     deadline = time.monotonic() + time_limit
     granule = problem.granule
     best = incumbent
     proven = problem.lower_bound()
     # Capacities below this are proven too small, or have used up their share of the budget.
-    open_from = proven
-    target = proven
+    open_from = target = max(proven, enough // granule * granule)
     remaining = effort
     while open_from < problem.arena_bytes(best) and remaining > 0 and time.monotonic() < deadline:
         budget = Budget(max(1, remaining // 3), deadline)

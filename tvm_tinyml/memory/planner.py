@@ -47,7 +47,7 @@ def plan(
         settled = enough is not None and (arena <= enough or lower_bound > enough)
         least = max(lower_bound, problem.lower_bound())
         if method == "exact" or (method == "auto" and arena > least and not settled):
-            result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort)
+            result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort, enough=enough or 0)
             offsets, used = result.offsets, "exact"
             # Of two ways to join blocks none proves anything about the other.
             lower_bound = result.lower_bound if len(problems) == 1 else lower_bound
