@@ -20,8 +20,8 @@ from ..dialect.relax_api import Array
 from ..errors import PlanError
 from .bands import segment_operation, sweep
 from .chains import Chains, ChainSearch, Figures, Line, Run, chosen, grown, joined
-from .costs import calls_of, handed_on, region_cost
-from .footprint import PlanFigures, region_macs, region_workspace
+from .costs import calls_of, handed_on
+from .footprint import Block, PlanFigures, block_of, region_macs
 from .geometry import COLUMNS, PIXEL, RANK, ROWS, Columns, Operation, Read, full_columns, strip_columns
 from .overwriting import rows_done
 from .parts import Part, Parts, strips_of
@@ -56,10 +56,14 @@ class _Strip(NamedTuple):
 
 @dataclass
 class BandParts:
-    """Regions with bands that may improve a front that is known."""
+    """Regions with bands that may improve a front that is known.
+
+    known: regions met before; new ones are added.
+    """
 
     parts: Parts
     front: Sequence[PlanFigures]
+    known: dict[Region, Block]
     _lines: dict[tuple[Run, str, int, int], Line] = field(default_factory=dict)
     _cuts: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
     _runs: dict[tuple[int, int, int], list[Run]] = field(default_factory=dict)
@@ -400,16 +404,13 @@ class BandParts:
         rows = {name: 1 for name in names if name not in banded}
         region = Region(names, strip, rows, tuple(segments))
         try:
-            workspace = region_workspace(
-                network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
-            )
+            found = block_of(network, region, settings, self.parts.costs, self.known)
         except PlanError:
             return
+        workspace, cost = found.workspace, found.cost
         output = self.parts.size[network.nodes[end - 1].tensor]
-        block = workspace.place(settings.alignment).arena_bytes
-        peak = self.parts.live[begin] + output + block
+        peak = self.parts.live[begin] + output + found.nbytes
         macs, calls = region_macs(network, region, workspace), workspace.calls
-        cost = region_cost(network, workspace, self.parts.costs)
         yield Part(peak, macs, calls, begin, end, strip, region.segments, output, cost=cost)
         if workspace.strips == 1:
             done = rows_done(workspace.operations, workspace.stream)

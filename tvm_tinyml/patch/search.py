@@ -76,7 +76,7 @@ def searched(
     if most is not None and paths and min(path.peak for path in paths) > most:
         return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts, evaluate.known)
     front = evaluate.front(paths)
-    if bands and front and search.add_bands(front):
+    if bands and front and search.add_bands(front, evaluate.known):
         front = evaluate.front(search.paths(front, apart=True), known=front)
         front = evaluate.front(search.paths(front), known=front)
     if evaluate.missed:
@@ -147,9 +147,9 @@ class _Search:
         self.made = ["", *(node.tensor for node in network.nodes)]
         self.allowed = (max_factor - 1) * self.plain[-1]
 
-    def add_bands(self, front: Sequence[PlanFigures]) -> bool:
-        """Add regions with bands that may improve a front; whether there are any."""
-        bands = BandParts(self.all_parts, front)
+    def add_bands(self, front: Sequence[PlanFigures], known: dict[Region, Block]) -> bool:
+        """Add regions with bands that may improve a front; whether there are any. known: as in `BandParts`."""
+        bands = BandParts(self.all_parts, front, known)
         # No plan needs less than what is there before the first operator.
         settled = self._settled(max(front[-1].arena_bytes // SMALL, self.all_parts.live[0]))
         found = [list(bands.ending(end, settled[end])) for end in range(1, len(self.parts) + 1)]
