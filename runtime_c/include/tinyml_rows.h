@@ -49,25 +49,9 @@ static inline int32_t tinyml_most(int32_t a, int32_t b)
 }
 
 #if defined(__ARM_FEATURE_MVE)
-/* Copy upwards, 16 bytes at a time. */
+/* Copy upwards, 64 bytes at a time, then 16. */
 static inline __attribute__((always_inline)) void tinyml_move_vectors(int8_t *to, const int8_t *from, int32_t bytes)
 {
-    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
-                     "1:\n\t"
-                     "vldrb.u8 q0, [%1], #16\n\t"
-                     "vstrb.8 q0, [%0], #16\n\t"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : "+r"(to), "+r"(from)
-                     : "r"(bytes)
-                     : "q0", "lr", "cc", "memory");
-}
-#endif
-
-/* Copy upwards; the two places may overlap when `to` is the lower one. */
-TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes)
-{
-#if defined(__ARM_FEATURE_MVE)
     if (bytes >= 64) {
         __asm__ volatile("dls lr, %2\n"
                          "1:\n\t"
@@ -85,6 +69,22 @@ TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes
                          : "q0", "q1", "q2", "q3", "lr", "cc", "memory");
         bytes &= 63;
     }
+    __asm__ volatile("wlstp.8 lr, %2, 2f\n"
+                     "1:\n\t"
+                     "vldrb.u8 q0, [%1], #16\n\t"
+                     "vstrb.8 q0, [%0], #16\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : "+r"(to), "+r"(from)
+                     : "r"(bytes)
+                     : "q0", "lr", "cc", "memory");
+}
+#endif
+
+/* Copy upwards; the two places may overlap when `to` is the lower one. */
+TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes)
+{
+#if defined(__ARM_FEATURE_MVE)
     tinyml_move_vectors(to, from, bytes);
 #elif defined(__riscv_vector)
     int32_t count;
