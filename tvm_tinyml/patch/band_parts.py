@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from itertools import combinations, pairwise
+from itertools import accumulate, combinations, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -21,27 +21,59 @@ from ..errors import PlanError
 from .bands import segment_operation, sweep
 from .chains import Chains, ChainSearch, Figures, Line, Run, chosen, grown, joined
 from .costs import calls_of, handed_on
-from .footprint import Block, PlanFigures, block_of, region_macs
+from .footprint import Block, block_of, region_macs
 from .geometry import COLUMNS, PIXEL, RANK, ROWS, Columns, Operation, Read, full_columns, strip_columns
+from .network import Network
 from .overwriting import rows_done
 from .parts import Part, Parts, strips_of
 from .plan import Region, Segment
 from .pulling import pulling, pulls_of
 from .region import accumulated, pixel_bytes
 from .rows import stream_rows
+from .sweeps import Sweeps
 from .workspace import settles_at_start, sweep_bytes
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8)
 """Rows of a band that are tried."""
 
 PLANNED = 16
-"""Regions that are planned per begin and end for their work, and a quarter as many for their cost per class of work."""
+"""Regions that are planned per begin and end for their work, and a quarter as many for their cost per class of work.
+
+Where only the cost matters a quarter is planned for their work as well."""
 
 EXTRA_WORK = (0.02, 0.05, 0.1)
 """Shares of the work of the network: regions are planned for their cost below each, and above the last."""
 
 BEFORE, BEHIND = "", "behind"
 """Tensors that stand for those made in front of a run and behind it."""
+
+SMALL = 2
+"""Bands are not tried where plain parts need less than the smallest arena without bands, divided by this, or less
+than the inputs that are held."""
+
+
+class Bound(NamedTuple):
+    """A plan that is known, or another bound: what does as much work has to need fewer bytes."""
+
+    macs: int
+    arena_bytes: int
+
+
+def settled_cuts(network: Network, every: Sequence[Sequence[Part]], most: int) -> list[set[int]]:
+    """Of every cut, those from where parts of at most `most` bytes lead to it and repeat no work.
+
+    every: parts by the cut where they end.
+    """
+    plain = [0, *accumulate(network.macs)]
+    settled = [{0}]
+    for end, parts in enumerate(every, 1):
+        found = {end}
+        for part in parts:
+            repeats = part.macs > plain[end] - plain[part.begin]
+            if part.peak <= most and not repeats and not part.segments:
+                found |= settled[part.begin]
+        settled.append(found)
+    return settled
 
 
 class _Strip(NamedTuple):
@@ -58,12 +90,14 @@ class _Strip(NamedTuple):
 class BandParts:
     """Regions with bands that may improve a front that is known.
 
-    known: regions met before; new ones are added.
+    front: the least work first. known: regions met before; new ones are added. room: bytes of an arena in which
+        segments may make more columns at a time; None: they make one.
     """
 
     parts: Parts
-    front: Sequence[PlanFigures]
+    front: Sequence[Bound]
     known: dict[Region, Block]
+    room: int | None = None
     _lines: dict[tuple[Run, str, int, int], Line] = field(default_factory=dict)
     _cuts: dict[tuple[int, int], list[Run]] = field(default_factory=dict)
     _runs: dict[tuple[int, int, int], list[Run]] = field(default_factory=dict)
@@ -82,6 +116,8 @@ class BandParts:
         self.swaps = [self._can_swap(index) for index in range(len(self.network.nodes))]
         self.ceilings = np.array([1 << 62, *(found.arena_bytes for found in self.front)])
         self.last = [self.network.spans.get(node.tensor, (0, 0))[1] for node in self.network.nodes]
+        self.planned = PLANNED if self.room is None else PLANNED // 4
+        self.sweeps = Sweeps(self.network, self.settings, self.parts.costs)
         self.search = ChainSearch(self._runs_of, self._between, self.last)
 
     def _can_swap(self, index: int) -> bool:
@@ -187,7 +223,7 @@ class BandParts:
             plain = self.plain[end] - self.plain[begin]
             bounds = np.array([plain + share * self.plain[-1] for share in EXTRA_WORK])
             for index in chosen(
-                together, every.macs, every.cost, memory, PLANNED, PLANNED // 4, bounds
+                together, every.macs, every.cost, memory, self.planned, PLANNED // 4, bounds
             ).tolist():
                 runs = [self.search.runs[begin][every.run[index]]]
                 stop, parent = int(every.stop[index]), int(every.parent[index])
@@ -411,14 +447,16 @@ class BandParts:
         output = self.parts.size[network.nodes[end - 1].tensor]
         peak = self.parts.live[begin] + output + found.nbytes
         macs, calls = region_macs(network, region, workspace), workspace.calls
-        yield Part(peak, macs, calls, begin, end, strip, region.segments, output, cost=cost)
+        part = Part(peak, macs, calls, begin, end, strip, region.segments, output, cost=cost)
+        yield from self.sweeps.of(part, region, workspace, self.room)
         if workspace.strips == 1:
             done = rows_done(workspace.operations, workspace.stream)
             shared = self.parts.sharing(begin, workspace.operations, done)
             if shared.nbytes:
-                less = peak - shared.nbytes
-                where = output, *shared[1:]
-                yield Part(less, macs, calls, begin, end, strip, region.segments, *where, cost=cost)
+                over = part._replace(
+                    peak=peak - shared.nbytes, source=shared.source, distance=shared.distance
+                )
+                yield from self.sweeps.of(over, region, workspace, self.room)
 
 
 def band_rows(height: int) -> list[int]:

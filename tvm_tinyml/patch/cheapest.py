@@ -3,7 +3,9 @@
 The dynamic programming of `search.py` with other ends: the peak is given, so that parts and paths above it are left
 out, and those that are left are compared by cost, work, and the room that their output leaves. That leaves few of each,
 so that regions whose calls make several rows are parts as well. Where the planner finds no placement within the budget
-the search runs again without the parts that have something beyond it.
+the search runs again without the parts that have something beyond it. Where bands are needed and a plan is dear, those
+are searched again that cost the least within the budget, with several columns at a time: the front has those that do
+the least work.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from ..memory.occupancy import regions
+from .band_parts import SMALL, BandParts, Bound, settled_cuts
 from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .geometry import keeping_pace
 from .network import Network
@@ -38,6 +41,10 @@ NEAR = 1.04
 
 CLOSER_LOOK = 10
 """Times the effort of that."""
+
+DEAR = 0.05
+"""By how much the cost of a plan, over the plain network's, exceeds its work over the plain one's where bands are
+searched again."""
 
 
 class Way(NamedTuple):
@@ -68,6 +75,7 @@ class Cheapest:
         self.single = found
         self.known = known
         self._every: list[list[Part]] = []
+        self._banded: dict[int, list[list[Part]]] = {}
         self._most = -1
 
     def parts(self, most: int) -> list[list[Part]]:
@@ -83,12 +91,38 @@ class Cheapest:
 
     def plans(self, arena_bytes: int, macs: int) -> list[PlanFigures]:
         """Plans within an arena and a bound on the work, the cheapest first; none where the search finds none."""
+        fitting = self._fitting(self.parts(arena_bytes), arena_bytes, macs)
+        if not fitting or self._is_dear(fitting[0]):
+            fitting += self._fitting(self._with_bands(arena_bytes), arena_bytes, macs)
+        return sorted(fitting, key=lambda one: (one.cost, one.macs))
+
+    def _is_dear(self, found: PlanFigures) -> bool:
+        """Whether a plan has bands, and costs clearly more than its work makes it."""
+        costs = self.settings.costs_of(self.network)
+        plain = sum(costs.plain(index) for index in range(len(self.network.nodes)))
+        banded = any(region.segments for region in found.plan.regions)
+        return banded and found.cost > (found.factor + DEAR) * plain
+
+    def _with_bands(self, arena_bytes: int) -> list[list[Part]]:
+        """All parts, and regions with bands that cost little within an arena."""
+        if arena_bytes not in self._banded:
+            source = Parts(self.network, self.settings)
+            bands = BandParts(source, [Bound(0, arena_bytes + 1)], self.known, arena_bytes)
+            settled = settled_cuts(self.network, self.single, max(arena_bytes // SMALL, source.live[0]))
+            self._banded[arena_bytes] = [
+                [*parts, *bands.ending(end, settled[end])]
+                for end, parts in enumerate(self.parts(arena_bytes), 1)
+            ]
+        return self._banded[arena_bytes]
+
+    def _fitting(self, every: Sequence[Sequence[Part]], arena_bytes: int, macs: int) -> list[PlanFigures]:
+        """Plans of parts that the memory planner places, by cost."""
         fitting: list[PlanFigures] = []
         peaks: dict[tuple[int, int], int] = {}
         for _ in range(ROUNDS):
             least = min((one.cost for one in fitting), default=float("inf"))
             # What fewer parts leave costs no less.
-            hopeful = [way for way in self._ways(arena_bytes, macs, peaks) if way.cost < least]
+            hopeful = [way for way in self._ways(every, arena_bytes, macs, peaks) if way.cost < least]
             if not hopeful:
                 break
             tried = []
@@ -112,7 +146,9 @@ class Cheapest:
             found = footprint(self.network, patch_plan, self.settings, self.known, effort, enough=arena_bytes)
         return found
 
-    def _ways(self, peak: int, macs: int, peaks: Mapping[tuple[int, int], int]) -> list[Way]:
+    def _ways(
+        self, every: Sequence[Sequence[Part]], peak: int, macs: int, peaks: Mapping[tuple[int, int], int]
+    ) -> list[Way]:
         """To the end, the cheapest first; peak: bound on that of every part; peaks: others, by begin and end."""
         rest = [0]
         for work in reversed(self.network.macs):
@@ -120,7 +156,7 @@ class Cheapest:
         rest.reverse()
         made = ["", *(node.tensor for node in self.network.nodes)]
         fronts: list[list[Way]] = [[Way(0.0, 0, 0)]]
-        for end, parts in enumerate(self.parts(peak), 1):
+        for end, parts in enumerate(every, 1):
             found = []
             fitting = (one for one in parts if one.peak <= peaks.get((one.begin, one.end), peak))
             for part in _outstanding(fitting):

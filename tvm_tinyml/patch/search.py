@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import PlanError
-from .band_parts import BandParts
+from .band_parts import SMALL, BandParts, Bound, settled_cuts
 from .cheapest import Cheapest, plan_along
 from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .network import Network
@@ -34,10 +34,6 @@ RUNNERS_UP = 12
 
 GLANCE = 6_000
 """Effort of the memory planner for a runner-up: there are many, and few improve the front."""
-
-SMALL = 2
-"""Bands are not tried where plain parts need less than the smallest arena without bands, divided by this, or less
-than the inputs that are held."""
 
 
 def pareto_front(
@@ -149,24 +145,16 @@ class _Search:
 
     def add_bands(self, front: Sequence[PlanFigures], known: dict[Region, Block]) -> bool:
         """Add regions with bands that may improve a front; whether there are any. known: as in `BandParts`."""
-        bands = BandParts(self.all_parts, front, known)
+        network = self.all_parts.network
+        bounds = [Bound(found.macs, found.arena_bytes) for found in front]
+        bands = BandParts(self.all_parts, bounds, known)
         # No plan needs less than what is there before the first operator.
-        settled = self._settled(max(front[-1].arena_bytes // SMALL, self.all_parts.live[0]))
+        most = max(front[-1].arena_bytes // SMALL, self.all_parts.live[0])
+        settled = settled_cuts(network, self.parts, most)
         found = [list(bands.ending(end, settled[end])) for end in range(1, len(self.parts) + 1)]
         self.parts = [[*parts, *more] for parts, more in zip(self.parts, found, strict=True)]
         self.small = [[*parts, *more] for parts, more in zip(self.small, found, strict=True)]
         return any(found)
-
-    def _settled(self, most: int) -> list[set[int]]:
-        """Of every cut, those from where parts of at most `most` bytes lead to it and repeat no work."""
-        settled = [{0}]
-        for end, parts in enumerate(self.parts, 1):
-            found = {end}
-            for part in parts:
-                if part.peak <= most and part.macs <= self.plain[end] - self.plain[part.begin]:
-                    found |= settled[part.begin]
-            settled.append(found)
-        return settled
 
     def paths(
         self, known: Sequence[PlanFigures] = (), runners_up: int = 0, *, apart: bool = False

@@ -192,7 +192,7 @@ def workspace_of(
     ]
     staged = staging_bytes(every[-1], columns[every[-1].output], specs[every[-1].output])
     sweeps = {
-        index: _sweep_workspace(
+        index: sweep_workspace(
             one, None if whole else columns[one.output], specs, scratch, buffered=one.output in stream.buffers
         )
         for index, one in enumerate(every)
@@ -206,7 +206,7 @@ def workspace_of(
     return Workspace(every, strips, columns, stream, buffers, sweeps, settling)
 
 
-def _sweep_workspace(
+def sweep_workspace(
     segment: Operation,
     output: Columns | None,
     specs: Mapping[str, TensorSpec],
@@ -234,7 +234,7 @@ def columns_in_place(
 ) -> bool:
     """Whether a segment that makes `columns` columns at a time makes them where they belong: bands of one row do.
 
-    output, buffered: as in `_sweep_workspace`. Not where the last call makes columns that there are not, or one does
+    output, buffered: as in `sweep_workspace`. Not where the last call makes columns that there are not, or one does
     not begin at a word.
     """
     width, pixel = segment.width if output is None else output.width, pixel_bytes(spec)
@@ -248,7 +248,7 @@ def columns_in_place(
 
 def sweep_bytes(segment: Operation, specs: Mapping[str, TensorSpec]) -> int:
     """Bytes of a band over whole columns that are in use at once, before they are placed."""
-    buffers = _sweep_workspace(segment, None, specs, {}, buffered=True).buffers
+    buffers = sweep_workspace(segment, None, specs, {}, buffered=True).buffers
     return max(
         sum(one.nbytes for one in buffers if one.first <= time <= one.last or one.first < 0)
         for time in range(len(segment.members))
