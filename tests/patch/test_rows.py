@@ -122,3 +122,15 @@ def test_rows_that_only_stand_for_padding_are_never_made() -> None:
     assert stream.buffers["made"].rows == 2
     assert stream.write_slots == {0: frozenset()}
     run_tagged(operations, stream)
+
+
+def test_what_is_never_made_reads_nothing_either() -> None:
+    operations = [
+        operation("first", 1, 1),
+        operation("made", 1, 1, ("first", Sliding(1, 0, 1))),
+        operation("read", 1, 1, ("made", Sliding(1, -2, 2))),
+    ]
+    stream = stream_rows(operations)
+    assert [event.operation for event in stream.events] == [2]
+    assert stream.read_slots[1, "first"] == frozenset()
+    assert stream.write_slots == {0: frozenset(), 1: frozenset()}

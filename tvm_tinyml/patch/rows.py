@@ -62,7 +62,7 @@ class RowStream:
 
     @cached_property
     def read_slots(self) -> dict[tuple[int, str], frozenset[int]]:
-        """Rows of a line buffer at which windows start, by operation and tensor."""
+        """Rows of a line buffer at which windows start, by operation and tensor; none of one that is never called."""
         slots = self._order.read_slots
         return {(index, self.operations[maker].output): found for (index, maker), found in slots.items()}
 
@@ -150,7 +150,11 @@ class _Order:
     def read_slots(self) -> dict[tuple[int, int], frozenset[int]]:
         """`RowStream.read_slots`."""
         found = self._replay.read_slots
-        return {(index, int(tensor)): frozenset(slots) for (index, tensor), slots in found.items()}
+        return {
+            (index, int(read.tensor)): frozenset(found.get((index, read.tensor), ()))
+            for index, one in enumerate(self.operations)
+            for read in one.reads
+        }
 
     @cached_property
     def write_slots(self) -> dict[int, frozenset[int]]:
