@@ -8,6 +8,7 @@ import pytest
 
 from tests.patch.networks import bottlenecks, network
 from tvm_tinyml.errors import PlanError
+from tvm_tinyml.memory import verify
 from tvm_tinyml.patch.choice import PatchFront
 from tvm_tinyml.patch.footprint import Settings
 from tvm_tinyml.patch.taller import with_fewer_calls
@@ -76,3 +77,21 @@ def test_the_least_memory_within_a_bound_on_the_work_is_chosen(front: PatchFront
     assert front.smallest(10.0).arena_bytes <= front.plans[-1].arena_bytes
     with pytest.raises(PlanError, match=r"the least is 1\.000"):
         front.smallest(0.9)
+
+
+def test_bands_that_are_searched_again_for_their_cost_keep_the_budget(
+    front: PatchFront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cheapest = front.cheapest
+    assert cheapest is not None
+    banded = [one for one in front.plans if any(region.segments for region in one.plan.regions)]
+    budget, macs = banded[-1].arena_bytes * 5 // 4, banded[-1].macs * 5 // 4
+    monkeypatch.setattr("tvm_tinyml.patch.cheapest.DEAR", 10.0)
+    once = cheapest.plans(budget, macs)
+    monkeypatch.setattr("tvm_tinyml.patch.cheapest.DEAR", -10.0)
+    again = cheapest.plans(budget, macs)
+    assert again[0].cost < once[0].cost
+    for found in again:
+        assert found.arena_bytes <= budget
+        assert found.macs <= macs
+        verify(found.program, found.memory)

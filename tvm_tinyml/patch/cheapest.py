@@ -42,7 +42,7 @@ NEAR = 1.04
 CLOSER_LOOK = 10
 """Times the effort of that."""
 
-DEAR = 0.05
+DEAR = 0.25
 """By how much the cost of a plan, over the plain network's, exceeds its work over the plain one's where bands are
 searched again."""
 
