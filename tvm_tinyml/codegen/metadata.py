@@ -38,7 +38,8 @@ def metadata(
     without_scratch = memory_plan.arena_bytes
     if tensors != program:
         _, bare = plan_in_pieces(tensors, method=config.planner, keep_all=memory_plan.keep_all)
-        without_scratch = bare.arena_bytes
+        # Neither need be the least; what fits with scratch fits without.
+        without_scratch = min(without_scratch, bare.arena_bytes)
     lives = lifetimes(program, keep_all=memory_plan.keep_all)
     return {
         "format": FORMAT,
