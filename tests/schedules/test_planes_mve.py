@@ -167,6 +167,18 @@ def test_spare_rows_are_given_up_for_a_budget() -> None:
     assert tight.metadata["memory"]["arena_bytes"] <= least
 
 
+def test_spare_rows_are_given_up_for_the_bound_on_scratch(monkeypatch: pytest.MonkeyPatch) -> None:
+    pairs = [pair(np.random.default_rng(5), (24, 24, 16), 32, (3, 3))]
+    roomy = assert_pairs_exact(pairs)
+    most = roomy.metadata["memory"]["scratch_bytes"] - 1
+    monkeypatch.setattr("tvm_tinyml.choose.STREAMED_SCRATCH_BYTES", most)
+    tight = assert_pairs_exact(pairs)
+    (before,), (region,) = roomy.compiled.model.regions, tight.compiled.model.regions
+    assert (before.spare > 0, region.spare) == (True, 0)
+    assert region.planes == {"t_first_0"}
+    assert tight.metadata["memory"]["scratch_bytes"] <= most
+
+
 def test_estimates_of_planes_are_true() -> None:
     generator = np.random.default_rng(2)
     module = assert_pairs_exact([pair(generator, (12, 24, 16), 32, (3, 3))], f"{TARGET} -opt=speed")

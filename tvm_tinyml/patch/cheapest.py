@@ -10,7 +10,6 @@ the least work.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple, Protocol
@@ -21,6 +20,7 @@ from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .geometry import keeping_pace
 from .network import Network
 from .parts import Part, Parts
+from .paths import Staircase
 from .plan import PatchPlan, Region
 from .region import region_operations
 
@@ -160,10 +160,10 @@ class Cheapest:
             found = []
             fitting = (one for one in parts if one.peak <= peaks.get((one.begin, one.end), peak))
             for part in _outstanding(fitting):
-                below = self.size.get(part.source, 0)
+                least, further = part.reach(made[part.begin], self.size.get(part.source, 0))
                 for way in fronts[part.begin]:
                     work = way.macs + part.macs
-                    reach = part.reach(way.reach, made[part.begin], below)
+                    reach = max(least, way.reach + further)
                     if work + rest[end] <= macs and reach + self.always <= peak:
                         found.append(Way(way.cost + part.cost, work, reach, part, way))
             fronts.append(_unbeaten(found))
@@ -234,17 +234,11 @@ def _outstanding(parts: Iterable[Part]) -> Iterator[Part]:
 def _unbeaten(ways: list[Way]) -> list[Way]:
     """Ways with less work or reach than all cheaper ones; at most PATHS, the cheapest among them."""
     front: list[Way] = []
-    # Least reach of all ways so far, by work: both sorted, the second one downwards.
-    steps: list[tuple[int, int]] = []
+    stairs = Staircase()
     for way in sorted(ways, key=lambda way: way[:3]):
-        place = bisect_right(steps, (way.macs, way.reach))
-        if place and steps[place - 1][1] <= way.reach:
-            continue
-        front.append(way)
-        end = place
-        while end < len(steps) and steps[end][1] >= way.reach:
-            end += 1
-        steps[place:end] = [(way.macs, way.reach)]
+        if not stairs.beats(way.macs, way.reach):
+            front.append(way)
+            stairs.add(way.macs, way.reach)
     if len(front) <= PATHS:
         return front
     kept = front[: PATHS // 2]

@@ -34,6 +34,9 @@ from .workspace import (
     window_bytes,
 )
 
+ENDLESS = 1 << 62
+"""Bytes that nothing has."""
+
 
 class Part(NamedTuple):
     """A region from operator `begin` up to `end`, or a single operator: peak while it runs, and work.
@@ -60,14 +63,16 @@ class Part(NamedTuple):
     cost: float = 0.0
     settling: str = ""
 
-    def reach(self, before: int, made: str, source_bytes: int) -> int:
-        """Least end of its output, as `paths.Paths` counts it.
+    def reach(self, made: str, source_bytes: int) -> tuple[int, int]:
+        """Least end of its output, as `paths.Paths` counts it: the first number, or that of `made` and the second one.
 
-        before: the same of `made`, the tensor in front of the cut where it begins. source_bytes: of its source.
+        made: the tensor in front of the cut where it begins. source_bytes: of its source.
         """
         if self.source:
-            return max(self.output, self.distance + (before if self.source == made else source_bytes))
-        return self.output if self.calls else before
+            if self.source == made:
+                return self.output, self.distance
+            return max(self.output, self.distance + source_bytes), -ENDLESS
+        return (self.output, -ENDLESS) if self.calls else (0, 0)
 
 
 class Sharing(NamedTuple):

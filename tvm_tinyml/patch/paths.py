@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..dialect.relax_api import Array
-from .parts import Part
+from .parts import ENDLESS, Part
 
 FRONT = 400
 """Paths kept per cut."""
@@ -26,8 +26,6 @@ MANY = 2000
 
 CHUNK = 1024
 """Paths that are compared at once with those that are kept already."""
-
-ENDLESS = 1 << 62
 
 
 class Path(NamedTuple):
@@ -68,18 +66,39 @@ class Paths(NamedTuple):
         always: `Parts.always`, which no row of outputs moves across.
         apart: nothing else lies where a row of outputs has moved away from, nor where it will move to.
         """
-        reach = self.reach
-        if part.source:
-            below = reach if part.source == made else np.full_like(reach, source_bytes)
-            reach = np.maximum(part.output, part.distance + below)
-        elif part.calls:
-            reach = np.full_like(reach, part.output)
+        least, further = part.reach(made, source_bytes)
+        reach = np.maximum(least, self.reach + further)
         peak = np.maximum(np.maximum(self.peak, part.peak), reach + always)
         if apart and part.source:
             more = part.peak - max(part.output, part.distance + source_bytes)
             peak = np.maximum(peak, reach + more)
         which, before = np.full_like(reach, number), np.arange(len(reach))
         return Paths(peak, self.macs + part.macs, self.calls + part.calls, reach, which, before)
+
+
+class Staircase:
+    """Pairs of numbers of which none is at least another one in both: the first numbers rise, the second ones fall."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def beats(self, first: int, second: int, slack: int = 0) -> bool:
+        """Whether a pair that was added has no larger first number, and a second one larger by no more than `slack`."""
+        place = bisect_right(self.steps, (first, second))
+        return place > 0 and self.steps[place - 1][1] <= second + slack
+
+    def beat_each(self, first: Array, second: Array) -> Array:
+        """Which of many pairs are no smaller in the second number than one with a smaller first number."""
+        kept = np.array([(-1, ENDLESS), *self.steps], np.int64)
+        beaten: Array = kept[np.searchsorted(kept[:, 0], first, "left") - 1, 1] <= second
+        return beaten
+
+    def add(self, first: int, second: int) -> None:
+        """Add a pair that none beats with the same second number; those that it beats go."""
+        place = end = bisect_right(self.steps, (first, second))
+        while end < len(self.steps) and self.steps[end][1] >= second:
+            end += 1
+        self.steps[place:end] = [(first, second)]
 
 
 def at_start() -> Paths:
@@ -125,8 +144,7 @@ def unbeaten(paths: Paths, runners_up: int, *, last: bool) -> Array:
     front: list[int] = []
     others: list[int] = []
     least: list[int] = []
-    # Least reach of all paths so far, by peak: both sorted, the second one downwards.
-    steps: list[tuple[int, int]] = []
+    stairs = Staircase()
     order = np.lexsort((paths.peak, paths.calls, paths.macs))
     many = len(order) > MANY
     for begin in range(0, len(order), CHUNK):
@@ -134,16 +152,12 @@ def unbeaten(paths: Paths, runners_up: int, *, last: bool) -> Array:
         peaks, reaches = paths.peak[chunk], paths.reach[chunk] * (not last)
         slacks = peaks // LITTLE * many
         open_to_others = ENDLESS if len(least) < runners_up else least[-1] if least else 0
-        hopeful = np.flatnonzero(~_beaten(steps, peaks, reaches + slacks) | (peaks < open_to_others))
+        hopeful = np.flatnonzero(~stairs.beat_each(peaks, reaches + slacks) | (peaks < open_to_others))
         columns = (chunk[hopeful], peaks[hopeful], reaches[hopeful], slacks[hopeful])
         for number, peak, reach, slack in zip(*(one.tolist() for one in columns), strict=True):
-            place = bisect_right(steps, (peak, reach))
-            if not (place > 0 and steps[place - 1][1] <= reach + slack):
+            if not stairs.beats(peak, reach, slack):
                 front.append(number)
-                end = place
-                while end < len(steps) and steps[end][1] >= reach:
-                    end += 1
-                steps[place:end] = [(peak, reach)]
+                stairs.add(peak, reach)
             elif len(least) < runners_up or (runners_up and peak < least[-1]):
                 others.append(number)
             else:
@@ -151,13 +165,6 @@ def unbeaten(paths: Paths, runners_up: int, *, last: bool) -> Array:
             insort(least, peak)
             del least[runners_up:]
     return np.array([*_thinned(front), *_thinned(others)], np.int64)
-
-
-def _beaten(steps: Sequence[tuple[int, int]], peaks: Array, reaches: Array) -> Array:
-    """Which paths are beaten by one of a smaller peak; steps: as in `unbeaten`."""
-    kept = np.array([(-1, ENDLESS), *steps], np.int64)
-    beaten: Array = kept[np.searchsorted(kept[:, 0], peaks, "left") - 1, 1] <= reaches
-    return beaten
 
 
 def _thinned(front: list[int]) -> list[int]:

@@ -21,8 +21,8 @@ from .band_parts import SMALL, BandParts, Bound, settled_cuts
 from .cheapest import Cheapest, plan_along
 from .footprint import EFFORT, Block, PlanFigures, Settings, footprint
 from .network import Network
-from .parts import Part, Parts
-from .paths import ENDLESS, Path, at_start, joined, linked, unbeaten
+from .parts import ENDLESS, Part, Parts
+from .paths import Path, at_start, joined, linked, unbeaten
 from .plan import PatchPlan, Region
 
 MAX_FACTOR = 1.6
