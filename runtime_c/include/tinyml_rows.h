@@ -252,19 +252,45 @@ TINYML_ROWS void tinyml_copy_rows(int8_t *to, int32_t to_pitch, const int8_t *fr
 #endif
 }
 
+/* Set the first `bytes` bytes of each of `rows` rows. */
+TINYML_ROWS void tinyml_fill_rows(int8_t *row, int32_t rows, int32_t pitch, int32_t bytes, int8_t value)
+{
+#if defined(__ARM_FEATURE_MVE)
+    /* Rows of planes are short: a call for each would cost more than its bytes. */
+    if (bytes <= 32 && rows > 0) {
+        /* Both halves overlap. */
+        int8_t *last = row + tinyml_most(bytes - 16, 0);
+        __asm__ volatile("vdup.8 q0, %5\n\t"
+                         "vctp.8 %4\n\t"
+                         "dls lr, %2\n"
+                         "1:\n\t"
+                         "vpstt\n\t"
+                         "vstrbt.8 q0, [%0]\n\t"
+                         "vstrbt.8 q0, [%1]\n\t"
+                         "add %0, %0, %3\n\t"
+                         "add %1, %1, %3\n\t"
+                         "le lr, 1b"
+                         : "+r"(row), "+r"(last)
+                         : "r"(rows), "r"(pitch), "r"(bytes), "r"(value)
+                         : "q0", "lr", "cc", "memory");
+        return;
+    }
+#endif
+    for (; rows > 0; --rows, row += pitch) {
+        tinyml_fill_bytes(row, value, bytes);
+    }
+}
+
 /* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none. */
 TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right,
                                    int8_t value)
 {
-    left = tinyml_least(left, pitch);
-    right = tinyml_least(right, pitch);
-    for (; rows > 0; --rows, row += pitch) {
-        if (left > 0) {
-            tinyml_fill_bytes(row, value, left);
-        }
-        if (right > 0) {
-            tinyml_fill_bytes(row + pitch - right, value, right);
-        }
+    if (left > 0) {
+        tinyml_fill_rows(row, rows, pitch, tinyml_least(left, pitch), value);
+    }
+    if (right > 0) {
+        right = tinyml_least(right, pitch);
+        tinyml_fill_rows(row + pitch - right, rows, pitch, right, value);
     }
 }
 

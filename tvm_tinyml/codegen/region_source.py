@@ -428,44 +428,47 @@ class RegionBody:
         if operation.height % operation.rows:
             rows = f"tinyml_least({rows}, {operation.height} - {row})"
         place, pixel = self._row_of(tensor, row), pixel_bytes(self.shape.specs[tensor])
-        buffer = self.region.row_buffer(number)
-        column, count, target, target_pitch = "0", str(width), place, pitch
-        if buffer:
-            offset = self.block.offsets[self.region.row_name(number)]
-            target, target_pitch = plus(WORKSPACE, offset), buffer
-        elif self.shape.strips > 1:
+        column, count, inside, guard = "0", str(width), place, ""
+        if self.shape.strips > 1:
             column, count = self._first_column(tensor), str(self.shape.columns[tensor].width)
             if self._leaves_image(tensor):
-                begin, end = (
-                    f"tinyml_most({column}, 0)",
-                    f"tinyml_least({plus(column, int(count))}, {width})",
-                )
-                target = f"{place} + {scaled(f'{begin} - ({column})', pixel)}"
-                column, count = begin, f"{end} - {begin}"
-        callback = f"pull_{number}(context_{number}, {row}, {rows}, {column}, {count}"
-        call = f"{callback}, {self._cast(tensor, target)}, {target_pitch})"
-        if not buffer and any(one is None for one in self._requests(number)):
-            call = f"{count} > 0 ? {call} : 0"
+                begin = f"tinyml_most({column}, 0)"
+                inside = f"{place} + {scaled(f'{begin} - ({column})', pixel)}"
+                count = f"tinyml_least({plus(column, int(count))}, {width}) - {begin}"
+                column = begin
+            if any(one is None for one in self._requests(number)):
+                guard = f"{count} > 0"
+        buffer = self.region.row_buffer(number)
+        if buffer:
+            # Rows are fetched one by one.
+            fetched = plus(WORKSPACE, self.block.offsets[self.region.row_name(number)])
+            call = self._pull(number, rows, ("0", str(width)), fetched, buffer)
+        else:
+            call = self._pull(number, rows, (column, count), inside, pitch)
+            call = f"{guard} ? {call} : 0" if guard else call
         yield f"status = {call};"
         yield "if (status != 0) {"
         yield f"{_INDENT}return status;"
         yield "}"
         if buffer:
-            first = scaled(self._first_column(tensor), pixel)
-            source = f"{target}, {rows}, {target_pitch}, 0, {operation.rows}"
-            yield f"tinyml_copy_window({place}, {source}, {first}, {pitch}, {self._border(tensor)});"
-        elif self.shape.strips > 1:
+            moved = f"{inside}, {fetched} + {scaled(column, pixel)}, {scaled(count, pixel)}"
+            moved = f"tinyml_move_bytes({moved});"
+            yield from (f"if ({guard}) {{", f"{_INDENT}{moved}", "}") if guard else (moved,)
+        if self.shape.strips > 1:
             yield from self._edges(number)
         yield from self._advance(number)
 
+    def _pull(self, number: int, rows: str, columns: tuple[str, str], place: str, pitch: int) -> str:
+        """The call of the application; columns: the first one and how many."""
+        tensor = self.shape.operations[number].output
+        what = f"row_{number}, {rows}, {', '.join(columns)}"
+        return f"pull_{number}(context_{number}, {what}, {self._cast(tensor, place)}, {pitch})"
+
     def _requests(self, number: int) -> list[Request | None]:
-        """The request of the first rows in every strip; None where all columns lie outside the image."""
+        """What every strip needs of the first rows; None where all columns lie outside the image."""
         operation, shape = self.shape.operations[number], self.shape
         columns = shape.columns[operation.output]
-        return [
-            requested(operation, columns, strip, 0, whole_rows=shape.whole_rows)
-            for strip in range(shape.strips)
-        ]
+        return [requested(operation, columns, strip, 0, whole_rows=False) for strip in range(shape.strips)]
 
     def _fill(self, number: int) -> Iterator[str]:
         """One row below the image."""
@@ -476,8 +479,8 @@ class RegionBody:
             place = self._row_of(tensor, f"row_{number}")
             if tensor in self.region.planes:
                 step = self._row_step(tensor)
-                planes = f"{place}, {pitch // step}, {self.shape.plane(tensor)}, {step}, 0"
-                yield f"tinyml_fill_edges({planes}, {self._border(tensor)});"
+                planes = f"{place}, {pitch // step}, {self.shape.plane(tensor)}, {step}"
+                yield f"tinyml_fill_rows({planes}, {self._border(tensor)});"
             else:
                 yield f"tinyml_fill_bytes({place}, {self._border(tensor)}, {pitch});"
         yield f"row_{number} += 1;"
