@@ -28,6 +28,10 @@ void put_columns(int8_t *image, const int8_t *from, const int32_t *at, int32_t t
 {
     tinyml_put_columns(image, at[0], from, at[1], at[3], at[4], at[5], top, bottom);
 }
+void edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right, int8_t value)
+{
+    tinyml_fill_edges(row, rows, pitch, left, right, value);
+}
 """
 GUARD, BORDER = 99, -7
 
@@ -65,6 +69,21 @@ def test_a_window_is_the_image_and_its_border(
     np.testing.assert_array_equal(found[16:-16].reshape(window), expected)
     assert (found[:16] == GUARD).all()
     assert (found[-16:] == GUARD).all()
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(1, 7), st.integers(1, 50), st.integers(-9, 60), st.integers(-9, 60))
+def test_edges_of_rows_hold_the_border_and_nothing_else_changes(
+    library: ctypes.CDLL, rows: int, pitch: int, left: int, right: int
+) -> None:
+    found = np.full(rows * pitch + 32, GUARD, "int8")
+    expected = found.copy()
+    inside = expected[16:-16].reshape(rows, pitch)
+    inside[:, : max(left, 0)] = BORDER
+    inside[:, max(pitch - max(right, 0), 0) :] = BORDER
+    place = found[16:].ctypes.data_as(ctypes.c_void_p)
+    library.edges(place, rows, pitch, left, right, ctypes.c_int8(BORDER))
+    np.testing.assert_array_equal(found, expected)
 
 
 def integers(*values: int) -> ctypes.Array[ctypes.c_int32]:

@@ -348,11 +348,16 @@ def _moving(network: Network, workspace: Workspace, moving: Moving, swapped: boo
         if buffer.first >= 0 and buffer.name.startswith(f"{operation.name}.") and buffer.first == buffer.last:
             if buffer.name.endswith(".scratch"):
                 continue
-            rows = operation.rows
+            rows, size = operation.rows, buffer.nbytes
+            if not operation.reads:
+                # Of a row that is fetched whole, the columns of the strip.
+                size = workspace.columns[operation.output].width * pixel_bytes(
+                    network.specs[operation.output]
+                )
             if swapped and not buffer.name.endswith(".made"):
                 # A segment gathers and scatters single pixels.
                 rows = _pixels(network, operation, buffer)
-            total += operation.calls * moving.rows(rows, buffer.nbytes // rows)
+            total += operation.calls * moving.rows(rows, size // rows)
     return total
 
 

@@ -393,13 +393,15 @@ class _Load:
             return
         self.held.add(tensor)
         owner, (first, last) = self.regions.owner, self.regions.spans[tensor]
+        row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
         if tensor in owner.settings.pulled:
             whole = owner.settings.whole_rows
             size = row_buffer_bytes(owner.network.specs[tensor], self.columns[tensor], whole_rows=whole)
             fetch = self.regions.position(tensor)
             self.add(fetch, owner.aligned(size))
-            self.moving += self.copies(fetch, 1, size) + self.regions.events[fetch] * owner.costs.moving.event
-        row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
+            # Of a row that is fetched whole, the columns of the strip are copied.
+            self.moving += self.copies(fetch, 1, row) if size else 0.0
+            self.moving += self.regions.events[fetch] * owner.costs.moving.event
         self.moving += self.regions.moves(tensor, row)
         self.put_at_words(tensor, row)
         size = owner.aligned(self.regions.rows[tensor] * row)
