@@ -23,6 +23,8 @@ from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.errors import PlanError, RunError
 from tvm_tinyml.module import AOTModule
 from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.patch.footprint import footprint
+from tvm_tinyml.pipeline import patch_front
 from tvm_tinyml.runner import HostModel
 from tvm_tinyml.runner.supply import Asked, Supply
 from tvm_tinyml.target import parse_target
@@ -101,6 +103,48 @@ def test_float_rows_are_quantised_as_they_come_on_emulated_cores(target: str, mo
     outputs, report = built.run([image])
     np.testing.assert_array_equal(outputs[0], evaluate(module, [image]).outputs[0])
     assert report.arena_bytes < image.nbytes
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kernel", "strip", "twice", "where_they_lie"),
+    [
+        ("float32", 3, 3, False, True),
+        ("float32", 3, 1, False, True),
+        ("int8", 1, 2, False, True),
+        # Strips that begin at no word, windows of several rows, two readers.
+        ("int8", 1, 3, False, False),
+        ("int8", 3, 2, False, False),
+        ("int8", 1, 2, True, False),
+    ],
+)
+def test_strips_read_whole_rows_where_they_lie_if_they_read_pixels_at_words(
+    dtype: str, kernel: int, strip: int, twice: bool, where_they_lie: bool
+) -> None:
+    builder = ModuleBuilder()
+    value = image = builder.parameter(1, 13, 14, 3, dtype=dtype)
+    if dtype == "float32":
+        value = builder.call("quantize", value, dtype="int8")
+    value = builder.conv2d(value, kernel=kernel, padding=(kernel // 2,) * 4)
+    if twice:
+        value = builder.call("maximum", value, builder.conv2d(image, kernel=1, clamp_max=90))
+    value = builder.conv2d(value, padding=(1, 1, 1, 1))
+    module = named(builder, [builder.conv2d(value, strides=(2, 2))])
+    order = tuple(calls(cleaned(module, HOST)))
+    plan = PatchPlan(order, (Region(order, strip, dict.fromkeys(order, 1)),))
+    config = parse_target(f"{HOST} -input=rows")
+    built = relay.build(module, target=config, patch=plan)
+    (region,) = built.compiled.model.regions
+    assert region.fetched(0).whole == where_they_lie
+    with built.project_folder() as folder:
+        copied = "tinyml_move_bytes(line_0" in (folder / "net.c").read_text(encoding="utf-8")
+    assert copied == (not where_they_lie)
+    front = patch_front(module, config)
+    promised = footprint(front.network, plan, front.settings).arena_bytes
+    assert built.metadata["memory"]["without_scratch_bytes"] == promised
+    inputs = random_inputs(module, 3)
+    outputs, asked = run_on_host(built, inputs)
+    np.testing.assert_array_equal(outputs[0], evaluate(module, inputs).outputs[0])
+    assert {(one.column, one.columns) for one in asked[0]} == {(0, 14)}
 
 
 def test_an_input_without_rows_is_held_while_others_are_fetched() -> None:

@@ -302,6 +302,16 @@ def test_padding_that_windows_read_by_itself_is_exact(padding: tuple[int, ...], 
     np.testing.assert_array_equal(built.run(inputs).outputs[0], evaluate(module, inputs).outputs[0])
 
 
+def test_an_operator_may_read_the_same_rows_twice() -> None:
+    builder = ModuleBuilder()
+    value = builder.conv2d(builder.parameter(1, 8, 7, 3), padding=(1, 1, 1, 1))
+    module = named(builder, [builder.conv2d(builder.call("maximum", value, value))])
+    inputs = random_inputs(module, 7)
+    for strip in (WHOLE, 2):
+        built = relay.build(module, target=HOST, patch=plan_for(module, HOST, (0, 2), strip=strip))
+        np.testing.assert_array_equal(built.run(inputs).outputs[0], evaluate(module, inputs).outputs[0])
+
+
 def test_what_cannot_be_streamed_is_refused_in_words(digits: Any) -> None:
     order = plan_for(digits, HOST).order
     for operators, rows, message in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from tvm_tinyml.patch.block import Placed
@@ -12,13 +11,11 @@ from tvm_tinyml.patch.region import pixel_bytes
 from tvm_tinyml.patch.workspace import row_bytes
 
 from .constants import c_type
+from .idle_rows import without_idle_rows
 from .streaming import WORKSPACE, StreamedRegion
 from .terms import plus, scaled, times
 
 _INDENT = " " * 4
-
-
-_COUNTS = re.compile(r"^(row_\d+) \+= ")
 
 
 def region_arguments(region: StreamedRegion) -> tuple[str, ...]:
@@ -42,27 +39,7 @@ def region_signature(region: StreamedRegion) -> str:
 
 def region_body(region: StreamedRegion) -> list[tuple[int, str]]:
     """Statements of the function, each with its depth of indentation."""
-    return _without_idle_rows(list(RegionBody(region).statements()))
-
-
-def _without_idle_rows(statements: Sequence[tuple[int, str]]) -> list[tuple[int, str]]:
-    """Statements without counters of rows that nothing asks for: some compilers warn of them."""
-    used = {
-        row
-        for _, text in statements
-        if not text.startswith("int32_t row_")
-        for row in re.findall(r"\brow_\d+\b", _COUNTS.sub("", text))
-    }
-    kept = []
-    for depth, text in statements:
-        counted = _COUNTS.match(text)
-        if text.startswith("int32_t row_"):
-            declared = [row for row in re.findall(r"row_\d+", text) if row in used]
-            if declared:
-                kept.append((depth, f"int32_t {', '.join(f'{row} = 0' for row in declared)};"))
-        elif counted is None or counted[1] in used:
-            kept.append((depth, text))
-    return kept
+    return without_idle_rows(list(RegionBody(region).statements()))
 
 
 def _maker(region: StreamedRegion, tensor: str) -> int:
@@ -291,9 +268,13 @@ class RegionBody:
         read, made = self.region.reads(index)[tensor], self.lines[tensor]
         begin = plus(times(self._row(index), read.rows.stride), read.rows.first)
         slot, pitch = self._slot(tensor, begin), self.shape.pitch(tensor)
-        if tensor not in parts:
-            return self._cast(tensor, self._row_of(tensor, begin))
         pixel = pixel_bytes(self.shape.specs[tensor])
+        if tensor not in parts:
+            place = self._row_of(tensor, begin)
+            if made < self.fetches and self.shape.strips > 1 and self.region.fetched(made).whole:
+                place = f"{place} + {scaled(self._first_column(tensor), pixel)}"
+                place = plus(place, self.region.fetched(made).before)
+            return self._cast(tensor, place)
         needed = self._needed(index, read)
         column = 0 if self.shape.whole else needed.first - self.shape.columns[tensor].first
         return self._copied(
@@ -428,21 +409,22 @@ class RegionBody:
         if operation.height % operation.rows:
             rows = f"tinyml_least({rows}, {operation.height} - {row})"
         place, pixel = self._row_of(tensor, row), pixel_bytes(self.shape.specs[tensor])
-        column, count, inside, guard = "0", str(width), place, ""
-        if self.shape.strips > 1:
-            column, count = self._first_column(tensor), str(self.shape.columns[tensor].width)
-            if self._leaves_image(tensor):
-                begin = f"tinyml_most({column}, 0)"
-                inside = f"{place} + {scaled(f'{begin} - ({column})', pixel)}"
-                count = f"tinyml_least({plus(column, int(count))}, {width}) - {begin}"
-                column = begin
-            if any(one is None for one in self._requests(number)):
-                guard = f"{count} > 0"
-        buffer = self.region.row_buffer(number)
-        if buffer:
+        fetched, every = self.region.fetched(number), ("0", str(width))
+        column, count = self._first_column(tensor), str(self.shape.columns[tensor].width)
+        inside, guard = place, ""
+        if self._leaves_image(tensor):
+            begin = f"tinyml_most({column}, 0)"
+            inside = f"{place} + {scaled(f'{begin} - ({column})', pixel)}"
+            count = f"tinyml_least({plus(column, int(count))}, {width}) - {begin}"
+            column = begin
+        if any(one is None for one in self._requests(number)):
+            guard = f"{count} > 0"
+        if fetched.whole:
+            call = self._pull(number, rows, every, plus(place, fetched.before), width * pixel)
+        elif fetched.beside:
             # Rows are fetched one by one.
-            fetched = plus(WORKSPACE, self.block.offsets[self.region.row_name(number)])
-            call = self._pull(number, rows, ("0", str(width)), fetched, buffer)
+            beside = plus(WORKSPACE, self.block.offsets[self.region.row_name(number)])
+            call = self._pull(number, rows, every, beside, fetched.beside)
         else:
             call = self._pull(number, rows, (column, count), inside, pitch)
             call = f"{guard} ? {call} : 0" if guard else call
@@ -450,11 +432,11 @@ class RegionBody:
         yield "if (status != 0) {"
         yield f"{_INDENT}return status;"
         yield "}"
-        if buffer:
-            moved = f"{inside}, {fetched} + {scaled(column, pixel)}, {scaled(count, pixel)}"
+        if fetched.beside:
+            moved = f"{inside}, {beside} + {scaled(column, pixel)}, {scaled(count, pixel)}"
             moved = f"tinyml_move_bytes({moved});"
             yield from (f"if ({guard}) {{", f"{_INDENT}{moved}", "}") if guard else (moved,)
-        if self.shape.strips > 1:
+        if not fetched.whole:
             yield from self._edges(number)
         yield from self._advance(number)
 

@@ -15,13 +15,14 @@ from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
 from tvm_tinyml.patch.block import Buffer, Placed
 from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
 from tvm_tinyml.patch.overwriting import overwrite_distance, rows_done
-from tvm_tinyml.patch.pulling import row_buffer_bytes
 from tvm_tinyml.patch.region import RegionShape, SegmentStage, Stage
 from tvm_tinyml.patch.rows import Event
 from tvm_tinyml.patch.workspace import (
+    FetchedRow,
     Workspace,
     at_words,
     columns_in_place,
+    fetched_row,
     line_buffers,
     row_bytes,
 )
@@ -156,6 +157,7 @@ class StreamedRegion:
         shape = self.shape
         operations = shape.operations
         pitches = {tensor: shape.pitch(tensor) for tensor in shape.stream.buffers}
+        pitches |= {tensor: self.fetched(number).line for number, tensor in enumerate(self.pulled)}
         lines = [
             one._replace(nbytes=one.nbytes + self.spare_bytes(one.name))
             for one in line_buffers(operations, shape.stream, pitches, shape.settling)
@@ -166,9 +168,9 @@ class StreamedRegion:
             for name, size in self.parts(index).items()
         ]
         parts += [
-            Buffer(self.row_name(index), self.row_buffer(index), index, index)
+            Buffer(self.row_name(index), self.fetched(index).beside, index, index)
             for index in range(self.fetches)
-            if self.row_buffer(index)
+            if self.fetched(index).beside
         ]
         sweeps = {self.fetches + index: segment.space for index, segment in self.segments.items()}
         return Workspace(operations, shape.strips, shape.columns, shape.stream, (*lines, *parts), sweeps)
@@ -265,10 +267,11 @@ class StreamedRegion:
         """Name in the block of the row that is fetched whole for input `fetch` of those it fetches."""
         return f"{self.symbol}.{self.shape.pulls[fetch].output}.row"
 
-    def row_buffer(self, fetch: int) -> int:
-        """Bytes of that row; 0 when requests go straight to the line buffer."""
+    def fetched(self, fetch: int) -> FetchedRow:
+        """Where its rows lie."""
         shape, tensor = self.shape, self.shape.pulls[fetch].output
-        return row_buffer_bytes(shape.specs[tensor], shape.columns[tensor], whole_rows=shape.whole_rows)
+        spec, whole_rows = shape.specs[tensor], shape.whole_rows
+        return fetched_row(tensor, shape.operations, shape.columns, shape.stream, spec, whole_rows=whole_rows)
 
     def parts(self, index: int) -> dict[str, int]:
         """What the calls of stage `index` need while they run: scratch, copied windows and output; name -> bytes.

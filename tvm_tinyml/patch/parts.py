@@ -20,12 +20,13 @@ from .geometry import Columns, Operation, full_columns, keeping_pace, strip_colu
 from .network import Network
 from .overwriting import overwrite_distance, rows_done
 from .plan import Segment
-from .pulling import pulling, pulls_of, row_buffer_bytes
+from .pulling import pulling, pulls_of
 from .region import operation_of, pixel_bytes
 from .rows import stream_rows
 from .workspace import (
     WORD,
     buffer_spans,
+    fetched_row,
     made_bytes,
     may_settle,
     settles_at_start,
@@ -393,14 +394,16 @@ class _Load:
             return
         self.held.add(tensor)
         owner, (first, last) = self.regions.owner, self.regions.spans[tensor]
-        row = self.columns[tensor].width * pixel_bytes(owner.network.specs[tensor])
+        spec = owner.network.specs[tensor]
+        row = self.columns[tensor].width * pixel_bytes(spec)
         if tensor in owner.settings.pulled:
-            whole = owner.settings.whole_rows
-            size = row_buffer_bytes(owner.network.specs[tensor], self.columns[tensor], whole_rows=whole)
-            fetch = self.regions.position(tensor)
-            self.add(fetch, owner.aligned(size))
+            operations, stream = self.regions.operations, self.regions.stream
+            whole_rows = owner.settings.whole_rows
+            fetched = fetched_row(tensor, operations, self.columns, stream, spec, whole_rows=whole_rows)
+            row, fetch = fetched.line, self.regions.position(tensor)
+            self.add(fetch, owner.aligned(fetched.beside))
             # Of a row that is fetched whole, the columns of the strip are copied.
-            self.moving += self.copies(fetch, 1, row) if size else 0.0
+            self.moving += self.copies(fetch, 1, row) if fetched.beside else 0.0
             self.moving += self.regions.events[fetch] * owner.costs.moving.event
         self.moving += self.regions.moves(tensor, row)
         self.put_at_words(tensor, row)

@@ -37,12 +37,6 @@ def pulls_of(operations: Sequence[Operation], pulled: frozenset[str]) -> list[st
     return list(dict.fromkeys(tensor for tensor in read if tensor in pulled))
 
 
-def row_buffer_bytes(spec: TensorSpec, columns: Columns, *, whole_rows: bool) -> int:
-    """Bytes of the place where a whole row is fetched to before a strip's columns are taken from it; 0 for none."""
-    # A step of zero is that of regions without strips.
-    return spec.nbytes // spec.shape[ROWS] if whole_rows and columns.step else 0
-
-
 def requested(
     operation: Operation, columns: Columns, strip: int, row: int, *, whole_rows: bool
 ) -> Request | None:

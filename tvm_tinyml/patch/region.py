@@ -207,10 +207,12 @@ class RegionShape:
             ]
             if len(uses) == 1 and tensor in self.stream.buffers and isinstance(stage, Stage):
                 (reader,) = uses
-                (read,) = (one for one in self.stages[reader].operation.reads if one.tensor == tensor)
+                read, *others = (one for one in self.stages[reader].operation.reads if one.tensor == tensor)
                 columns = self.columns[self.stages[reader].node.tensor]
-                if isinstance(self.stages[reader], Stage) and (
-                    self.whole or read_columns(read, columns) == self.columns[tensor]
+                if (
+                    not others
+                    and isinstance(self.stages[reader], Stage)
+                    and (self.whole or read_columns(read, columns) == self.columns[tensor])
                 ):
                     found[tensor] = maker, reader
         return found

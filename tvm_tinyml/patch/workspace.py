@@ -9,12 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from ..dialect.relax_api import TensorSpec
 from .bands import sweep
 from .block import Buffer, Placed, place
-from .geometry import COLUMNS, ROWS, Columns, Operation, Read, full_columns, read_columns, strip_columns
-from .pulling import pulling, pulls_of, row_buffer_bytes
+from .geometry import (
+    COLUMNS,
+    PIXEL,
+    ROWS,
+    Columns,
+    Operation,
+    Read,
+    full_columns,
+    read_columns,
+    strip_columns,
+)
+from .pulling import pulling, pulls_of
 from .region import pixel_bytes
 from .rows import RowStream, stream_rows
 
@@ -132,6 +143,55 @@ def row_bytes(spec: TensorSpec) -> int:
     return spec.nbytes // spec.shape[ROWS]
 
 
+class FetchedRow(NamedTuple):
+    """Where rows of an input that is fetched lie.
+
+    line: bytes of a row of its line buffer. whole: that row has all columns, of which strips read theirs where they
+        lie; before: bytes in front of them, which belong to no pixel.
+    beside: bytes of the place to which a whole row is fetched before the columns of a strip are copied; 0 for none.
+    """
+
+    line: int
+    beside: int = 0
+    whole: bool = False
+    before: int = 0
+
+
+def fetched_row(
+    tensor: str,
+    operations: Sequence[Operation],
+    columns: Mapping[str, Columns],
+    stream: RowStream,
+    spec: TensorSpec,
+    *,
+    whole_rows: bool,
+) -> FetchedRow:
+    """Where rows of `tensor` lie that a region of `operations` fetches, over the whole width with `whole_rows`.
+
+    columns: of every tensor made or fetched.
+
+    A row that is read once, pixel by pixel, need not be copied: what lies beside the image makes nothing but what lies
+    beside the image.
+    """
+    own, pixel = columns[tensor], pixel_bytes(spec)
+    line, row = own.width * pixel, row_bytes(spec)
+    if own.step == 0:
+        return FetchedRow(line, whole=True)
+    if not whole_rows:
+        return FetchedRow(line)
+    (reader, read), *others = (
+        (one, read) for one in operations for read in one.reads if read.tensor == tensor
+    )
+    by_pixels = read.rows == read.columns == PIXEL and not reader.members and not reader.accumulates
+    if others or not by_pixels or stream.buffers[tensor].rows > 1 or own.step * pixel % WORD:
+        return FetchedRow(line, beside=row)
+    last = operations[-1]
+    strips = -(-last.width // columns[last.output].step)
+    before = max(-own.first * pixel, -own.first * pixel % WORD)
+    after = (strips - 1) * own.step + own.first + own.width - spec.shape[COLUMNS]
+    return FetchedRow(before + row + max(after, 0) * pixel, whole=True, before=before)
+
+
 @dataclass(frozen=True)
 class Workspace:
     """Everything in memory while a region runs, its inputs and its output aside.
@@ -187,9 +247,10 @@ def workspace_of(
     whole = strip >= every[-1].width
     columns = full_columns(every) if whole else strip_columns(every, strip)
     stream = stream_rows(every)
-    row_buffers = [
-        row_buffer_bytes(specs[tensor], columns[tensor], whole_rows=whole_rows) for tensor in fetched
-    ]
+    rows = {
+        tensor: fetched_row(tensor, every, columns, stream, specs[tensor], whole_rows=whole_rows)
+        for tensor in fetched
+    }
     staged = staging_bytes(every[-1], columns[every[-1].output], specs[every[-1].output])
     sweeps = {
         index: sweep_workspace(
@@ -200,8 +261,12 @@ def workspace_of(
     }
     strips = 1 if whole else -(-every[-1].width // strip)
     buffers = (
-        *_buffers(every, columns, stream, specs, scratch, staged, settling),
-        *(Buffer(f"{every[k].name}.row", size, k, k) for k, size in enumerate(row_buffers) if size),
+        *_buffers(every, columns, stream, specs, scratch, staged, settling, rows),
+        *(
+            Buffer(f"{every[k].name}.row", one.beside, k, k)
+            for k, one in enumerate(rows.values())
+            if one.beside
+        ),
     )
     return Workspace(every, strips, columns, stream, buffers, sweeps, settling)
 
@@ -225,7 +290,7 @@ def sweep_workspace(
     if not columns_in_place(segment, rows, output, spec, buffered=buffered):
         # Columns of the output lie in one piece before their pixels go to their rows.
         staged = rows * segment.rows * pixel_bytes(spec)
-    buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged, frozenset()))
+    buffers = tuple(_buffers(swept.operations, swept.bands, stream, specs, scratch, staged, frozenset(), {}))
     return Workspace(swept.operations, segment.calls, swept.bands, stream, buffers)
 
 
@@ -263,9 +328,11 @@ def _buffers(
     scratch: Mapping[str, int],
     staged: int,
     settling: Set[str],
+    fetched: Mapping[str, FetchedRow],
 ) -> Iterator[Buffer]:
     """Line buffers, copied windows, scratch, and `staged` bytes of output, each with its lifetime."""
     pitches = {tensor: columns[tensor].width * pixel_bytes(specs[tensor]) for tensor in stream.buffers}
+    pitches |= {tensor: row.line for tensor, row in fetched.items()}
     yield from line_buffers(every, stream, pitches, settling)
     for index, operation in enumerate(every):
         for number, read in enumerate(operation.reads):
