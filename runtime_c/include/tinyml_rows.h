@@ -298,20 +298,25 @@ TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int
 /* Bytes between planes up to which offsets of eight planes have sixteen bits. */
 #define TINYML_NEAR_PLANES 8192
 
-/* Set one byte of each of `planes` planes, eight at a time. */
-TINYML_ROWS void tinyml_fill_planes(int8_t *at, int8_t value, int32_t planes, int32_t plane)
+/* Set `columns` bytes of each of `planes` planes, eight planes at a time. */
+TINYML_ROWS void tinyml_fill_planes(int8_t *at, int32_t columns, int8_t value, int32_t planes, int32_t plane)
 {
     __asm__ volatile("movs r4, #0\n\t"
                      "vidup.u16 q1, r4, #1\n\t"
-                     "vmul.i16 q1, q1, %2\n\t"
-                     "vdup.8 q0, %4\n\t"
-                     "wlstp.16 lr, %1, 2f\n"
+                     "vmul.i16 q1, q1, %3\n\t"
+                     "vdup.8 q0, %5\n"
                      "1:\n\t"
-                     "vstrb.16 q0, [%0, q1]\n\t"
-                     "add %0, %0, %3\n\t"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : "+r"(at)
+                     "mov r4, %0\n\t"
+                     "wlstp.16 lr, %2, 3f\n"
+                     "2:\n\t"
+                     "vstrb.16 q0, [r4, q1]\n\t"
+                     "add r4, r4, %4\n\t"
+                     "letp lr, 2b\n"
+                     "3:\n\t"
+                     "add %0, %0, #1\n\t"
+                     "subs %1, %1, #1\n\t"
+                     "bgt 1b"
+                     : "+r"(at), "+r"(columns)
                      : "r"(planes), "r"(plane), "r"(8 * plane), "r"(value)
                      : "r4", "q0", "q1", "lr", "cc", "memory");
 }
@@ -326,11 +331,11 @@ TINYML_ROWS void tinyml_fill_plane_edges(int8_t *row, int32_t rows, int32_t colu
 #if defined(__ARM_FEATURE_MVE)
     if (plane <= TINYML_NEAR_PLANES) {
         for (; rows > 0; --rows, row += columns) {
-            for (int32_t column = 0; column < left; ++column) {
-                tinyml_fill_planes(row + column, value, planes, plane);
+            if (left > 0) {
+                tinyml_fill_planes(row, left, value, planes, plane);
             }
-            for (int32_t column = columns - right; column < columns; ++column) {
-                tinyml_fill_planes(row + column, value, planes, plane);
+            if (right > 0) {
+                tinyml_fill_planes(row + columns - right, right, value, planes, plane);
             }
         }
         return;
