@@ -281,9 +281,9 @@ TINYML_ROWS void tinyml_fill_rows(int8_t *row, int32_t rows, int32_t pitch, int3
     }
 }
 
-/* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none. */
-TINYML_ROWS void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right,
-                                   int8_t value)
+/* Fill the first `left` and the last `right` bytes of each row; a negative number of bytes is none, as in most calls. */
+static inline void tinyml_fill_edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right,
+                                     int8_t value)
 {
     if (left > 0) {
         tinyml_fill_rows(row, rows, pitch, tinyml_least(left, pitch), value);
