@@ -268,7 +268,7 @@ class StreamedRegion:
         return f"{self.symbol}.{self.shape.pulls[fetch].output}.row"
 
     def fetched(self, fetch: int) -> FetchedRow:
-        """Where its rows lie."""
+        """Where rows of input `fetch` of those it fetches lie."""
         shape, tensor = self.shape, self.shape.pulls[fetch].output
         spec, whole_rows = shape.specs[tensor], shape.whole_rows
         return fetched_row(tensor, shape.operations, shape.columns, shape.stream, spec, whole_rows=whole_rows)
