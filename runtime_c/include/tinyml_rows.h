@@ -438,6 +438,16 @@ TINYML_ROWS int32_t tinyml_settle_rows(int8_t *line, int32_t pitch, int32_t firs
     return keep <= first ? first : tinyml_drop_rows(line, pitch, first, end, keep);
 }
 
+/* Make room for `made` rows at the end of a line buffer whose rows, `first` to `end` - 1, lie there: those from `keep` on
+ * move towards the start. Returns the row that its first place is for from now on. */
+TINYML_ROWS int32_t tinyml_raise_rows(int8_t *line, int32_t pitch, int32_t first, int32_t end, int32_t keep,
+                                      int32_t made)
+{
+    keep = tinyml_least(keep, end);
+    tinyml_move_bytes(line + (keep - first - made) * pitch, line + (keep - first) * pitch, (end - keep) * pitch);
+    return first + made;
+}
+
 /* Make room in a line buffer that holds a plane for each channel, with rows of `row` bytes: all planes move at once, the
  * last of which begins at `last`. */
 TINYML_ROWS int32_t tinyml_drop_plane_rows(int8_t *line, int32_t last, int32_t row, int32_t first, int32_t end,

@@ -40,13 +40,17 @@ class Replay:
         placed = workspace.place(alignment)
         placed = _turned_round(placed) if apart else placed
         self.offsets, self.settled = placed.offsets, placed.settled if settles else frozenset()
+        self.raised = placed.raised
         self.sweeps = workspace.sweeps
         self.block: list[Any] = [None] * placed.arena_bytes
         every = [*workspace.buffers, *(one for sweep in self.sweeps.values() for one in sweep.buffers)]
         self.sizes = {buffer.name: buffer.nbytes for buffer in every}
         self.readers = Readers(self.operations)
         self.done = [0] * len(self.operations)
-        self.first = {tensor: -buffer.above for tensor, buffer in self.buffers.items()}
+        self.first = {
+            tensor: -(buffer.rows if tensor in self.raised else buffer.above)
+            for tensor, buffer in self.buffers.items()
+        }
         for tensor, buffer in self.buffers.items():
             self.store(tensor, -buffer.above, buffer.above)
         for event in workspace.stream.events:
@@ -73,7 +77,9 @@ class Replay:
             self.scribble(f"{operation.name}.window_{number}")
         tensor = operation.output
         if tensor in self.first:
-            if begin + count - self.first[tensor] > self.buffers[tensor].rows:
+            if tensor in self.raised:
+                self.rise(tensor, count)
+            elif begin + count - self.first[tensor] > self.buffers[tensor].rows:
                 assert tensor not in self.settled
                 self.move(tensor)
             self.store(tensor, begin, count)
@@ -101,6 +107,16 @@ class Replay:
         kept = max(min(self.readers.keep(tensor, self.done), end), self.first[tensor])
         self.check(tensor, kept, end - kept)
         self.first[tensor] = kept
+        self.store(tensor, kept, end - kept)
+
+    def rise(self, tensor: str, count: int) -> None:
+        """Rows that are needed move down by as many as follow, which end with the buffer."""
+        end = self.done[self.readers.maker[tensor]]
+        kept = min(self.readers.keep(tensor, self.done), end)
+        self.check(tensor, kept, end - kept)
+        self.first[tensor] += count
+        assert self.first[tensor] <= kept
+        assert end + count - self.first[tensor] == self.buffers[tensor].rows
         self.store(tensor, kept, end - kept)
 
     def scribble(self, name: str) -> None:

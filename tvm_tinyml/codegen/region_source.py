@@ -124,15 +124,20 @@ class RegionBody:
         rows = ", ".join(f"row_{number} = 0" for number in range(len(self.shape.operations)))
         yield f"int32_t {rows};"
         buffers = self.shape.stream.buffers
-        firsts = [f"first_{made} = {-buffers[tensor].above}" for tensor, made in self.moving.items()]
+        # Where rows lie at the end, those above the image do.
+        begins = {
+            tensor: buffer.rows if self._rises(tensor) else buffer.above for tensor, buffer in buffers.items()
+        }
+        firsts = [f"first_{made} = {-begins[tensor]}" for tensor, made in self.moving.items()]
         if firsts:
             yield f"int32_t {', '.join(firsts)};"
         for tensor, buffer in buffers.items():
             if buffer.above:
                 # Rows of planes lie apart; what else is filled with them is not in use yet.
                 filled = buffer.rows if tensor in self.region.planes else buffer.above
-                size = filled * self.shape.pitch(tensor)
-                yield f"tinyml_fill_bytes(line_{self.lines[tensor]}, {self._border(tensor)}, {size});"
+                pitch = self.shape.pitch(tensor)
+                place = plus(f"line_{self.lines[tensor]}", (begins[tensor] - buffer.above) * pitch)
+                yield f"tinyml_fill_bytes({place}, {self._border(tensor)}, {filled * pitch});"
 
     def _border(self, tensor: str) -> int:
         """Value of what lies outside the image; where there is none, nothing that is kept depends on it."""
@@ -228,8 +233,12 @@ class RegionBody:
         if tensor not in self.moving or tensor in self.block.settled:
             return
         first, row = f"first_{number}", f"row_{number}"
-        yield f"if ({row} + {rows} - {first} > {self.region.slots(tensor)}) {{"
         keep, step = self._keep(tensor), self._row_step(tensor)
+        if self._rises(tensor):
+            keep = f"tinyml_most({keep}, {-self.shape.stream.buffers[tensor].above})"
+            yield f"{first} = tinyml_raise_rows(line_{number}, {step}, {first}, {row}, {keep}, {rows});"
+            return
+        yield f"if ({row} + {rows} - {first} > {self.region.slots(tensor)}) {{"
         if tensor in self.region.planes:
             last = self.shape.plane(tensor) * (self.shape.pitch(tensor) // step - 1)
             call = f"tinyml_drop_plane_rows(line_{number}, {last}, {step}"
@@ -237,6 +246,10 @@ class RegionBody:
             call = f"tinyml_drop_rows(line_{number}, {step}"
         yield f"{_INDENT}{first} = {call}, {first}, {row}, {keep});"
         yield "}"
+
+    def _rises(self, tensor: str) -> bool:
+        """Whether the rows of a line buffer lie at its end."""
+        return tensor in self.moving and tensor in self.block.raised
 
     def _keep(self, tensor: str) -> str:
         """First row of a tensor that is still needed."""

@@ -10,7 +10,7 @@ is then planned as it will run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, combinations, pairwise
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ from .pulling import pulling, pulls_of
 from .region import accumulated, pixel_bytes
 from .rows import stream_rows
 from .sweeps import Sweeps
-from .workspace import settles_at_start, sweep_bytes
+from .workspace import may_settle, settles_at_start, sweep_bytes
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8)
 """Rows of a band that are tried."""
@@ -400,7 +400,7 @@ class BandParts:
             stream = stream_rows(every)
             most = stream.buffers[tensor].rows
             behind = 0 if last.accumulates else stream.held[tensor][-1]
-            settles = settles_at_start(every, tensor, frozenset())
+            settles = settles_at_start(every, tensor, {tensor})
             self._lines[key] = Line(most, most - rows, behind) if settles else Line(most, most, most)
         return self._lines[key]
 
@@ -443,11 +443,24 @@ class BandParts:
             found = block_of(network, region, settings, self.parts.costs, self.known)
         except PlanError:
             return
-        workspace, cost = found.workspace, found.cost
+        yield from self._placed(begin, end, region, found)
+        candidates = tuple(may_settle(found.workspace.operations).values())
+        if candidates:
+            settling = replace(region, settling=candidates)
+            smaller = block_of(network, settling, settings, self.parts.costs, self.known)
+            if smaller.nbytes < found.nbytes:
+                yield from self._placed(begin, end, settling, smaller)
+
+    def _placed(self, begin: int, end: int, region: Region, found: Block) -> Iterator[Part]:
+        """A region beside its input and over it, with one column at a time and with more."""
+        network = self.network
+        workspace, cost, strip = found.workspace, found.cost, region.strip
         output = self.parts.size[network.nodes[end - 1].tensor]
         peak = self.parts.live[begin] + output + found.nbytes
         macs, calls = region_macs(network, region, workspace), workspace.calls
-        part = Part(peak, macs, calls, begin, end, strip, region.segments, output, cost=cost)
+        part = Part(
+            peak, macs, calls, begin, end, strip, region.segments, output, cost=cost, settling=region.settling
+        )
         yield from self.sweeps.of(part, region, workspace, self.room)
         if workspace.strips == 1:
             done = rows_done(workspace.operations, workspace.stream)

@@ -4,18 +4,23 @@ A line buffer has room for the rows of its fullest moment, most often while one 
 few of its rows are needed. Rows that are needed move to its start as soon as its reader has passed the others, so that
 its end is free, and buffers of single operators, or of one band of a segment, may lie there. That is one more case of
 the rule of `memory.problem`: how far apart two starts must be depends on which of the two is the lower one.
+
+The rows of another line buffer may lie there as well if they lie at its own end: two that are full at different times
+then face each other like two stacks (`facing.py`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from itertools import permutations
 from typing import NamedTuple
 
 from ..memory.exact import place_exactly
 from ..memory.greedy import first_fit
 from ..memory.problem import Block, PlacementProblem, round_up
+from .facing import Span, face_each_other
 
 EFFORT = 300
 """Of the exact search, for the block of one region."""
@@ -31,6 +36,7 @@ class Buffer(NamedTuple):
     """Bytes needed while operators `first` to `last` of a region run, by position; -1 is before all of them.
 
     held: bytes from its start on that are needed while each of the operators runs; empty: always all of them.
+    can_rise: whether those can lie at its end instead.
     """
 
     name: str
@@ -38,12 +44,14 @@ class Buffer(NamedTuple):
     first: int
     last: int
     held: tuple[int, ...] = ()
+    can_rise: bool = False
 
 
 class Placed(NamedTuple):
     """Offsets of buffers in a block of `arena_bytes`.
 
     settled: buffers whose free end others use: their rows have to move to the start as soon as that is possible.
+    raised: buffers whose free start others use: their rows have to lie at the end at all times.
     cuts: bytes between which no buffer lies on both sides, upwards, at which the block may be taken apart.
     """
 
@@ -51,6 +59,7 @@ class Placed(NamedTuple):
     arena_bytes: int
     settled: frozenset[str]
     cuts: tuple[int, ...] = ()
+    raised: frozenset[str] = frozenset()
 
     def apart(self, starts: Sequence[int]) -> Placed:
         """The same with the pieces between the cuts at other places."""
@@ -60,21 +69,6 @@ class Placed(NamedTuple):
             piece = bisect_right(begins, offset) - 1
             offsets[name] = starts[piece] + offset - begins[piece]
         return self._replace(offsets=offsets, cuts=())
-
-
-class _Span(NamedTuple):
-    """A buffer with its times; held: bytes for each of them."""
-
-    name: str
-    nbytes: int
-    first: int
-    last: int
-    held: tuple[int, ...]
-
-    def beside(self, other: _Span) -> int:
-        """Bytes that are needed at some time of both."""
-        first, last = max(self.first, other.first), min(self.last, other.last)
-        return max(self.held[first - self.first : last - self.first + 1])
 
 
 def place(
@@ -88,19 +82,34 @@ def place(
     inner: those of its segments: the position of each, its buffers, and how many operations it has.
     """
     spans = list(_spans(buffers, operations, alignment, inner))
-    offsets = _offsets(spans, alignment)
-    settled = {
-        one.name
-        for one, at in zip(spans, offsets, strict=True)
-        for other, start in zip(spans, offsets, strict=True)
-        if at <= start < at + one.nbytes and one is not other and _together(one, other)
-    }
-    size = max((at + one.nbytes for one, at in zip(spans, offsets, strict=True)), default=0)
-    found = dict(zip((one.name for one in spans), offsets, strict=True))
-    return Placed(found, size, frozenset(settled), tuple(_cuts(spans, offsets)))
+    problem = _problem(spans, alignment)
+    offsets = _offsets(spans, problem)
+    size, least = problem.arena_bytes(offsets), _needed(spans)
+    for turned, lower in face_each_other(spans) if size > least else ():
+        changed = _turned(problem, turned)
+        for order in _above(turned, lower):
+            found = first_fit(changed, order)
+            if changed.arena_bytes(found) < size:
+                spans, problem, offsets, size = turned, changed, found, changed.arena_bytes(found)
+        if size <= least:
+            break
+    settled, raised = set(), set()
+    for index, one in enumerate(spans):
+        for number, distance in problem.spacing[index].items():
+            apart, other = offsets[number] - offsets[index], spans[number]
+            if not -other.nbytes < apart < one.nbytes or apart < distance:
+                continue
+            # The other one is above, and their bytes are the same.
+            if not one.raised and one.nbytes > apart + other.bottom(one):
+                settled.add(one.name)
+            if other.raised and apart < one.top(other):
+                raised.add(other.name)
+    named = dict(zip((one.name for one in spans), offsets, strict=True))
+    cuts = tuple(_cuts(spans, offsets))
+    return Placed(named, size, frozenset(settled), cuts, frozenset(raised))
 
 
-def _cuts(spans: Sequence[_Span], offsets: Sequence[int]) -> Iterator[int]:
+def _cuts(spans: Sequence[Span], offsets: Sequence[int]) -> Iterator[int]:
     top = 0
     for start, span in sorted(zip(offsets, spans, strict=True)):
         if start >= top > 0:
@@ -108,16 +117,12 @@ def _cuts(spans: Sequence[_Span], offsets: Sequence[int]) -> Iterator[int]:
         top = max(top, start + span.nbytes)
 
 
-def _together(one: _Span, other: _Span) -> bool:
-    return one.first <= other.last and other.first <= one.last
-
-
 def _spans(
     buffers: Sequence[Buffer],
     operations: int,
     alignment: int,
     inner: Sequence[tuple[int, Sequence[Buffer], int]],
-) -> Iterator[_Span]:
+) -> Iterator[Span]:
     """All buffers on one axis of time, on which a segment takes as long as it has operators."""
     lengths = [1] * (operations + 1)
     for position, _, count in inner:
@@ -126,9 +131,12 @@ def _spans(
     for length in lengths:
         begins.append(begins[-1] + length)
 
-    def span(one: Buffer, nbytes: int, first: int, held: Sequence[int]) -> _Span:
+    def span(one: Buffer, nbytes: int, first: int, held: Sequence[int]) -> Span:
         least = tuple(min(nbytes, round_up(size, alignment)) for size in held)
-        return _Span(one.name, nbytes, first, first + len(held) - 1, least)
+        # What is free below rows at the end is used in units of the alignment as well.
+        free = (max(0, one.nbytes - size) // alignment * alignment for size in held if one.can_rise)
+        hung = tuple(nbytes - below for below in free)
+        return Span(one.name, nbytes, first, first + len(held) - 1, least, hung)
 
     for one in buffers:
         nbytes = round_up(one.nbytes, alignment)
@@ -147,8 +155,7 @@ def _spans(
             yield span(one, nbytes, begins[position + 1] + first, held)
 
 
-def _offsets(spans: Sequence[_Span], alignment: int) -> list[int]:
-    problem = _problem(spans, alignment)
+def _offsets(spans: Sequence[Span], problem: PlacementProblem) -> list[int]:
     best: list[int] = []
     for order in _orders(spans):
         offsets = first_fit(problem, order)
@@ -159,36 +166,55 @@ def _offsets(spans: Sequence[_Span], alignment: int) -> list[int]:
     return place_exactly(problem, best, time_limit=TIME_LIMIT, effort=EFFORT).offsets if best else []
 
 
-def _problem(spans: Sequence[_Span], alignment: int) -> PlacementProblem:
+def _problem(spans: Sequence[Span], alignment: int) -> PlacementProblem:
     spacing: list[dict[int, int]] = [{} for _ in spans]
     for index, one in enumerate(spans):
         for number in range(index):
             other = spans[number]
-            if _together(one, other):
+            if one.meets(other):
                 spacing[index][number] = one.beside(other)
                 spacing[number][index] = other.beside(one)
     end = max((one.last for one in spans), default=-1)
-    needed = [0] * (end + 1)
+    whole = sum(one.nbytes for one in spans if one.last - one.first == end)
+    blocks = tuple(Block(one.name, one.nbytes, alignment, one.first, one.last) for one in spans)
+    return PlacementProblem(blocks, tuple(spacing), alignment, least=max(whole, _needed(spans)))
+
+
+def _turned(problem: PlacementProblem, spans: Sequence[Span]) -> PlacementProblem:
+    """The problem of the same spans, of which others are raised now."""
+    spacing = [dict(row) for row in problem.spacing]
+    for index, one in enumerate(spans):
+        for number in spacing[index] if one.raised or one.hung else ():
+            spacing[index][number] = one.beside(spans[number])
+            spacing[number][index] = spans[number].beside(one)
+    return replace(problem, spacing=tuple(spacing))
+
+
+def _needed(spans: Sequence[Span]) -> int:
+    """Most bytes that are needed at one time."""
+    needed = [0] * (max((one.last for one in spans), default=-1) + 1)
     for one in spans:
         for time, size in enumerate(one.held, one.first):
             needed[time] += size
-    whole = sum(one.nbytes for one in spans if one.last - one.first == end)
-    blocks = tuple(Block(one.name, one.nbytes, alignment, one.first, one.last) for one in spans)
-    return PlacementProblem(blocks, tuple(spacing), alignment, least=max([whole, *needed]))
+    return max(needed, default=0)
 
 
-def _orders(spans: Sequence[_Span]) -> Iterator[list[int]]:
+def _orders(spans: Sequence[Span]) -> Iterator[list[int]]:
     """Orders for first fit: what is there all the time first, then the others, the largest first."""
     end = max((one.last for one in spans), default=-1)
     always = [index for index, one in enumerate(spans) if one.first == 0 and one.last == end]
-    others = [index for index in range(len(spans)) if index not in always]
+    # What has the largest free end goes on top, where all of it can be used.
+    always.sort(key=lambda index: (spans[index].nbytes - min(spans[index].held), spans[index].nbytes))
+    for lower in permutations(always) if len(always) <= PERMUTED else [tuple(always), tuple(always[::-1])]:
+        yield from _above(spans, lower)
+
+
+def _above(spans: Sequence[Span], lower: Sequence[int]) -> Iterator[list[int]]:
+    """Orders that go on from the first ones."""
+    others = [index for index in range(len(spans)) if index not in lower]
     keys: tuple[Callable[[int], tuple[int, ...]], ...] = (
         lambda index: (-spans[index].nbytes, spans[index].first),
         lambda index: (spans[index].first - spans[index].last, -spans[index].nbytes),
     )
-    # What has the largest free end goes on top, where all of it can be used.
-    always.sort(key=lambda index: (spans[index].nbytes - min(spans[index].held), spans[index].nbytes))
-    below = permutations(always) if len(always) <= PERMUTED else [tuple(always), tuple(always[::-1])]
-    for lower in below:
-        for key in keys:
-            yield [*lower, *sorted(others, key=key)]
+    for key in keys:
+        yield [*lower, *sorted(others, key=key)]

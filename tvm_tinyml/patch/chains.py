@@ -5,7 +5,8 @@ depends on the rows that both make at a time. Chains that another one beats in w
 are dropped, for each width of strips by itself; what is kept are arrays over the chains of all widths.
 
 Memory is what is needed at once while a unit runs: its own bytes, and the rows of every line buffer that are needed
-then. In front of its maker and behind its reader a line buffer is not full (`block.py`).
+then. In front of its maker and behind its reader a line buffer is not full, and others may be in its place
+(`block.py`).
 """
 
 from __future__ import annotations
@@ -123,8 +124,12 @@ class Chains(NamedTuple):
         return Chains(*(one[chosen] for one in self))
 
     def peak(self, more: Array | int, behind: Array | int) -> Array:
-        """Bytes needed at once, with so many in front of the first run, and while units behind it run."""
-        peak: Array = np.maximum(np.maximum(self.kept, self.first) + more, self.rest + behind)
+        """Bytes of a block, about, with so many in front of the first run, and while units behind it run.
+
+        Of what is free when it is needed at once, about half is of use to other line buffers.
+        """
+        needed: Array = np.maximum(self.first + more, self.rest + behind)
+        peak: Array = np.maximum(needed, (needed + self.kept + more) // 2)
         return peak
 
 

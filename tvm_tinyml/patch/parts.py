@@ -15,6 +15,7 @@ from ..dialect.relax_api import Array
 from ..errors import PlanError
 from ..memory.problem import round_up
 from .costs import calls_of, handed_on, line_moves
+from .facing import MATCHED, bytes_saved
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, keeping_pace, strip_columns
 from .network import Network
@@ -29,6 +30,7 @@ from .workspace import (
     fetched_row,
     made_bytes,
     may_settle,
+    rises,
     settles_at_start,
     shifted_bytes,
     staging_bytes,
@@ -46,8 +48,8 @@ class Part(NamedTuple):
     output: bytes of what it makes; 0 for a view. source: input in whose place the output lies, at least `distance`
         bytes below it.
     rows: that the last operator makes per call, with which the others keep pace. cost: estimated (`Settings.costs`).
-    settling: the operator of the region that is `settling` (`plan.Region`), if there is one: what others put into the
-        free end of one line buffer hardly leaves anything for that of another one.
+    settling: operators of the region that are `settling` (`plan.Region`): none, all that can be, or the one that
+        saves the most, as what others put into the free end of one line buffer leaves little for that of another one.
     """
 
     peak: int
@@ -62,7 +64,7 @@ class Part(NamedTuple):
     distance: int = 0
     rows: int = 1
     cost: float = 0.0
-    settling: str = ""
+    settling: tuple[str, ...] = ()
 
     def reach(self, made: str, source_bytes: int) -> tuple[int, int]:
         """Least end of its output, as `paths.Paths` counts it: the first number, or that of `made` and the second one.
@@ -246,10 +248,10 @@ class _Regions:
             shared = Sharing()
             if whole:
                 shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
-            for tensor, nbytes in load.ways(index):
+            for tensors, nbytes in load.ways(index):
                 if most is not None and beside + nbytes - shared.nbytes > most:
                     continue
-                settling = self.may_settle.get(tensor, "")
+                lost = sum(price.saved.get(tensor, 0.0) for tensor in tensors) if tensors else 0.0
                 part = Part(
                     beside + nbytes,
                     macs,
@@ -259,8 +261,8 @@ class _Regions:
                     strip,
                     output=output,
                     rows=self.pace,
-                    cost=price.found + strips * load.moving + price.saved.get(tensor, 0.0),
-                    settling=settling,
+                    cost=price.found + strips * load.moving + lost,
+                    settling=tuple(self.may_settle[tensor] for tensor in tensors),
                 )
                 if index < len(self.operations) - 1 or load.fetches:
                     yield part
@@ -306,7 +308,11 @@ class _Price:
 
 
 class _Load:
-    """Bytes of the buffers of a region that grows towards its front, and cost of moving rows in one strip."""
+    """Bytes of the buffers of a region that grows towards its front, and cost of moving rows in one strip.
+
+    settled: line buffers in use at all times of which only those bytes are taken that are needed, with all their bytes
+        and those while each operation runs; planar: those of which that holds if their makers are settling.
+    """
 
     def __init__(self, regions: _Regions, columns: Mapping[str, Columns]) -> None:
         self.regions = regions
@@ -316,32 +322,48 @@ class _Load:
         self.by_position = [0] * len(regions.operations)
         self.windows: dict[str, list[tuple[int, int, int]]] = {}
         self.held: set[str] = set()
-        self.free: dict[str, Array] = {}
+        self.settled: dict[str, tuple[int, Array]] = {}
+        self.planar: dict[str, tuple[int, Array]] = {}
 
     @property
     def fetches(self) -> bool:
         """Whether rows of an input are fetched."""
         return not self.held.isdisjoint(self.regions.owner.settings.pulled)
 
-    def ways(self, first: int) -> Iterator[tuple[str, int]]:
-        """Most bytes of a region that begins with operation `first`.
+    def ways(self, first: int) -> Iterator[tuple[tuple[str, ...], int]]:
+        """Most bytes of a region that begins with operation `first`, and the tensors whose makers are settling then.
 
-        At first while no operator is settling, then while the one does that saves the most, with the tensor it makes.
+        At first while no operator is settling, then while the one does that saves the most, then while all do.
         """
         operations = self.regions.operations
         pulls = [index for index in range(self.regions.pulls) if operations[index].output in self.held]
         running = [*pulls, *range(first, len(operations))]
         needed = np.array([self.by_position[index] for index in running])
-        peak = max(self.kept, int(needed.max()))
-        yield "", peak
+        free = {tensor: size - held[running] for tensor, (size, held) in self.planar.items()}
+        # Facing each other, or nobody, line buffers are never below what is needed at one time.
+        peak = max(self.kept - self._facing(running, ()), int(needed.max()))
+        yield (), peak
         best, settling = peak, ""
-        for tensor, free in self.free.items():
+        for tensor, unused in free.items():
             # What it is at its fullest moment it takes in any case.
-            less = max(self.kept, int((needed - free[running]).max()))
+            less = max(self.kept - self._facing(running, (tensor,)), int((needed - unused).max()))
             if less < best:
                 best, settling = less, tensor
         if settling:
-            yield settling, best
+            yield (settling,), best
+        if len(free) > 1:
+            every = tuple(free)
+            less = max(self.kept - self._facing(running, every), int((needed - sum(free.values())).max()))
+            if less < best:
+                yield every, less
+
+    def _facing(self, running: Sequence[int], settling: Sequence[str]) -> int:
+        """Bytes that line buffers save that face each other; settling: of those that may hold planes."""
+        lines = [*self.settled.values(), *(self.planar[tensor] for tensor in settling)]
+        lines = sorted(lines, key=lambda line: int(line[1].min()) - line[0])[:MATCHED]
+        if len(lines) < 2:
+            return 0
+        return bytes_saved([size for size, _ in lines], np.stack([held[running] for _, held in lines]))
 
     def add(self, index: int, nbytes: int) -> None:
         """Count bytes that are needed while one operation runs."""
@@ -414,5 +436,8 @@ class _Load:
         needed = [owner.aligned(rows * row) for rows in self.regions.stream.held[tensor]]
         for index in range(max(first, 0), last + 1):
             self.add(index, needed[index] if settled else size)
-        if first < 0 and row % WORD == 0 and tensor in self.regions.may_settle:
-            self.free[tensor] = np.array([size - bytes_ for bytes_ in needed])
+        if first < 0 and row % WORD == 0:
+            if settled and rises(self.regions.operations, self.regions.stream, tensor):
+                self.settled[tensor] = size, np.array(needed)
+            elif tensor in self.regions.may_settle:
+                self.planar[tensor] = size, np.array(needed)

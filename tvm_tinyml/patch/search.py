@@ -194,11 +194,14 @@ class _Search:
 
 
 def _small(parts: Sequence[Part], *, settling: bool) -> list[Part]:
-    """Parts without those that need more memory than the same with an operator that is settling, or without those."""
+    """Of parts that differ in what is settling alone the one with the least memory, or those where nothing is."""
     if not settling:
         return [part for part in parts if not part.settling]
-    twins = {(part.begin, part.strip, part.source) for part in parts if part.settling}
-    return [part for part in parts if part.settling or (part.begin, part.strip, part.source) not in twins]
+    least: dict[tuple[int, int, str], Part] = {}
+    for part in parts:
+        # Those with more operators that are settling come later and need less.
+        least[part.begin, part.strip, part.source] = part
+    return list(least.values())
 
 
 def _work(path: Path) -> tuple[int, int, int]:

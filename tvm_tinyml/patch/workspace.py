@@ -66,7 +66,19 @@ def line_buffers(
         pitch = pitches[tensor]
         settles = pitch % WORD == 0 and settles_at_start(operations, tensor, settling)
         held = tuple(rows * pitch for rows in stream.held[tensor]) if settles else ()
-        yield Buffer(tensor, line.rows * pitch, *spans[tensor], held)
+        yield Buffer(
+            tensor, line.rows * pitch, *spans[tensor], held, bool(held) and rises(operations, stream, tensor)
+        )
+
+
+def rises(operations: Sequence[Operation], stream: RowStream, tensor: str) -> bool:
+    """Whether the rows of a line buffer that settles can lie at its end as well.
+
+    Not where they always begin at its start, or a call makes some beyond the image: the next one comes in their place.
+    """
+    maker = next(index for index, one in enumerate(operations) if one.output == tensor)
+    one = operations[maker]
+    return (bool(one.members) or one.height % one.rows == 0) and not stream.stays(maker)
 
 
 def settles_at_start(operations: Sequence[Operation], tensor: str, settling: Set[str]) -> bool:
