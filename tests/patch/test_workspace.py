@@ -32,6 +32,7 @@ class Replay:
         alignment: int,
         *,
         settles: bool = True,
+        rises: bool = True,
         apart: bool = False,
     ) -> None:
         self.operations = workspace.operations
@@ -40,7 +41,7 @@ class Replay:
         placed = workspace.place(alignment)
         placed = _turned_round(placed) if apart else placed
         self.offsets, self.settled = placed.offsets, placed.settled if settles else frozenset()
-        self.raised = placed.raised
+        self.raised = placed.raised if rises else frozenset()
         self.sweeps = workspace.sweeps
         self.block: list[Any] = [None] * placed.arena_bytes
         every = [*workspace.buffers, *(one for sweep in self.sweeps.values() for one in sweep.buffers)]
