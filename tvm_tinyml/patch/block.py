@@ -85,14 +85,14 @@ def place(
     problem = _problem(spans, alignment)
     offsets = _offsets(spans, problem)
     size, least = problem.arena_bytes(offsets), _needed(spans)
-    for turned, lower in face_each_other(spans) if size > least else ():
-        changed = _turned(problem, turned)
-        for order in _above(turned, lower):
+    for way in face_each_other(spans) if size > least else ():
+        if size <= max(least, way.least):
+            break
+        changed = _turned(problem, way.spans)
+        for order in _above(way.spans, way.lower):
             found = first_fit(changed, order)
             if changed.arena_bytes(found) < size:
-                spans, problem, offsets, size = turned, changed, found, changed.arena_bytes(found)
-        if size <= least:
-            break
+                spans, problem, offsets, size = way.spans, changed, found, changed.arena_bytes(found)
     settled, raised = set(), set()
     for index, one in enumerate(spans):
         for number, distance in problem.spacing[index].items():

@@ -2,13 +2,13 @@
 
 Two line buffers are seldom full at the same time: one is about to be read where the other has just been read. Placed
 like two stacks that grow towards each other they take what both need at the worst moment, not what each does at its
-own. A buffer faces at most one other one: which, is a matching of the most bytes that are saved.
+own. A buffer faces at most one other one: which, is a matching that saves many bytes. Not always the one that saves the
+most: what single operators need must find its place as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from functools import cache
 from itertools import permutations
 from operator import add
 from typing import NamedTuple
@@ -22,6 +22,9 @@ MATCHED = 6
 
 STACKED = 2
 """Pairs of which all orders are tried, one pair above the other; of more, one order."""
+
+TRIED = 3
+"""Matchings that are tried, those that save the most."""
 
 
 class Span(NamedTuple):
@@ -73,37 +76,48 @@ class Span(NamedTuple):
         return max(self.first, other.first), min(self.last, other.last)
 
 
-def face_each_other(spans: Sequence[Span]) -> Iterator[tuple[list[Span], list[int]]]:
-    """Spans of which some are raised, each time with an order for those of whole regions: one pair above the other.
+class Facing(NamedTuple):
+    """Spans of which some are raised; lower: those of whole regions in an order with one pair above the other.
 
-    Nothing where no two can face each other.
+    least: bytes that those of whole regions take at least.
     """
+
+    spans: list[Span]
+    lower: list[int]
+    least: int
+
+
+def face_each_other(spans: Sequence[Span]) -> Iterator[Facing]:
+    """Ways to let spans face each other, those that save the most first; none where no two can."""
     end = max((one.last for one in spans), default=-1)
     always = [index for index, one in enumerate(spans) if one.first == 0 and one.last == end]
     free = [index for index in always if spans[index].hung and min(spans[index].held) < spans[index].nbytes]
     free.sort(key=lambda index: min(spans[index].held) - spans[index].nbytes)
-    pairs = _matched(spans, sorted(free[:MATCHED]))
-    paired = {index for pair in pairs for index in pair}
-    rest = [index for index in always if index not in paired]
-    for stack in permutations(pairs) if 0 < len(pairs) <= STACKED else [pairs] if pairs else []:
-        for turn in (1, -1):
-            turned = list(spans)
-            for pair in stack:
-                upper = pair[::turn][1]
-                turned[upper] = turned[upper]._replace(raised=True)
-            yield turned, [*rest, *(index for pair in stack for index in pair[::turn])]
+    whole = sum(spans[index].nbytes for index in always)
+    for saved, pairs in _matchings(spans, sorted(free[:MATCHED])):
+        paired = {index for pair in pairs for index in pair}
+        rest = [index for index in always if index not in paired]
+        for stack in permutations(pairs) if len(pairs) <= STACKED else [pairs]:
+            for turn in (1, -1):
+                turned = list(spans)
+                for pair in stack:
+                    upper = pair[::turn][1]
+                    turned[upper] = turned[upper]._replace(raised=True)
+                lower = [*rest, *(index for pair in stack for index in pair[::turn])]
+                yield Facing(turned, lower, whole - saved)
 
 
-def _matched(spans: Sequence[Span], free: Sequence[int]) -> tuple[tuple[int, int], ...]:
-    """Pairs of spans that save the most bytes together."""
+def _matchings(spans: Sequence[Span], free: Sequence[int]) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Bytes that pairs of spans save together, many, and those pairs; those that save the most first."""
 
     def saved(one: int, other: int) -> int:
         lower, upper = spans[free[one]], spans[free[other]]
         together = max(held + hung for held, hung in zip(lower.held, upper.hung, strict=True))
         return lower.nbytes + upper.nbytes - max(together, lower.nbytes, upper.nbytes)
 
-    found = matched([[saved(one, other) for other in range(len(free))] for one in range(len(free))])[1]
-    return tuple((free[one], free[other]) for one, other in found)
+    numbers = range(len(free))
+    for bytes_, pairs in matchings([[saved(one, other) for other in numbers] for one in numbers])[:TRIED]:
+        yield bytes_, [(free[one], free[other]) for one, other in pairs]
 
 
 def bytes_saved(nbytes: Sequence[int], held: Array) -> int:
@@ -114,22 +128,25 @@ def bytes_saved(nbytes: Sequence[int], held: Array) -> int:
     both = (held[:, None] + held[None]).max(axis=2)
     size = np.array(nbytes)
     least = np.maximum(both, np.maximum(size[:, None], size[None]))
-    return matched((size[:, None] + size[None] - least).tolist())[0]
+    return max((found for found, _ in matchings((size[:, None] + size[None] - least).tolist())), default=0)
 
 
-def matched(saved: Sequence[Sequence[int]]) -> tuple[int, tuple[tuple[int, int], ...]]:
-    """Most bytes that disjoint pairs save together, and those pairs; saved: bytes that each two of them save."""
+def matchings(saved: Sequence[Sequence[int]]) -> list[tuple[int, tuple[tuple[int, int], ...]]]:
+    """All ways to put some of them into pairs, each with the bytes that its pairs save, most first.
 
-    @cache
-    def best(left: tuple[int, ...]) -> tuple[int, tuple[tuple[int, int], ...]]:
+    saved: bytes that each two of them save; two that save nothing are no pair.
+    """
+
+    def ways(left: Sequence[int]) -> Iterator[tuple[int, tuple[tuple[int, int], ...]]]:
         if len(left) < 2:
-            return 0, ()
+            yield 0, ()
+            return
         one, *others = left
-        found = best(tuple(others))
+        yield from ways(others)
         for other in others:
             if saved[one][other] > 0:
-                more, pairs = best(tuple(index for index in others if index != other))
-                found = max(found, (saved[one][other] + more, ((one, other), *pairs)))
-        return found
+                for more, pairs in ways([index for index in others if index != other]):
+                    yield saved[one][other] + more, ((one, other), *pairs)
 
-    return best(tuple(range(len(saved))))
+    found = [way for way in ways(range(len(saved))) if way[1]]
+    return sorted(found, key=lambda way: -way[0])

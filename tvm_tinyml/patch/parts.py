@@ -340,13 +340,13 @@ class _Load:
         running = [*pulls, *range(first, len(operations))]
         needed = np.array([self.by_position[index] for index in running])
         free = {tensor: size - held[running] for tensor, (size, held) in self.planar.items()}
-        # Facing each other, or nobody, line buffers are never below what is needed at one time.
-        peak = max(self.kept - self._facing(running, ()), int(needed.max()))
+        kept = self.kept - self._facing(running, ())
+        peak = max(kept, int(needed.max()))
         yield (), peak
         best, settling = peak, ""
         for tensor, unused in free.items():
             # What it is at its fullest moment it takes in any case.
-            less = max(self.kept - self._facing(running, (tensor,)), int((needed - unused).max()))
+            less = max(kept, int((needed - unused).max()))
             if less < best:
                 best, settling = less, tensor
         if settling:
