@@ -295,7 +295,8 @@ def grown(
             stop=np.full(len(strip), stop),
             parent=position,
         )
-        fitting = np.flatnonzero(fits(strip, found.macs, found.peak(0, 0)))
+        # What some operator cannot compute in such rows and columns costs infinitely much.
+        fitting = np.flatnonzero(fits(strip, found.macs, found.peak(0, 0)) & np.isfinite(found.cost))
         found = found.taken(fitting)
         if goes_on(stop):
             extended.append(found)
