@@ -162,7 +162,7 @@ def _build_wide(layer: _Layer, row: WideRow) -> Any:
         weight = T.match_buffer(weight_handle, weight_shape, "int8")
         table = T.match_buffer(table_handle, table_shape, "int32")
         output = T.match_buffer(output_handle, made, "int8")
-        sums = T.sblock_alloc_buffer((row.calls[0][0], 2 * row.pairs), "int32")
+        sums = T.sblock_alloc_buffer((row.calls[0], 2 * row.pairs), "int32")
         for s in range(strips):
             wide_row_stages(data, weight, table, sums, output, row, s, strips, start, step, finish)
 

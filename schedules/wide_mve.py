@@ -15,7 +15,7 @@ from tvm.script import tirx as T  # noqa: N812
 
 from . import script
 from .intrinsics.mve.deep_tile import deep_applies
-from .intrinsics.mve.lone_tile import lone_applies
+from .intrinsics.mve.lone_tile import lone_applies, lone_groups
 from .intrinsics.mve.strip import MAX_UNROLLED, SMALL, TILE, VECTOR, Strip
 from .intrinsics.mve.wide_tile import WideTile, wide_instructions, wide_kernels
 from .kernel import MicroKernel
@@ -43,7 +43,7 @@ _WAIT_PER_TILE, _WAIT_PER_STRIP = 10.0, 16.0
 class WideRow:
     """Tiles of a row of `pixels` pixels, `channels` of them each.
 
-    overlap: the last tile repeats pixels. lone: what is left are single pixels, by a function of their own.
+    overlap: the last tile repeats pixels. lone: what is left are single pixels, in the same call.
     """
 
     strip: Strip
@@ -53,12 +53,10 @@ class WideRow:
     lone: bool = False
 
     @property
-    def calls(self) -> tuple[tuple[int, int], ...]:
-        """(pixels of a call, how many such calls), the one of whole tiles first."""
-        whole = self.pixels if self.overlap else self.pixels // TILE * TILE
-        rest = self.pixels - whole
-        left = (1, rest) if self.lone else (rest, 1)
-        return tuple((size, count) for size, count in ((whole, 1), left) if size and count)
+    def calls(self) -> tuple[int, ...]:
+        """Pixels of the calls, the one of whole tiles first."""
+        whole = self.pixels if self.overlap or self.lone else self.pixels // TILE * TILE
+        return tuple(size for size in (whole, self.pixels - whole) if size)
 
     @property
     def pairs(self) -> int:
@@ -67,36 +65,42 @@ class WideRow:
 
     def tile(self, pixels: int) -> WideTile:
         """The tile of a call for so many pixels."""
-        return WideTile(self.strip, min(TILE, pixels), self.lone and pixels == 1)
+        return WideTile(self.strip, min(TILE, pixels), self.lone)
 
     @property
     def instructions(self) -> float:
         """Instructions of the row."""
-        calls = ((wide_instructions(self.tile(size), size, self.channels), n) for size, n in self.calls)
-        return sum(count * (_CALL + one) for one, count in calls)
+        return sum(_CALL + wide_instructions(self.tile(size), size, self.channels) for size in self.calls)
+
+    @property
+    def _single(self) -> int:
+        """Pixels that are computed one by one."""
+        return self.pixels % TILE if self.lone else 0
+
+    def _tiles(self, pixels: int) -> int:
+        """Tiles of a call for so many pixels."""
+        return -(-(pixels - self._single) // TILE)
 
     @property
     def waits(self) -> float:
         """Cycles of the row in which strips would do something."""
         paired = _WAIT if self.strip.depth <= VECTOR else _WAIT_DEEP
-        total = -_WAIT_PER_STRIP * self.pairs
-        for size, count in self.calls:
-            tile = self.tile(size)
-            if not tile.lone:
-                wait = paired if tile.overlaps_pairs else _WAIT_ALONE
-                total += -(-size // TILE) * count * (_WAIT_PER_TILE + self.pairs * wait)
+        total = -_WAIT_PER_STRIP * self.pairs + _WAIT_ALONE * self._single * lone_groups(self.channels)
+        for size in self.calls:
+            wait = paired if self.tile(size).overlaps_pairs else _WAIT_ALONE
+            total += self._tiles(size) * (_WAIT_PER_TILE + self.pairs * wait)
         return max(0.0, total)
 
     @property
     def parts(self) -> Parts:
         """The same, with the requantisation among the products."""
-        computed = sum(-(-size // TILE) * TILE if size > TILE else size * count for size, count in self.calls)
+        computed = self._single + sum(min(size, TILE) * self._tiles(size) for size in self.calls)
         vectors = -(-self.strip.depth // VECTOR)
         return Parts(self.instructions, multiplications=computed * self.channels * vectors)
 
     def micro_kernels(self) -> tuple[MicroKernel, ...]:
         """The micro-kernels of its tiles."""
-        return tuple(kernel for size, _ in self.calls for kernel in wide_kernels(self.tile(size)))
+        return tuple(kernel for size in self.calls for kernel in wide_kernels(self.tile(size)))
 
 
 def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
@@ -107,9 +111,9 @@ def wide_rows(strip: Strip, pixels: int, channels: int) -> list[WideRow]:
     if strip.depth > MAX_UNROLLED and not (few and deep_applies(strip)):
         return []
     deep = replace(strip, loop=True, columns=0, frame=SMALL if strip.frame == SMALL else "own")
-    overlap = [True] if pixels > TILE and pixels % TILE else []
     # Rows without a whole tile are rows times a matrix (`dense_mve.py`).
-    left_over = pixels > TILE and pixels % TILE in (1, 2)
+    left_over = pixels > TILE and pixels % TILE > 0
+    overlap = [True] if left_over else []
     lone = [True] if left_over and lone_applies(deep, channels) else []
     rows = [WideRow(deep, pixels, channels, one) for one in (False, *overlap)]
     return rows + [WideRow(deep, pixels, channels, False, one) for one in lone]
@@ -250,9 +254,22 @@ def wide_row_stages(
     finish: Any,
 ) -> None:
     """Tiles of row `number` of `rows`: of source row number * step, to the output from pixel `start` on."""
-    for t in range(row.calls[0][1]):
-        with T.sblock("wide"):
-            vr, vt = T.axis.remap("SS", [number, t])
+    with T.sblock("wide"):
+        vr = T.axis.spatial(rows, number)
+        wide_stages(
+            source,
+            weight,
+            table,
+            sums,
+            output,
+            row.strip,
+            (row.calls[0], row.channels),
+            (vr * step, 0, start(vr)),
+            finish,
+        )
+    if len(row.calls) > 1:
+        with T.sblock("rest"):
+            vr = T.axis.spatial(rows, number)
             wide_stages(
                 source,
                 weight,
@@ -260,32 +277,13 @@ def wide_row_stages(
                 sums,
                 output,
                 row.strip,
-                (row.calls[0][0], row.channels),
-                (vr * step, vt * row.calls[0][0] * row.strip.pitch, start(vr) + vt * row.calls[0][0]),
+                (row.calls[1], row.channels),
+                (vr * step, row.calls[0] * row.strip.pitch, start(vr) + row.calls[0]),
                 finish,
             )
-    if len(row.calls) > 1:
-        for t in range(row.calls[1][1]):
-            with T.sblock("rest"):
-                vr, vt = T.axis.remap("SS", [number, t])
-                wide_stages(
-                    source,
-                    weight,
-                    table,
-                    sums,
-                    output,
-                    row.strip,
-                    (row.calls[1][0], row.channels),
-                    (
-                        vr * step,
-                        (row.calls[0][0] + vt) * row.strip.pitch,
-                        start(vr) + row.calls[0][0] + vt,
-                    ),
-                    finish,
-                )
 
 
 def tensorize_wide(sch: Any, row: WideRow, rounding: Rounding) -> None:
     """Bind the micro-kernels of a row's blocks."""
-    for name, (size, _) in zip(("wide", "rest"), row.calls, strict=False):
+    for name, size in zip(("wide", "rest"), row.calls, strict=False):
         sch.tensorize(sch.get_sblock(name), register_wide(row.tile(size), size, row.channels, rounding))

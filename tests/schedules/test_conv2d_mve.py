@@ -9,6 +9,7 @@ from tests.schedules.layers_dsp import extreme, random_convolution, random_round
 from tests.schedules.layers_rvv import convolution
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 from tvm_tinyml.schedules import conv2d_mve, pointwise_mve
+from tvm_tinyml.schedules.wide_mve import wide_rows
 
 TARGET = "tinyml -mcpu=cortex-m55"
 
@@ -81,7 +82,7 @@ def test_extreme_values_are_exact() -> None:
 
 
 def test_few_pixels_of_any_depth_are_exact(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Single pixels left of tiles of four, and tiles of all sizes with a loop over taps, all channels in each."""
+    """Tiles of all sizes, unrolled and with a loop over taps, all channels in each."""
     generator = np.random.default_rng(4)
     depths = (5, 16, 40, 31, 72, 100, 128)
     cases = [
@@ -102,8 +103,33 @@ def test_few_pixels_of_any_depth_are_exact(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(conv2d_mve, "_WAYS", (pointwise_mve.plan_pointwise,))
     module = assert_layers_exact(cases, f"{TARGET} -opt=speed")
     names = "\n".join(module.compiled.model.micro_kernels)
-    assert "lone_tile_40" in names
     assert all(f"deep_tile_{pixels}_by" in names for pixels in (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+def test_pixels_left_of_tiles_are_exact_one_by_one(monkeypatch: pytest.MonkeyPatch, compiler: str) -> None:
+    """One to three pixels left, of taps in half a vector and in many, with channels left of eight; as estimated."""
+    generator = np.random.default_rng(11)
+    shapes = (
+        *((5, 8, 48), (6, 8, 9), (7, 5, 16), (9, 3, 10), (5, 12, 29)),
+        *((5, 16, 95), (7, 24, 24), (6, 24, 15), (5, 64, 16), (11, 72, 8), (5, 100, 17)),
+        *((6, 144, 24), (5, 136, 8), (5, 250, 11), (7, 31, 22), (5, 256, 16)),
+    )
+    cases = [
+        random_rounding(generator, convolution(generator, (1, width, depth), channels, (1, 1)))
+        for width, depth, channels in shapes
+    ]
+    monkeypatch.setattr(conv2d_mve, "_WAYS", (pointwise_mve.plan_pointwise,))
+    monkeypatch.setattr(
+        pointwise_mve, "wide_rows", lambda *shape: [row for row in wide_rows(*shape) if row.lone]
+    )
+    # More than any of them has, so that none is a strip.
+    monkeypatch.setattr(pointwise_mve, "TILE", 64)
+    module = assert_layers_exact(cases, f"{TARGET} -compiler={compiler}")
+    _, report = module.run([case.arrays[0] for case in cases], profile=True)
+    for layer, ran in zip(module.compiled.model.layers, report.layers, strict=True):
+        (taken,) = (way for way in layer.alternatives if way.taken)
+        assert taken.instructions == pytest.approx(ran.instructions, rel=0.01), layer.name
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,9 @@ def geometries(generator: np.random.Generator) -> list[Pair]:
         pair(generator, (9, 22, 16), 16, (3, 3), strip=5),
         pair(generator, (12, 23, 8), 19, (3, 3), strides=(2, 2), strip=4, rows=(2, 1)),
         pair(generator, (9, 20, 3), 12, (5, 5), strides=(2, 2), window=(3, 3), strip=4),
+        # Pixels of many taps, left of tiles of four.
+        pair(generator, (5, 9, 8), 25, (3, 3)),
+        pair(generator, (5, 5, 72), 24, (3, 3)),
     ]
 
 

@@ -6,7 +6,8 @@ constants in the order in which they lie. Each vector of sums belongs to one cha
 operands from core registers: three loads bring those of two channels. The end of a pair's requantisation, a chain of
 instructions that wait for each other, runs beside the first products of the next pair.
 
-Tiles of four pixels follow each other in one call, the last one overlapping where pixels are left.
+Tiles of four pixels follow each other in one call. Where pixels are left, the last one overlaps, or they are computed
+one by one (`lone_tile.py`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .assembly import (
 )
 from .deep_tile import PLACES, deep_instructions, deep_kernels, deep_name, places
 from .epilogue import correct_ties, narrow
-from .lone_tile import lone_instructions, lone_kernel, lone_name
+from .lone_tile import Frame, lone_code, lone_instructions
 from .ordering import ordered
 from .strip import ACCUMULATOR_BYTES, MAX_UNROLLED, PARAMETERS, SMALL, TILE, VECTOR, Strip
 
@@ -37,6 +38,7 @@ from .strip import ACCUMULATOR_BYTES, MAX_UNROLLED, PARAMETERS, SMALL, TILE, VEC
 _WEIGHTS, _TABLES, _OUTPUT, _LEFT = range(ACCUMULATOR_BYTES, ACCUMULATOR_BYTES + 16, 4)
 _SPILLED = ACCUMULATOR_BYTES + 16
 _STACK = _SPILLED + VECTOR + 4
+_FRAME = Frame(_WEIGHTS, _OUTPUT, _SPILLED, _SPILLED + VECTOR, _STACK + SAVED_BYTES + 4)
 # Registers of sums, which become outputs, of weights, and of places. Data that does not stay passes through the first
 # one, which is free once the outputs of the pair before are stored.
 _SUMS, _PAIR, _PLACES = ("q4", "q5"), ("q6", "q5"), PLACES
@@ -50,7 +52,7 @@ class WideTile:
     """Shape of a tile.
 
     strip: its taps and their weights, with one row and in the "deep" form. pixels: up to TILE; with TILE, a call
-    computes that many pixels or more. lone: one pixel, by a function of its own (`lone_tile.py`).
+    computes that many pixels or more. lone: some are left of such tiles, which are computed one by one.
     """
 
     strip: Strip
@@ -61,15 +63,14 @@ class WideTile:
     def name(self) -> str:
         """Name of the micro-kernel."""
         strip = self.strip
-        if self.lone:
-            return lone_name(strip)
         if self.deep:
             return deep_name(strip, self.pixels)
         over = "_over" if strip.overrun and strip.tail else ""
         shape = f"{self.pixels}x{strip.depth}_every{strip.pitch}{over}"
         plane = f"_plane{strip.plane}" if strip.plane else ""
         frame = f"_{SMALL}" if strip.frame == SMALL else ""
-        return f"tinyml_mve_wide_tile_{shape}{plane}{frame}_{strip.requantization.name}"
+        lone = "_lone" if self.lone else ""
+        return f"tinyml_mve_wide_tile_{shape}{plane}{frame}{lone}_{strip.requantization.name}"
 
     @property
     def deep(self) -> bool:
@@ -95,8 +96,6 @@ class WideTile:
 
 def wide_kernels(tile: WideTile) -> tuple[MicroKernel, ...]:
     """The micro-kernel behind those it shares: all channels of the tile's pixels, or of `pixels` of them, by tiles."""
-    if tile.lone:
-        return (lone_kernel(tile.strip),)
     if tile.deep:
         return deep_kernels(tile.strip, tile.pixels)
     code = [*_prologue(tile), "1:", *_start(tile)]
@@ -111,26 +110,33 @@ def wide_kernels(tile: WideTile) -> tuple[MicroKernel, ...]:
         *add_constant("r3", -_step(tile)),
         "b 2b",
         "5:",
-        *(_next(tile) if tile.pixels == TILE else []),
     ]
+    if tile.lone:
+        code += [*_next_whole(tile), "bge 1b"]
+        code += [*lone_code(tile.strip, _FRAME, aligned=_aligned(tile)), "6:"]
+    elif tile.pixels == TILE:
+        code += _next(tile)
     code += restore(_STACK)
-    return (function(tile.name, PARAMETERS, ordered(code, sources=("r7", "r1", "r9"))),)
+    return (function(tile.name, PARAMETERS, ordered(code, sources=("r7", "r1", "r9", "q7"))),)
 
 
 def wide_instructions(tile: WideTile, pixels: int, channels: int) -> float:
     """Instructions of one call."""
-    if tile.lone:
-        return lone_instructions(tile.strip, channels // 2)
     if tile.deep:
         return deep_instructions(tile.strip, pixels, channels)
     pairs = -(-channels // 2)
     pair = len(_first(tile)) + len(_rest(tile)) + len(_closing(tile)) + 1
     back = len(add_constant("r3", -_step(tile))) + 2
     outside = len(_start(tile)) + (1 if tile.overlaps_pairs else 0) + 1 + back * (channels % 2)
+    total = float(len(_prologue(tile)) + len(restore(_STACK)))
     tiles = -(-pixels // TILE)
     # On to the next tile, and what finds that there is none.
     between = (len(_next(tile)) - 1) * (tiles - 1) + 3 if tile.pixels == TILE else 0
-    return len(_prologue(tile)) + len(restore(_STACK)) + between + tiles * (outside + pairs * pair)
+    if tile.lone:
+        tiles, left = divmod(pixels, TILE)
+        between = (len(_next_whole(tile)) + 1) * tiles
+        total += lone_instructions(tile.strip, _FRAME, left, channels, aligned=_aligned(tile))
+    return total + between + tiles * (outside + pairs * pair)
 
 
 def _aligned(tile: WideTile) -> bool:
@@ -210,6 +216,15 @@ def _next(tile: WideTile) -> list[str]:
     code += [*Cursor("r7", _cursor(tile).position).move(0)]
     code += [f"ldrd r1, r9, [sp, #{_WEIGHTS}]", "sub r5, r4, #1", "b 1b", "6:"]
     return code
+
+
+def _next_whole(tile: WideTile) -> list[str]:
+    """On to the next pixels, up to the flags that tell whether there are four of them."""
+    strip = tile.strip
+    code = [f"ldrd r3, r2, [sp, #{_OUTPUT}]", f"ldr r4, [sp, #{_FRAME.channels}]", "sub r5, r4, #1"]
+    code += ["add r3, r3, #4" if strip.plane else "add r3, r3, r4, lsl #2"]
+    code += ["subs r2, r2, #4", f"strd r3, r2, [sp, #{_OUTPUT}]", f"ldrd r1, r9, [sp, #{_WEIGHTS}]"]
+    return [*code, *add_constant("r7", TILE * strip.pitch - _cursor(tile).position)]
 
 
 def _store_mask(tile: WideTile) -> int:
