@@ -280,15 +280,17 @@ def estimate(
 
 
 def moving(config: TargetConfig) -> Moving:
-    """What regions do beside calling functions, in instructions; measured (runtime_c/include/tinyml_rows.h)."""
+    """What regions do beside calling functions, in instructions; measured (tinyml_rows.h, tinyml_columns.h)."""
     features = config.core.features
-    if "mve" in features or "rvv" in features:
-        byte = 0.19
+    if "mve" in features:
+        byte, pixel = 0.19, 2.0
+    elif "rvv" in features:
+        byte, pixel = 0.19, 8.0
     elif config.core.family == "arm":
-        byte = 0.3
+        byte, pixel = 0.3, 6.0
     else:
-        byte = 0.8
-    return Moving(region=REGION, event=25.0, copy=15.0, row=8.0, byte=byte)
+        byte, pixel = 0.8, 6.0
+    return Moving(region=REGION, event=25.0, copy=15.0, row=8.0, byte=byte, pixel=pixel)
 
 
 def _as_built(layer: Layer, built: Layer | None) -> Layer:

@@ -14,11 +14,14 @@
 
 #if defined(__GNUC__)
 #define TINYML_ROWS static __attribute__((unused, noinline))
+/* Sizes that are constants where a function is called leave little of it. */
+#define TINYML_INLINE static inline __attribute__((always_inline))
 #define TINYML_WORD_ALIGNED(place) __builtin_assume_aligned(place, 4)
 /* Compilers would make the loop a call of memmove or memset, which small C libraries do byte by byte. */
 #define TINYML_KEEP_LOOP __asm__ volatile("" : : : "memory")
 #else
 #define TINYML_ROWS static
+#define TINYML_INLINE static inline
 #define TINYML_WORD_ALIGNED(place) (place)
 #define TINYML_KEEP_LOOP (void)0
 #endif
@@ -48,9 +51,15 @@ static inline int32_t tinyml_most(int32_t a, int32_t b)
     return a > b ? a : b;
 }
 
+/* Whether `count` rows, or columns, from `first` on are all among `size` ones. */
+TINYML_INLINE int tinyml_are_inside(int32_t first, int32_t count, int32_t size)
+{
+    return count <= size && (uint32_t)first <= (uint32_t)(size - count);
+}
+
 #if defined(__ARM_FEATURE_MVE)
 /* Copy upwards, 64 bytes at a time, then 16. */
-static inline __attribute__((always_inline)) void tinyml_move_vectors(int8_t *to, const int8_t *from, int32_t bytes)
+TINYML_INLINE void tinyml_move_vectors(int8_t *to, const int8_t *from, int32_t bytes)
 {
     if (bytes >= 64) {
         __asm__ volatile("dls lr, %2\n"
@@ -322,9 +331,8 @@ TINYML_ROWS void tinyml_fill_planes(int8_t *at, int32_t columns, int8_t value, i
 }
 #endif
 
-/* The same in each of `planes` planes that lie `plane` bytes apart, with rows of `columns` bytes. */
-TINYML_ROWS void tinyml_fill_plane_edges(int8_t *row, int32_t rows, int32_t columns, int32_t left, int32_t right,
-                                         int8_t value, int32_t planes, int32_t plane)
+TINYML_ROWS void tinyml_fill_both_plane_edges(int8_t *row, int32_t rows, int32_t columns, int32_t left,
+                                              int32_t right, int8_t value, int32_t planes, int32_t plane)
 {
     left = tinyml_most(tinyml_least(left, columns), 0);
     right = tinyml_most(tinyml_least(right, columns), 0);
@@ -356,9 +364,18 @@ TINYML_ROWS void tinyml_fill_plane_edges(int8_t *row, int32_t rows, int32_t colu
     }
 }
 
-/* Copy the window of `rows` rows and `bytes` columns at (row, column) of an image of `height` rows of `pitch` bytes.
- * Elements outside the image are `value`. Returns `to`. */
-TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, int32_t height, int32_t pitch,
+/* The same as `tinyml_fill_edges` in each of `planes` planes that lie `plane` bytes apart, with rows of `columns`
+ * bytes. */
+TINYML_INLINE void tinyml_fill_plane_edges(int8_t *row, int32_t rows, int32_t columns, int32_t left, int32_t right,
+                                           int8_t value, int32_t planes, int32_t plane)
+{
+    if (left > 0 || right > 0) {
+        tinyml_fill_both_plane_edges(row, rows, columns, left, right, value, planes, plane);
+    }
+}
+
+/* The window that `tinyml_copy_window` copies, some of which may lie outside the image. */
+TINYML_ROWS void tinyml_copy_window_at_edges(int8_t *to, const int8_t *image, int32_t height, int32_t pitch,
                                              int32_t row, int32_t rows, int32_t column, int32_t bytes, int8_t value)
 {
     const int32_t top = tinyml_least(tinyml_most(row, 0), row + rows);
@@ -376,51 +393,23 @@ TINYML_ROWS const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, in
         tinyml_copy_rows(inside + (left - column), bytes, image + top * pitch + left, pitch, bottom - top,
                          right - left);
     }
-    return to;
 }
 
-/* Copy the columns of an image, or the rows of `to`, one after the other: `columns` pixels of `rows` rows each. Rows of
- * `from` lie `from_row` bytes apart and columns `from_column`; those of `to` likewise. */
-TINYML_ROWS void tinyml_turn(int8_t *to, int32_t to_row, int32_t to_column, const int8_t *from, int32_t from_row,
-                             int32_t from_column, int32_t rows, int32_t columns, int32_t pixel)
+/* Copy the window of `rows` rows and `bytes` columns at (row, column) of an image of `height` rows of `pitch` bytes.
+ * Elements outside the image are `value`. Returns `to`. */
+TINYML_INLINE const int8_t *tinyml_copy_window(int8_t *to, const int8_t *image, int32_t height, int32_t pitch,
+                                               int32_t row, int32_t rows, int32_t column, int32_t bytes, int8_t value)
 {
-    if (rows > columns) {
-        for (; columns > 0; --columns, to += to_column, from += from_column) {
-            tinyml_copy_rows(to, to_row, from, from_row, rows, pixel);
+    if (tinyml_are_inside(row, rows, height) && tinyml_are_inside(column, bytes, pitch)) {
+        if (rows == 1) {
+            tinyml_move_bytes(to, image + row * pitch + column, bytes);
+        } else {
+            tinyml_copy_rows(to, bytes, image + row * pitch + column, pitch, rows, bytes);
         }
-        return;
+    } else {
+        tinyml_copy_window_at_edges(to, image, height, pitch, row, rows, column, bytes, value);
     }
-    for (; rows > 0; --rows, to += to_row, from += from_row) {
-        tinyml_copy_rows(to, to_column, from, from_column, columns, pixel);
-    }
-}
-
-/* Copy `columns` columns from `column` on, `rows` pixels from `row` on each, one column after the other. Of `image`, which
- * begins at row 0 and column 0, columns `left` to `right` - 1 of rows `top` to `bottom` - 1 are there; the others are
- * `value`. Sizes of pixels are in bytes. Returns `to`. */
-TINYML_ROWS const int8_t *tinyml_get_columns(int8_t *to, const int8_t *image, int32_t pitch, int32_t pixel,
-                                             int32_t column, int32_t columns, int32_t left, int32_t right,
-                                             int32_t row, int32_t rows, int32_t top, int32_t bottom, int8_t value)
-{
-    const int32_t begin = tinyml_most(row, top), high = tinyml_least(row + rows, bottom) - begin;
-    const int32_t first = tinyml_most(column, left), wide = tinyml_least(column + columns, right) - first;
-    const int32_t step = rows * pixel;
-    if (high < rows || wide < columns) {
-        tinyml_fill_bytes(to, value, columns * step);
-    }
-    tinyml_turn(to + (first - column) * step + (begin - row) * pixel, pixel, step,
-                image + begin * pitch + first * pixel, pitch, pixel, high, wide, pixel);
     return to;
-}
-
-/* Copy `columns` columns of `rows` pixels, which lie one after the other, to rows `row` to `row` + `rows` - 1 at
- * `image`; those before row `top` and from row `bottom` on are left out. */
-TINYML_ROWS void tinyml_put_columns(int8_t *image, int32_t pitch, const int8_t *from, int32_t pixel, int32_t columns,
-                                    int32_t row, int32_t rows, int32_t top, int32_t bottom)
-{
-    const int32_t begin = tinyml_most(row, top), high = tinyml_least(row + rows, bottom) - begin;
-    tinyml_turn(image + begin * pitch, pitch, pixel, from + (begin - row) * pixel, pixel, rows * pixel, high, columns,
-                pixel);
 }
 
 /* Make room in a line buffer that holds rows `first` to `end` - 1: move those from row `keep` on to its start.

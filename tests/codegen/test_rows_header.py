@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tvm_tinyml.resources import data_dir
 
 SOURCE = """
-#include "tinyml_rows.h"
+#include "tinyml_columns.h"
 const int8_t *window(int8_t *to, const int8_t *image, int32_t height, int32_t pitch, int32_t row, int32_t rows,
                      int32_t column, int32_t bytes, int8_t value)
 {
@@ -24,9 +24,9 @@ void get_columns(int8_t *to, const int8_t *image, const int32_t *at, const int32
     tinyml_get_columns(to, image, at[0], at[1], at[2], at[3], there[0], there[1], at[4], at[5], there[2], there[3],
                        value);
 }
-void put_columns(int8_t *image, const int8_t *from, const int32_t *at, int32_t top, int32_t bottom)
+void put_columns(int8_t *image, const int8_t *from, const int32_t *at, int32_t top, int32_t height)
 {
-    tinyml_put_columns(image, at[0], from, at[1], at[3], at[4], at[5], top, bottom);
+    tinyml_put_columns(image, at[0], from, at[1], at[3], at[4], at[5], top, height);
 }
 void edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right, int8_t value)
 {

@@ -85,6 +85,28 @@ def test_emulated_cores_make_bands_and_count_every_layer(
     assert all(layer.instructions > 0 for layer in report.layers)
 
 
+@pytest.mark.parametrize("target", ["tinyml/cortex-m4", "tinyml/cortex-m55"])
+def test_emulated_cores_move_pixels_of_any_size(target: str) -> None:
+    builder, results = ModuleBuilder(), []
+    depths = (4, 5, 8, 12, 16, 24, 32, 33)
+    for depth in depths:
+        value = builder.parameter(1, 7, 6, depth)
+        for _ in range(4):
+            value = builder.conv2d(value, depthwise=True, padding=(1, 1, 1, 1))
+        results.append(value)
+    module = named(builder, [builder.call("concat", *results, axis=3)])
+    order = tuple(calls(cleaned(module, target)))
+    regions = []
+    for index in range(len(depths)):
+        names = order[4 * index : 4 * index + 4]
+        segments = (Segment(names[:2], 3, 2), Segment(names[2:], 2, 2, columns=3))
+        regions.append(Region(names, 4 if index % 2 else WHOLE, {}, segments))
+    inputs = random_inputs(module, 3)
+    (expected,) = evaluate(module, inputs).outputs
+    built = relay.build(module, target=target, patch=PatchPlan(order, tuple(regions)))
+    np.testing.assert_array_equal(built.run(inputs).outputs[0], expected)
+
+
 @pytest.mark.parametrize("target", [HOST, "tinyml/cortex-m55"])
 @pytest.mark.parametrize("strip", [WHOLE, 4])
 def test_blocks_in_pieces_run_alike(

@@ -1,4 +1,4 @@
-"""The C function of a streamed region: a table of calls, the loop over it, and one case for each layer."""
+"""The C function of a streamed region: the calls of its layers, in the order in which rows are ready."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tvm_tinyml.patch.workspace import row_bytes
 
 from .constants import c_type
 from .idle_rows import without_idle_rows
+from .order_source import statements_in_order
 from .streaming import WORKSPACE, StreamedRegion
 from .terms import plus, scaled, times
 
@@ -68,10 +69,8 @@ class RegionBody:
         self.filled = {event.operation for event in self.shape.stream.events if event.fills}
 
     def statements(self) -> Iterator[tuple[int, str]]:
-        order, count, starts = self.region.order, len(self.region.layers), self.region.starts
         if self.fetches:
             yield 1, "int status;"
-        yield 1, f"static const uint8_t order[] = {{{', '.join(map(str, order.table))}}};"
         for tensor, made in self.lines.items():
             yield 1, f"int8_t *const line_{made} = {plus(WORKSPACE, self.block.offsets[tensor])};"
         depth = 1
@@ -79,32 +78,21 @@ class RegionBody:
             yield 1, f"for (int32_t strip = 0; strip < {self.shape.strips}; ++strip) {{"
             depth = 2
         yield from ((depth, text) for text in self._state())
-        turns = f", turns = {order.times}" if order.times > 1 else ""
-        yield depth, f"for (int32_t at = 0{turns}; at < {len(order.table)}; ++at) {{"
-        yield depth + 1, "switch (order[at]) {"
-        for index in range(len(starts)):
-            yield depth + 1, f"case {starts[index]}:"
-            yield from ((depth + 2, text) for text in self._call(index))
-            yield depth + 2, "break;"
-        for number in range(self.fetches):
-            yield depth + 1, f"case {count + number}:"
-            yield from ((depth + 2, text) for text in self._fetch(number))
-            yield depth + 2, "break;"
-        for number in sorted(self.filled):
-            yield depth + 1, f"case {count + self.fetches + number}:"
-            yield from ((depth + 2, text) for text in self._fill(number))
-            yield depth + 2, "break;"
-        yield depth + 1, "}"
-        if order.times > 1:
-            begin = len(order.first)
-            yield depth + 1, f"if (at == {begin + len(order.repeated) - 1} && --turns > 0) {{"
-            yield depth + 2, f"at = {begin - 1};"
-            yield depth + 1, "}"
-        yield depth, "}"
+        for further, text in statements_in_order(self.region.order, self._calls()):
+            yield depth + further, text
         if self._repeats:
             yield 1, "}"
         if self.fetches:
             yield 1, "return 0;"
+
+    def _calls(self) -> dict[int, list[str]]:
+        """Statements by what stands for them in the order of calls."""
+        layers = len(self.region.layers)
+        found = {start: list(self._call(index)) for index, start in enumerate(self.region.starts)}
+        found |= {layers + number: list(self._fetch(number)) for number in range(self.fetches)}
+        return found | {
+            layers + self.fetches + number: list(self._fill(number)) for number in sorted(self.filled)
+        }
 
     @property
     def _repeats(self) -> bool:

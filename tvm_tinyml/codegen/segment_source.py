@@ -53,14 +53,12 @@ class _SegmentBody(RegionBody):
     def _repeats(self) -> bool:
         return False
 
-    def _origin(self, tensor: str) -> tuple[str, str]:
-        """Columns of the image in front of and after the first column of an outer tensor's rows in memory."""
-        width = self.outer.shape.specs[tensor].shape[COLUMNS]
+    def _origin(self, tensor: str) -> str:
+        """Column of the image with which an outer tensor's rows begin in memory."""
         if tensor not in self.outer.shape.stream.buffers or self.outer.shape.whole:
-            return "0", str(width)
+            return "0"
         columns = self.outer.shape.columns[tensor]
-        first = plus(times("strip", columns.step), columns.first)
-        return f"-({first})", f"{width} - ({first})"
+        return plus(times("strip", columns.step), columns.first)
 
     def _pitch(self, tensor: str) -> int:
         """Bytes of a row of an outer tensor in memory."""
@@ -80,7 +78,6 @@ class _SegmentBody(RegionBody):
                 step = self.ranges[self._tensor(index)].step * read.rows.stride
                 column = f"{column} + {times('strip', step)}"
         row = f"{plus(times('band', needed.step), needed.first)} - top_{number}"
-        left, right = self._origin(tensor)
         arguments = (
             parts[tensor],
             f"{name}",
@@ -88,12 +85,12 @@ class _SegmentBody(RegionBody):
             pixel_bytes(spec),
             column,
             read.rows.span(self.region.stage(index).operation.rows),
-            left,
-            right,
+            self._origin(tensor),
+            spec.shape[COLUMNS],
             row,
             needed.width,
-            f"-top_{number}",
-            f"{spec.shape[ROWS]} - top_{number}",
+            f"top_{number}",
+            spec.shape[ROWS],
             self._border(tensor),
         )
         return self._cast(tensor, f"tinyml_get_columns({', '.join(map(str, arguments))})", const=True)
@@ -137,8 +134,8 @@ class _SegmentBody(RegionBody):
             count,
             f"{plus(times('band', made.step), made.first)} - top",
             made.width,
-            "-top",
-            f"{spec.shape[ROWS]} - top",
+            "top",
+            spec.shape[ROWS],
         )
         yield f"tinyml_put_columns({', '.join(map(str, arguments))});"
 

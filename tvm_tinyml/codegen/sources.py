@@ -23,7 +23,7 @@ from .model import LoweredModel, TensorInfo
 from .pull_source import pull_declaration
 from .region_source import region_arguments, region_body, region_signature
 from .segment_source import segment_body, segment_signature
-from .streaming import ROWS_HEADER, StreamedRegion, pull_type
+from .streaming import COLUMNS_HEADER, ROWS_HEADER, StreamedRegion, pull_type
 from .tensorir import CFunction
 
 RUNTIME_HEADER = "tinyml_fixed_point.h"
@@ -198,6 +198,7 @@ def runtime_headers(model: LoweredModel) -> list[str]:
     return [
         RUNTIME_HEADER,
         *([ROWS_HEADER] if model.regions else []),
+        *([COLUMNS_HEADER] if any(one.segments for one in model.regions) else []),
         *([NPU_HEADER] if any(layer.can_fail for layer in model.layers) else []),
     ]
 

@@ -31,7 +31,7 @@ from .layer import Layer
 from .order import Repetition, fold
 from .tensorir import Scratch
 
-ROWS_HEADER = "tinyml_rows.h"
+ROWS_HEADER, COLUMNS_HEADER = "tinyml_rows.h", "tinyml_columns.h"
 WORKSPACE = "workspace"
 # Rows in planes move at every fourth call.
 SPARE_CALLS = 3

@@ -10,7 +10,7 @@ DEFAULT_NAME = "model"
 _HEADERS = re.compile(
     "assert|complex|ctype|errno|fenv|float|inttypes|iso646|limits|locale|math|setjmp|signal|stdalign|stdarg|stdatomic"
     "|stdbool|stddef|stdint|stdio|stdlib|stdnoreturn|string|tgmath|threads|time|uchar|wchar|wctype"
-    "|arm_mve|arm_acle|riscv_vector|tinyml_fixed_point|tinyml_guard|tinyml_rows",
+    "|arm_mve|arm_acle|riscv_vector|tinyml_fixed_point|tinyml_guard|tinyml_rows|tinyml_columns",
     re.IGNORECASE,
 )
 

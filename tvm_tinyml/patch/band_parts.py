@@ -298,7 +298,7 @@ class BandParts:
             for read in member.reads:
                 if read.tensor not in swept.bands:
                     pixels = read.rows.span(member.rows) * read.columns.span(width)
-                    one += costs.moving.rows(pixels, pixel_bytes(self.network.specs[read.tensor]))
+                    one += costs.moving.pixels(pixels, pixel_bytes(self.network.specs[read.tensor]))
             total += member.calls * one
         return total
 

@@ -48,6 +48,7 @@ class Moving:
 
     region: of having it at all. event: of one entry of its order.
     copy: of setting up a copy of some rows; row: of each of them; byte: of a byte.
+    pixel: of each pixel that a segment turns between rows and columns, beside its bytes.
     """
 
     region: float = 0.0
@@ -55,10 +56,15 @@ class Moving:
     copy: float = 0.0
     row: float = 0.0
     byte: float = 0.0
+    pixel: float = 0.0
 
     def rows(self, count: int, pitch: int) -> float:
         """A copy of `count` rows that lie apart, `pitch` bytes each."""
         return self.copy + count * (self.row + pitch * self.byte)
+
+    def pixels(self, count: int, nbytes: int) -> float:
+        """A copy of `count` pixels of `nbytes` bytes each between rows and columns."""
+        return self.copy + count * (self.pixel + nbytes * self.byte)
 
 
 NOTHING = Moving()
@@ -348,26 +354,27 @@ def _moving(network: Network, workspace: Workspace, moving: Moving, swapped: boo
         if buffer.first >= 0 and buffer.name.startswith(f"{operation.name}.") and buffer.first == buffer.last:
             if buffer.name.endswith(".scratch"):
                 continue
-            rows, size = operation.rows, buffer.nbytes
+            if swapped and not buffer.name.endswith(".made"):
+                pixel = _pixel(network, operation, buffer)
+                total += operation.calls * moving.pixels(buffer.nbytes // pixel, pixel)
+                continue
+            size = buffer.nbytes
             if not operation.reads:
                 # Of a row that is fetched whole, the columns of the strip.
                 size = workspace.columns[operation.output].width * pixel_bytes(
                     network.specs[operation.output]
                 )
-            if swapped and not buffer.name.endswith(".made"):
-                # A segment gathers and scatters single pixels.
-                rows = _pixels(network, operation, buffer)
-            total += operation.calls * moving.rows(rows, size // rows)
+            total += operation.calls * moving.rows(operation.rows, size // operation.rows)
     return total
 
 
-def _pixels(network: Network, operation: Operation, buffer: Buffer) -> int:
-    """Pixels of a window that an operation copies, or of output that lies in the workspace first."""
+def _pixel(network: Network, operation: Operation, buffer: Buffer) -> int:
+    """Bytes of a pixel of a window that an operation copies, or of output that lies in the workspace first."""
     _, _, part = buffer.name.rpartition(".")
     tensor = (
         operation.output if part == "staged" else operation.reads[int(part.removeprefix("window_"))].tensor
     )
-    return buffer.nbytes // pixel_bytes(network.specs[tensor])
+    return pixel_bytes(network.specs[tensor])
 
 
 def line_moves(index: int, operation: Operation, stream: RowStream, pitch: int, moving: Moving) -> float:
