@@ -166,7 +166,7 @@ def lower_and_plan(
     choices = _choose(lowering, config, room)
     planned = _planned(lowering, choices, config, keep_all=keep_all)
     excess = _excess(planned, config)
-    if excess > 0 and lowering.give_up_spare_rows():
+    while excess > 0 and lowering.give_up_spare_rows():
         planned = _planned(lowering, choices, config, keep_all=keep_all)
         excess = _excess(planned, config)
     # What the tensors of a step leave free may lie in pieces: give up as much scratch as the plan is too large.

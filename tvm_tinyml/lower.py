@@ -297,10 +297,10 @@ class Lowering:
         return True
 
     def give_up_spare_rows(self) -> bool:
-        """Leave line buffers the rows that they need; whether any had more."""
+        """Leave line buffers half of the rows that they do not need; whether any had such rows."""
         regions = self.outline.regions
         had = any(region.spare_bytes(tensor) for region in regions for tensor in region.planes)
-        self.outline.regions = [replace(region, spare=0) for region in regions]
+        self.outline.regions = [replace(region, spare=region.spare // 2) for region in regions]
         return had
 
     def build(self, choices: Sequence[Choice]) -> LoweredModel:

@@ -33,8 +33,8 @@ from .tensorir import Scratch
 
 ROWS_HEADER, COLUMNS_HEADER = "tinyml_rows.h", "tinyml_columns.h"
 WORKSPACE = "workspace"
-# Rows in planes move at every fourth call.
-SPARE_CALLS = 3
+# Rows in planes move at every eighth call.
+SPARE_CALLS = 7
 
 
 def pull_type(model: str, number: int) -> str:
