@@ -331,6 +331,7 @@ TINYML_ROWS void tinyml_fill_planes(int8_t *at, int32_t columns, int8_t value, i
 }
 #endif
 
+/* The edges that `tinyml_fill_plane_edges` fills, at least one of which has columns. */
 TINYML_ROWS void tinyml_fill_both_plane_edges(int8_t *row, int32_t rows, int32_t columns, int32_t left,
                                               int32_t right, int8_t value, int32_t planes, int32_t plane)
 {

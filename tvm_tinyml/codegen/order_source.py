@@ -49,10 +49,11 @@ def _by_table(order: Repetition, calls: Mapping[int, Sequence[str]]) -> Iterator
     again, end = max(calls) + 1, max(calls) + 2
     repeats = order.times > 1
     table = (*order.first, *order.repeated, *((again,) if repeats else ()), *order.last, end)
-    yield 0, f"static const uint8_t order[] = {{{', '.join(map(str, table))}}};"
+    kind = "uint8_t" if end < 256 else "uint16_t"
+    yield 0, f"static const {kind} order[] = {{{', '.join(map(str, table))}}};"
     if repeats:
         yield 0, f"int32_t turns = {order.times};"
-    yield 0, "for (const uint8_t *step = order; step != 0;) {"
+    yield 0, f"for (const {kind} *step = order; step != 0;) {{"
     yield 1, "switch (*step++) {"
     for number, texts in calls.items():
         yield 1, f"case {number}:"
