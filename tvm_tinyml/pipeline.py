@@ -24,7 +24,7 @@ from .choose import (
     scratch_of,
     setup_pixels,
 )
-from .codegen import LoweredModel, verify_overlaps
+from .codegen import LoweredModel, verify_block, verify_overlaps
 from .costless import PRICE, SCALAR_PRICE, costless_plan, most_bytes
 from .errors import PlanError, TargetError
 from .lower import Known
@@ -223,6 +223,7 @@ def compile_module(
     verify_overlaps(compiled.model, compiled.plan)
     for region in compiled.model.regions:
         verify_region(region.shape, region.buffers, compiled.plan)
+        verify_block(region)
     if not keep_all:
         _check_budgets(compiled, config)
     return compiled

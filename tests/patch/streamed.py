@@ -9,9 +9,12 @@ from typing import Any
 import tvm
 
 from tests.transform.building import ModuleBuilder
+from tvm_tinyml.codegen.streaming import StreamedRegion
 from tvm_tinyml.dialect import operator_of
 from tvm_tinyml.dialect.relax_api import attributes
 from tvm_tinyml.patch import PatchPlan, Region
+from tvm_tinyml.patch.network import Network
+from tvm_tinyml.patch.region import shape_region
 from tvm_tinyml.pipeline import passes_for_plans
 from tvm_tinyml.target import parse_target
 
@@ -43,6 +46,14 @@ def plan_for(
         names = order[first : last + 1]
         regions.append(Region(names, strip, dict.fromkeys(names, rows)))
     return PatchPlan(order, tuple(regions))
+
+
+def unlowered(
+    net: Network, region: Region, alignment: int, pulled: frozenset[str] = frozenset()
+) -> StreamedRegion:
+    """A region as it will be printed, but for the functions of its layers and what they need besides."""
+    shape = shape_region(net.chosen(region), region, pulled)
+    return StreamedRegion("region", shape, (), ((),) * len(region.operators), alignment)
 
 
 def named(builder: ModuleBuilder, outputs: Sequence[Any]) -> Any:

@@ -11,16 +11,15 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.patch.networks import network
-from tests.patch.streamed import named
-from tests.patch.test_workspace import Replay
+from tests.patch.streamed import named, unlowered
 from tests.transform.building import ModuleBuilder, random_inputs
 from tvm_tinyml import relay
+from tvm_tinyml.codegen import verify_block
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.patch import PatchPlan, Region, Segment
 from tvm_tinyml.patch.facing import Span, bytes_saved, face_each_other, matchings
 from tvm_tinyml.patch.footprint import region_workspace
 from tvm_tinyml.patch.network import Network
-from tvm_tinyml.patch.region import pixel_bytes
 from tvm_tinyml.patch.workspace import Workspace, may_settle
 
 STRIDES = (1,) * 7
@@ -41,14 +40,6 @@ def settling(net: Network, region: Region) -> Region:
     return replace(region, settling=tuple(may_settle(operations).values()))
 
 
-def replay(net: Network, workspace: Workspace, alignment: int, **options: bool) -> Replay:
-    pitches = {
-        tensor: workspace.columns[tensor].width * pixel_bytes(net.specs[tensor])
-        for tensor in workspace.stream.buffers
-    }
-    return Replay(workspace, pitches, alignment, **options)
-
-
 def test_line_buffers_that_are_full_at_different_times_face_each_other() -> None:
     builder, output = chain(STRIDES, 24)
     net = network(builder.module(output))
@@ -63,9 +54,10 @@ def test_line_buffers_that_are_full_at_different_times_face_each_other() -> None
     upright = [one._replace(can_rise=False) for one in facing.buffers]
     without = Workspace(facing.operations, facing.strips, facing.columns, facing.stream, tuple(upright))
     assert placed.arena_bytes < without.place(4).arena_bytes
-    replay(net, facing, 4)
-    with pytest.raises(AssertionError):
-        replay(net, facing, 4, rises=False)
+    streamed = unlowered(net, settling(net, region), 4)
+    verify_block(streamed)
+    with pytest.raises(PlanError, match="something else has been stored"):
+        verify_block(streamed, streamed.block._replace(raised=frozenset()))
 
 
 @settings(max_examples=80, deadline=None)
@@ -86,10 +78,10 @@ def test_rows_stay_where_buffers_face_each_other(data: st.DataObject) -> None:
     width = net.nodes[-1].output.shape[2]
     region = Region(tuple(names), data.draw(st.integers(1, width)), heights, segments)
     try:
-        workspace = region_workspace(net, settling(net, region))
+        settled = settling(net, region)
     except PlanError:
         assume(False)
-    replay(net, workspace, data.draw(st.sampled_from([1, 4, 16])))
+    verify_block(unlowered(net, settled, data.draw(st.sampled_from([1, 4, 16]))))
 
 
 @pytest.mark.parametrize("target", ["tinyml -mcpu=host", "tinyml/cortex-m55", "tinyml/cortex-m4"])

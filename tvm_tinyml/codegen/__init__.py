@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .block_verifier import verify_block
 from .layer import Layer
 from .model import LoweredModel, TensorInfo
 from .overlap_verifier import verify_overlaps
@@ -15,6 +16,7 @@ __all__ = [
     "has_selftest",
     "project_files",
     "selftest_inputs",
+    "verify_block",
     "verify_overlaps",
     "write_folder",
     "write_model_library",
