@@ -45,6 +45,51 @@ TINYML_INLINE void tinyml_scatter_pairs(int8_t *to, int32_t step, const int8_t *
                      : "r"(step), "r"(2 * step), "r"(count)
                      : "q0", "q1", "lr", "cc", "memory");
 }
+
+/* Bytes of a pixel that `tinyml_turn_bytes` copies at most, and bytes between columns up to which offsets of eight of
+ * them have sixteen bits. */
+#define TINYML_FEW_BYTES 3
+#define TINYML_NEAR_COLUMNS 8192
+
+/* What `tinyml_turn` does, for pixels of few bytes: eight columns at a time, whose bytes lie in lanes. */
+TINYML_ROWS void tinyml_turn_bytes(int8_t *to, int32_t to_row, int32_t to_column, const int8_t *from, int32_t from_row,
+                                   int32_t from_column, int32_t rows, int32_t columns, int32_t pixel)
+{
+    /* Pixels of less bytes have some copied again. */
+    __asm__ volatile("movs r4, #0\n\t"
+                     "vidup.u16 q0, r4, #1\n\t"
+                     "vmul.i16 q1, q0, %3\n\t"
+                     "vmul.i16 q4, q0, %4\n\t"
+                     "lsl %3, %3, #3\n\t"
+                     "lsl %4, %4, #3\n\t"
+                     "lsr r4, %8, #1\n\t"
+                     "vadd.i16 q2, q1, r4\n\t"
+                     "vadd.i16 q5, q4, r4\n\t"
+                     "sub r4, %8, #1\n\t"
+                     "vadd.i16 q3, q1, r4\n\t"
+                     "vadd.i16 q6, q4, r4\n"
+                     "1:\n\t"
+                     "mov r4, %0\n\t"
+                     "mov r5, %1\n\t"
+                     "dlstp.16 lr, %7\n"
+                     "2:\n\t"
+                     "vldrb.u16 q0, [r5, q4]\n\t"
+                     "vstrb.16 q0, [r4, q1]\n\t"
+                     "vldrb.u16 q0, [r5, q5]\n\t"
+                     "vstrb.16 q0, [r4, q2]\n\t"
+                     "vldrb.u16 q0, [r5, q6]\n\t"
+                     "vstrb.16 q0, [r4, q3]\n\t"
+                     "add r5, r5, %4\n\t"
+                     "add r4, r4, %3\n\t"
+                     "letp lr, 2b\n\t"
+                     "add %0, %0, %5\n\t"
+                     "add %1, %1, %6\n\t"
+                     "subs %2, %2, #1\n\t"
+                     "bgt 1b"
+                     : "+&r"(to), "+&r"(from), "+&r"(rows), "+&r"(to_column), "+&r"(from_column)
+                     : "r"(to_row), "r"(from_row), "r"(columns), "r"(pixel)
+                     : "r4", "r5", "q0", "q1", "q2", "q3", "q4", "q5", "q6", "lr", "cc", "memory");
+}
 #endif
 
 /* Copy `count` pixels, one or more, that begin `to_step` and `from_step` bytes apart. Where all of these bytes are whole
@@ -101,6 +146,17 @@ TINYML_INLINE void tinyml_copy_pixels(int8_t *to, int32_t to_step, const int8_t 
 TINYML_INLINE void tinyml_turn(int8_t *to, int32_t to_row, int32_t to_column, const int8_t *from, int32_t from_row,
                                int32_t from_column, int32_t rows, int32_t columns, int32_t pixel)
 {
+#if defined(__ARM_FEATURE_MVE)
+    if (pixel <= TINYML_FEW_BYTES && rows > 1 && tinyml_most(to_row, from_row) <= TINYML_NEAR_COLUMNS &&
+        tinyml_most(to_column, from_column) <= TINYML_NEAR_COLUMNS) {
+        if (rows > columns) {
+            tinyml_turn_bytes(to, to_column, to_row, from, from_column, from_row, columns, rows, pixel);
+        } else {
+            tinyml_turn_bytes(to, to_row, to_column, from, from_row, from_column, rows, columns, pixel);
+        }
+        return;
+    }
+#endif
     if (rows > columns) {
         for (; columns > 0; --columns, to += to_column, from += from_column) {
             tinyml_copy_pixels(to, to_row, from, from_row, rows, pixel);
