@@ -226,6 +226,10 @@ class RegionBody:
             keep = f"tinyml_most({keep}, {-self.shape.stream.buffers[tensor].above})"
             yield f"{first} = tinyml_raise_rows(line_{number}, {step}, {first}, {row}, {keep}, {rows});"
             return
+        if rows == str(self.region.slots(tensor)):
+            # They take the whole line buffer.
+            yield f"{first} = {row};"
+            return
         yield f"if ({row} + {rows} - {first} > {self.region.slots(tensor)}) {{"
         if tensor in self.region.planes:
             last = self.shape.plane(tensor) * (self.shape.pitch(tensor) // step - 1)
