@@ -88,9 +88,9 @@ def test_emulated_cores_make_bands_and_count_every_layer(
 @pytest.mark.parametrize("target", ["tinyml/cortex-m4", "tinyml/cortex-m55"])
 def test_emulated_cores_move_pixels_of_any_size(target: str) -> None:
     builder, results = ModuleBuilder(), []
-    depths = (4, 5, 8, 12, 16, 24, 32, 33)
+    depths = (1, 4, 2, 5, 3, 8, 12, 3, 16, 24, 32, 33)
     for depth in depths:
-        value = builder.parameter(1, 7, 6, depth)
+        value = builder.parameter(1, 7, 20, depth)
         for _ in range(4):
             value = builder.conv2d(value, depthwise=True, padding=(1, 1, 1, 1))
         results.append(value)
@@ -99,7 +99,7 @@ def test_emulated_cores_move_pixels_of_any_size(target: str) -> None:
     regions = []
     for index in range(len(depths)):
         names = order[4 * index : 4 * index + 4]
-        segments = (Segment(names[:2], 3, 2), Segment(names[2:], 2, 2, columns=3))
+        segments = (Segment(names[:2], 3, 2, 3 if index % 2 else 10), Segment(names[2:], 2, 2, columns=3))
         regions.append(Region(names, 4 if index % 2 else WHOLE, {}, segments))
     inputs = random_inputs(module, 3)
     (expected,) = evaluate(module, inputs).outputs

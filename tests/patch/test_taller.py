@@ -71,6 +71,21 @@ def test_segments_make_more_columns_at_a_time_with_the_same_meaning() -> None:
     assert_region_means_the_same(module, net, region)
 
 
+def test_segments_make_fewer_columns_at_a_time_where_that_saves_columns_beyond_the_image() -> None:
+    module = bottlenecks(2, size=16)
+    net = network(module)
+    names = tuple(node.name for node in net.nodes)
+    banded = Region(names, 8, {}, (Segment(names, 2, 2, columns=3),))
+    found = footprint(net, PatchPlan(names, (banded,)), Settings())
+    narrower = with_fewer_calls(net, found, Settings(), found.arena_bytes)
+    (region,) = narrower.plan.regions
+    (segment,) = region.segments
+    assert segment.columns == 2
+    assert narrower.macs < found.macs
+    assert narrower.arena_bytes <= found.arena_bytes
+    assert_region_means_the_same(module, net, region)
+
+
 def test_operators_grow_one_by_one_where_a_region_cannot_as_a_whole() -> None:
     net = network(bottlenecks(2, size=16))
     found = pareto_front(net, Settings())[-1]

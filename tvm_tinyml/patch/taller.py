@@ -2,12 +2,14 @@
 
 A kernel likes more rows, and in segments more columns: it sets up less often and finds more pixels for its tiles. Where
 rows per call do not divide the height, the last call makes rows beyond the image; that is worth it as long as it costs
-less than the calls that are saved, by what calls are said to cost (`Settings.costs`).
+less than the calls that are saved, by what calls are said to cost (`Settings.costs`). Segments may make fewer columns
+at a time for that.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from ..errors import PlanError
 from .cheapest import in_pace
@@ -16,7 +18,7 @@ from .network import Network
 from .plan import PatchPlan, Region
 from .region import region_operations
 
-SWEEPS = (16, 12, 8, 6, 4, 3, 2)
+SWEEPS = (16, 12, 8, 6, 4, 3, 2, 1)
 """Columns that segments are tried to make at a time."""
 
 
@@ -75,15 +77,18 @@ class _Growth:
         """A region with its figures."""
         return block_of(self.network, region, self.settings, self.costs, self.known)
 
-    def accepts(self, old: Region, new: Region) -> bool:
-        """Put `new` in the place of `old` where that fits and costs less, or as much in fewer calls."""
+    def accepts(self, old: Region, new: Region, *, more_calls: bool = False) -> bool:
+        """Put `new` in the place of `old` where that fits and costs less, or as much in fewer calls.
+
+        more_calls: whether it may make them.
+        """
         try:
             before, after = self.block(old), self.block(new)
         except PlanError:
             return False
         if (after.cost, after.workspace.calls) >= (before.cost, before.workspace.calls):
             return False
-        if after.workspace.calls > before.workspace.calls or after.nbytes > self.limit:
+        if after.nbytes > self.limit or (not more_calls and after.workspace.calls > before.workspace.calls):
             return False
         changed = _replaced(self.found.plan, old, new)
         candidate = footprint(self.network, changed, self.settings, self.known, self.effort, self.limit)
@@ -111,20 +116,20 @@ class _Growth:
         return [taller for _, _, taller in sorted(found, key=lambda one: one[:2])]
 
     def by_segment(self, number: int) -> None:
-        """More columns at a time for the segments of region `number`, one after the other, the most that fit."""
-        for place in range(len(self.found.plan.regions[number].segments)):
-            for columns in SWEEPS:
-                region = self.found.plan.regions[number]
-                segment = region.segments[place]
-                if columns <= segment.columns:
+        """Other columns at a time for the segments of region `number`, one after the other: the cheapest that fit."""
+        for place, segment in enumerate(self.found.plan.regions[number].segments):
+            region = self.found.plan.regions[number]
+            others = [_swept(region, place, columns) for columns in SWEEPS if columns != segment.columns]
+            for swept in sorted(others, key=self._cost):
+                if self.accepts(region, swept, more_calls=True):
                     break
-                swept = (
-                    *region.segments[:place],
-                    replace(segment, columns=columns),
-                    *region.segments[place + 1 :],
-                )
-                if self.accepts(region, replace(region, segments=swept)):
-                    break
+
+    def _cost(self, region: Region) -> float:
+        """Of the calls of a region; one that cannot run costs infinitely much."""
+        try:
+            return self.block(region).cost
+        except PlanError:
+            return inf
 
     def by_planes(self, number: int) -> None:
         """Let operators of region `number` that are settling make planes, all of them or those that save the most."""
@@ -170,6 +175,12 @@ class _Growth:
                 )
                 saved.append((operation.name, workspace.strips * (now - then)))
         return saved
+
+
+def _swept(region: Region, place: int, columns: int) -> Region:
+    """A region whose segment `place` makes so many columns at a time."""
+    own = region.segments
+    return replace(region, segments=(*own[:place], replace(own[place], columns=columns), *own[place + 1 :]))
 
 
 def _replaced(patch_plan: PatchPlan, old: Region, new: Region) -> PatchPlan:
