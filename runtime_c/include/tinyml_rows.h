@@ -40,6 +40,16 @@ static inline void tinyml_put_word(int8_t *to, uint32_t word)
     TINYML_KEEP_LOOP;
 }
 
+#if defined(__ARM_FEATURE_UNALIGNED)
+/* The word at any address. */
+static inline uint32_t tinyml_any_word(const int8_t *from)
+{
+    uint32_t word;
+    memcpy(&word, from, 4);
+    return word;
+}
+#endif
+
 /* The smaller and the larger of two numbers. */
 static inline int32_t tinyml_least(int32_t a, int32_t b)
 {
@@ -137,6 +147,25 @@ TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes
             tinyml_put_word(to, tinyml_word(from));
         }
     }
+#if defined(__ARM_FEATURE_UNALIGNED)
+    else if (bytes >= 16) {
+        for (; ((uintptr_t)to & 3u) != 0u; --bytes) {
+            *to++ = *from++;
+            TINYML_KEEP_LOOP;
+        }
+        for (; bytes >= 16; bytes -= 16, to += 16, from += 16) {
+            const uint32_t a = tinyml_any_word(from), b = tinyml_any_word(from + 4);
+            const uint32_t c = tinyml_any_word(from + 8), d = tinyml_any_word(from + 12);
+            tinyml_put_word(to, a);
+            tinyml_put_word(to + 4, b);
+            tinyml_put_word(to + 8, c);
+            tinyml_put_word(to + 12, d);
+        }
+        for (; bytes >= 4; bytes -= 4, to += 4, from += 4) {
+            tinyml_put_word(to, tinyml_any_word(from));
+        }
+    }
+#endif
     for (; bytes > 0; --bytes) {
         *to++ = *from++;
         TINYML_KEEP_LOOP;

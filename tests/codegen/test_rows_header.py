@@ -32,16 +32,21 @@ void edges(int8_t *row, int32_t rows, int32_t pitch, int32_t left, int32_t right
 {
     tinyml_fill_edges(row, rows, pitch, left, right, value);
 }
+void move(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    tinyml_move_bytes(to, from, bytes);
+}
 """
 GUARD, BORDER = 99, -7
 
 
-@pytest.fixture(scope="module")
-def library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+# Cores that load words from anywhere copy by words what does not lie at words.
+@pytest.fixture(scope="module", params=[[], ["-D__ARM_FEATURE_UNALIGNED=1"]])
+def library(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     folder = tmp_path_factory.mktemp("rows")
     (folder / "rows.c").write_text(SOURCE, encoding="utf-8")
     include = data_dir("runtime_c") / "include"
-    flags = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{include}"]
+    flags = ["-shared", "-fPIC", "-O2", "-Wall", "-Wextra", "-Werror", f"-I{include}", *request.param]
     command = ["gcc", *flags, "rows.c", "-o", "rows.so"]
     subprocess.run(command, cwd=folder, check=True)
     return ctypes.CDLL(str(folder / "rows.so"))
@@ -83,6 +88,17 @@ def test_edges_of_rows_hold_the_border_and_nothing_else_changes(
     inside[:, max(pitch - max(right, 0), 0) :] = BORDER
     place = found[16:].ctypes.data_as(ctypes.c_void_p)
     library.edges(place, rows, pitch, left, right, ctypes.c_int8(BORDER))
+    np.testing.assert_array_equal(found, expected)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(0, 3), st.integers(0, 40), st.integers(0, 90))
+def test_rows_move_down_over_themselves(library: ctypes.CDLL, place: int, down: int, count: int) -> None:
+    found = np.arange(160).astype("int8")
+    expected = found.copy()
+    expected[place : place + count] = found[place + down : place + down + count]
+    begin = found.ctypes.data + place
+    library.move(ctypes.c_void_p(begin), ctypes.c_void_p(begin + down), count)
     np.testing.assert_array_equal(found, expected)
 
 
