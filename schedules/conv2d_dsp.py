@@ -30,11 +30,11 @@ MAX_CHANNELS = 2040
 STRIPS, SCALED, PLAIN = "dsp strips", "dsp scaled strips", "dsp plain strips"
 # The last two for all channels of a few pixels.
 SCALED_PANEL, PLAIN_PANEL = "dsp scaled panel", "dsp plain panel"
-_SCALED, _PANELS = (SCALED, SCALED_PANEL), (SCALED_PANEL, PLAIN_PANEL)
+_SCALED, PANELS = (SCALED, SCALED_PANEL), (SCALED_PANEL, PLAIN_PANEL)
 
 
 @dataclass(frozen=True)
-class _Geometry:
+class Geometry:
     """image: rows, columns, channels. output: rows, columns. kernel, strides, dilation: vertical, horizontal.
 
     padding: top, left. padded: whether any border is. compact: whether code is to be small.
@@ -67,7 +67,7 @@ class _Axis:
 
 
 @dataclass(frozen=True)
-class _Blocks:
+class Blocks:
     """A division of the output into blocks, and what they need in scratch."""
 
     product: str
@@ -88,10 +88,10 @@ def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
     channels = problem.output_shape[-1]
     if "weight" not in problem.constants or not 2 <= channels <= MAX_CHANNELS:
         return []
-    geometry = _geometry(problem)
+    geometry = geometry_of(problem)
     if geometry is None:
         return []
-    products = [STRIPS, PLAIN, PLAIN_PANEL, *(_SCALED if _fits_24_bits(problem) else [])]
+    products = [STRIPS, PLAIN, PLAIN_PANEL, *(_SCALED if fits_24_bits(problem) else [])]
     options = [(_cost(geometry, blocks, channels), blocks) for blocks in _divisions(geometry, products)]
     common = dsp.epilogue_of(problem, 0) if options else None
     if common is None:
@@ -104,7 +104,7 @@ def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
     fitting = [option for option in options if epilogues[option[1].product] is not None]
     # Panels bring functions of their own, so what they beat may still be cheaper with its code.
     kinds = [
-        [option for option in fitting if (option[1].product in _PANELS) == panels] for panels in (False, True)
+        [option for option in fitting if (option[1].product in PANELS) == panels] for panels in (False, True)
     ]
     return [
         _candidate(problem, geometry, blocks, epilogue, estimate)
@@ -115,7 +115,7 @@ def schedule_conv2d_dsp(problem: Problem) -> list[Candidate]:
 
 
 def _candidate(
-    problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp.Epilogue, estimate: float
+    problem: Problem, geometry: Geometry, blocks: Blocks, epilogue: dsp.Epilogue, estimate: float
 ) -> Candidate:
     channels, value = problem.output_shape[-1], problem.attrs["input_zero_point"]
 
@@ -132,7 +132,7 @@ def _candidate(
     )
 
 
-def _epilogue(weight: Array, blocks: _Blocks, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
+def _epilogue(weight: Array, blocks: Blocks, epilogue: dsp.Epilogue) -> dsp.Epilogue | None:
     """The epilogue with the product's biases; None when one becomes too large for the table."""
     if blocks.product not in _SCALED:
         return epilogue
@@ -142,12 +142,12 @@ def _epilogue(weight: Array, blocks: _Blocks, epilogue: dsp.Epilogue) -> dsp.Epi
     return epilogue.with_bias(dsp.scaled_bias(epilogue.table[:, 0], ordered))
 
 
-def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp.Epilogue) -> Kernel:
+def _build(problem: Problem, geometry: Geometry, blocks: Blocks, epilogue: dsp.Epilogue) -> Kernel:
     # Step 1. Weights in the order that the product reads them.
     channels = problem.output_shape[-1]
     first, windows = _pair_starts(channels), blocks.windows
     weights = dsp.window_weights(problem.constants["weight"], windows)
-    if blocks.product in _PANELS:
+    if blocks.product in PANELS:
         weights, table = weights.reshape(channels, -1, 4), epilogue.rows
     else:
         weights, table = _pair_weights(weights, first), epilogue.pairs(first)
@@ -167,7 +167,7 @@ def _build(problem: Problem, geometry: _Geometry, blocks: _Blocks, epilogue: dsp
 
 
 def _intrinsics(
-    geometry: _Geometry, blocks: _Blocks, channels: int, epilogue: dsp.Epilogue, zero_point: int
+    geometry: Geometry, blocks: Blocks, channels: int, epilogue: dsp.Epilogue, zero_point: int
 ) -> dict[str, dsp.Intrinsic]:
     """What each block of the function is bound to."""
     windows, rows, depth = blocks.windows, blocks.rows, geometry.image[2]
@@ -181,7 +181,7 @@ def _intrinsics(
         used["product"] = dsp.matrix_strip(
             windows.pixels, windows.groups, channels, epilogue, geometry.compact
         )
-    elif blocks.product in _PANELS:
+    elif blocks.product in PANELS:
         used["product"] = dsp.panel_strip(
             windows.pixels, windows.groups, channels, epilogue, windows.scaled, geometry.compact
         )
@@ -193,7 +193,7 @@ def _intrinsics(
     return used
 
 
-def _fits_24_bits(problem: Problem) -> bool:
+def fits_24_bits(problem: Problem) -> bool:
     """Whether no sum, scaled by 256, can overflow, and all weights can share half words."""
     weight, zero_point = problem.constants["weight"], problem.attrs["input_zero_point"]
     limits = accumulator_limits(weight, problem.constants["bias"], zero_point, 0)
@@ -211,13 +211,13 @@ def _pair_weights(weight: Array, first: list[int]) -> Array:
     return np.ascontiguousarray(pairs.reshape(len(first), 2, -1, 4).transpose(0, 2, 1, 3))
 
 
-def _geometry(problem: Problem) -> _Geometry | None:
+def geometry_of(problem: Problem) -> Geometry | None:
     """The problem as one image; a dense layer is a pointwise convolution of its rows. None for several images."""
     compact = problem.objective == "size"
     if problem.operator == "dense":
         channels, depth = problem.shapes["weight"]
         rows = problem.outputs // channels
-        return _Geometry((1, rows, depth), (1, rows), (1, 1), (1, 1), (1, 1), (0, 0), False, compact)
+        return Geometry((1, rows, depth), (1, rows), (1, 1), (1, 1), (1, 1), (0, 0), False, compact)
     if problem.output_shape[0] != 1:
         return None
     attrs = problem.attrs
@@ -229,7 +229,7 @@ def _geometry(problem: Problem) -> _Geometry | None:
     if (kernel_h, kernel_w, *strides, top, left, bottom, right) == (1, 1, 1, 1, 0, 0, 0, 0):
         # Rows need not end where the image's do.
         height, width, output = 1, height * width, (1, height * width)
-    return _Geometry(
+    return Geometry(
         (height, width, depth),
         output,
         (kernel_h, kernel_w),
@@ -241,7 +241,7 @@ def _geometry(problem: Problem) -> _Geometry | None:
     )
 
 
-def _axis(geometry: _Geometry, axis: int, size: int) -> _Axis:
+def _axis(geometry: Geometry, axis: int, size: int) -> _Axis:
     output, stride, before = geometry.output[axis], geometry.strides[axis], geometry.padding[axis]
     span = (size - 1) * stride + (geometry.kernel[axis] - 1) * geometry.dilation[axis] + 1
     copied = min(span, geometry.image[axis])
@@ -253,7 +253,7 @@ def _axis(geometry: _Geometry, axis: int, size: int) -> _Axis:
     return _Axis(count, size, span, copied, slack, slack + max(span, reach + copied))
 
 
-def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
+def _divisions(geometry: Geometry, products: list[str]) -> Iterator[Blocks]:
     """Blocks that fit the scratch: some columns of a row, or some whole rows."""
     height, width = geometry.output
     sizes = {-(-width // count) for count in range(1, width + 1)}
@@ -263,23 +263,23 @@ def _divisions(geometry: _Geometry, products: list[str]) -> Iterator[_Blocks]:
         if not 2 <= rows * columns <= MAX_BLOCK:
             continue
         for product in products:
-            blocks = _blocks(geometry, rows, columns, product)
-            if not _applies(product, blocks.windows):
+            blocks = blocks_of(geometry, rows, columns, product)
+            if not applies(product, blocks.windows):
                 continue
             if _scratch(geometry, blocks) <= MAX_SCRATCH_BYTES:
                 yield blocks
 
 
-def _applies(product: str, windows: dsp.Windows) -> bool:
+def applies(product: str, windows: dsp.Windows) -> bool:
     """Whether a product can multiply such windows."""
-    if product in _PANELS:
-        few = dsp.MIN_PIXELS <= windows.pixels <= dsp.MAX_PIXELS
+    if product in PANELS:
+        few = windows.pixels in dsp.panel_sizes(windows.scaled)
         aligned = 4 * windows.pixels * windows.groups >= dsp.MIN_SCRATCH
         return few and aligned and not (windows.scaled and windows.rest)
     return product != SCALED or not windows.rest or windows.contiguous
 
 
-def _scratch(geometry: _Geometry, blocks: _Blocks) -> int:
+def _scratch(geometry: Geometry, blocks: Blocks) -> int:
     """Bytes of packed pixels, expanded weights and the band."""
     windows = blocks.windows
     needed = windows.groups * 8 * (windows.pixels + (windows.pixels % 2 and not windows.panel))
@@ -287,7 +287,7 @@ def _scratch(geometry: _Geometry, blocks: _Blocks) -> int:
     return needed + (windows.pitch * blocks.rows.extent if geometry.padded else 0)
 
 
-def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Blocks:
+def blocks_of(geometry: Geometry, rows: int, columns: int, product: str) -> Blocks:
     depth = geometry.image[2]
     vertical, horizontal = _axis(geometry, 0, rows), _axis(geometry, 1, columns)
     pitch = geometry.image[1] * depth
@@ -306,19 +306,19 @@ def _blocks(geometry: _Geometry, rows: int, columns: int, product: str) -> _Bloc
         pitch,
         product in _SCALED,
         geometry.compact,
-        product in _PANELS,
+        product in PANELS,
     )
-    return _Blocks(product, vertical, horizontal, windows)
+    return Blocks(product, vertical, horizontal, windows)
 
 
-def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
+def _cost(geometry: Geometry, blocks: Blocks, channels: int) -> float:
     """Estimated instructions without the epilogues' own."""
     windows, pairs = blocks.windows, -(-channels // 2)
     cost = 20 + dsp.window_instructions(windows)
     if geometry.padded:
         cost += blocks.rows.extent * windows.pitch / 10
         cost += 30 + blocks.rows.copied * (14 + blocks.columns.copied * geometry.image[2] * 0.65)
-    if blocks.product in _PANELS:
+    if blocks.product in PANELS:
         cost += dsp.panel_instructions(
             windows.pixels, windows.groups, channels, windows.scaled, geometry.compact
         )
@@ -332,13 +332,13 @@ def _cost(geometry: _Geometry, blocks: _Blocks, channels: int) -> float:
 
 
 def _function(
-    geometry: _Geometry, blocks: _Blocks, channels: int, epilogue: dsp.Epilogue, zero_point: int
+    geometry: Geometry, blocks: Blocks, channels: int, epilogue: dsp.Epilogue, zero_point: int
 ) -> Any:
     height, width, depth = geometry.image
     rows, columns, windows = blocks.rows, blocks.columns, blocks.windows
     output_width, pixels = geometry.output[1], geometry.output[0] * geometry.output[1]
     groups, pairs, last_channel = windows.groups, -(-channels // 2), channels - 2
-    room, panels = dsp.weight_groups(groups), blocks.product in _PANELS
+    room, panels = dsp.weight_groups(groups), blocks.product in PANELS
     weight_shape = (channels, groups, 4) if panels else (pairs, groups, 2, 4)
     table_shape = (channels, 2) if panels else (pairs, 4)
     strides, padding, padded = geometry.strides, geometry.padding, geometry.padded

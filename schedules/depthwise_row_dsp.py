@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T  # noqa: N812
 
@@ -17,7 +18,7 @@ from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .tensor_ir import drop_unit_loops
 
 # Outputs that a tile should have at most.
-MOST = 6
+MOST = 7
 # Of the loop over rows and of what passes arguments.
 INSTRUCTIONS_PER_ROW = 10.0
 
@@ -65,8 +66,20 @@ def _applies(problem: Problem) -> bool:
         and attrs["dilation"][1] == 1
         and top == bottom == 0
         and max(left, right) < kernel_w
-        and problem.output_shape[3] % dsp.ROW_LANES == 0
+        and problem.output_shape[3] >= dsp.ROW_LANES
     )
+
+
+def _edges(problem: Problem) -> dict[int, tuple[int, int]]:
+    """Outputs of a row whose windows leave the image, with those columns of a window that do not: first and end."""
+    attrs, width, kernel_w = problem.attrs, problem.shapes["data"][2], problem.shapes["weight"][2]
+    found = {}
+    for output in range(problem.output_shape[2]):
+        origin = output * attrs["strides"][1] - attrs["padding"][1]
+        inside = max(-origin, 0), min(kernel_w, width - origin)
+        if inside != (0, kernel_w):
+            found[output] = inside
+    return found
 
 
 def _tiles(problem: Problem, most: int) -> list[tuple[int, int, dsp.RowTile]]:
@@ -77,7 +90,7 @@ def _tiles(problem: Problem, most: int) -> list[tuple[int, int, dsp.RowTile]]:
     attrs, (_, _, width, channels) = problem.attrs, problem.shapes["data"]
     outputs, stride = problem.output_shape[2], attrs["strides"][1]
     kernel = problem.shapes["weight"][1], problem.shapes["weight"][2]
-    size = -(-outputs // -(-outputs // most))
+    size, edges = -(-outputs // -(-outputs // most)), list(_edges(problem))
     tiles = []
     for first in range(0, outputs, size):
         origin = first * stride - attrs["padding"][1]
@@ -92,7 +105,12 @@ def _tiles(problem: Problem, most: int) -> list[tuple[int, int, dsp.RowTile]]:
             columns=columns,
             pitch=width * channels,
             channels=channels,
-            zero_point=attrs["input_zero_point"],
+            edges=tuple(
+                (output - first, place)
+                for place, output in enumerate(edges)
+                if first <= output < first + count
+            ),
+            biases=len(edges),
         )
         if columns < 1 or not tile.fits:
             return []
@@ -104,12 +122,15 @@ def _build(problem: Problem, parts: list[_Part], epilogue: dsp.Epilogue) -> Kern
     sch = dsp.schedule(drop_unit_loops(_function(problem, parts)))
     for part in parts:
         sch.tensorize(sch.get_sblock(f"row_{part.first}"), part.row.register())
-    weights = dsp.pack_pairs(problem.constants["weight"][0])
+    weight, bias = (dsp.in_slots(one) for one in (problem.constants["weight"][0], epilogue.table[:, 0]))
+    edges = list(_edges(problem).values())
+    biases = dsp.edge_biases(weight, bias, edges, problem.attrs["input_zero_point"])
+    weights = dsp.pack_pairs(weight)
     return Kernel(
         function=sch.mod["main"],
         constants={
             "weights": weights.reshape(len(weights), -1),
-            "requantization": epilogue.rows,
+            "requantization": np.concatenate([dsp.in_slots(epilogue.rows.T).T, biases], axis=1),
         },
         micro_kernels=_micro_kernels(parts),
     )
@@ -122,12 +143,12 @@ def _function(problem: Problem, parts: list[_Part]) -> Any:
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
         data = T.arg("data", T.buffer((height, width * channels), "int8"))
-        weights = T.arg("weights", T.buffer((channels, tile.quads * tile.kernel[1] * 4), "int8"))
-        table = T.arg("requantization", T.buffer((channels, 2), "int32"))
+        weights = T.arg("weights", T.buffer((tile.slots, tile.quads * tile.kernel[1] * 4), "int8"))
+        table = T.arg("requantization", T.buffer((tile.slots, tile.row_words), "int32"))
         output = T.arg("output", T.buffer((rows, columns * channels), "int8"))
         with T.sblock("root"), T.serial(0, rows) as y:
             for part in parts:
-                sums = T.sblock_alloc_buffer((part.row.tile.outputs, channels), "int32")
+                sums = T.sblock_alloc_buffer((part.row.tile.outputs, tile.slots), "int32")
                 with T.sblock(f"row_{part.first}"):
                     vy = T.axis.spatial(rows, y)
                     operands = dsp.RowOperands(

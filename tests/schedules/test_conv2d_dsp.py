@@ -26,17 +26,17 @@ def products(generator: np.random.Generator) -> list[LayerCase]:
         convolution(generator, (4, 5, 24), 7, (1, 1)),
         convolution(generator, (3, 4, 956), 6, (1, 1)),
         convolution(generator, (1, 2, 400), 6, (1, 1), lowest_weight=-128),
-        *(convolution(generator, (1, width, 64), 33, (1, 1)) for width in (3, 4, 5)),
+        *(convolution(generator, (1, width, 64), 33, (1, 1)) for width in (3, 4, 5, 7, 9)),
         convolution(generator, (1, 5, 400), 6, (1, 1), lowest_weight=-128),
     ]
     cases[2].arrays[1][...] //= 4
-    for case in (cases[3], cases[7]):
+    for case in (cases[3], cases[-1]):
         case.arrays[1][0, 0, 0, 0] = -128
     return cases
 
 
 PRODUCTS = ["dsp strips", "dsp strips", "dsp scaled strips", "dsp plain strips"]
-PRODUCTS += ["dsp scaled panel", "dsp scaled panel", "dsp scaled panel", "dsp plain panel"]
+PRODUCTS += [*["dsp scaled panel"] * 4, "dsp scaled panels", "dsp plain panel"]
 
 
 @pytest.mark.parametrize("seed", range(2))

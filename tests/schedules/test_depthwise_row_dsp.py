@@ -25,6 +25,8 @@ WINDOWS = [
     ((3, 20, 12), (3, 3), (1, 1)),
     ((3, 9, 4), (2, 2), (1, 2)),
     ((7, 3, 16), (6, 3), (1, 1)),
+    ((3, 5, 5), (3, 3), (1, 1)),
+    ((5, 9, 23), (4, 3), (1, 1)),
 ]
 PADDED = [
     ((3, 5, 64), (1, 1)),
@@ -32,6 +34,9 @@ PADDED = [
     ((3, 12, 8), (1, 1)),
     ((3, 10, 4), (1, 2)),
     ((3, 1, 4), (1, 1)),
+    ((3, 7, 7), (1, 1)),
+    ((3, 3, 6), (1, 1)),
+    ((3, 14, 11), (1, 1)),
 ]
 
 
@@ -58,7 +63,7 @@ def test_others_compute_what_registers_cannot_hold() -> None:
     generator = np.random.default_rng(1)
     cases = [
         depthwise(generator, (3, 9, 8), (3, 9), same=False),
-        depthwise(generator, (3, 5, 6), (3, 3), same=False),
+        depthwise(generator, (3, 5, 3), (3, 3), same=False),
         depthwise(generator, (5, 5, 8), (3, 3), same=True),
     ]
     assert RULE not in schedules_of(assert_layers_exact(cases, TARGET))

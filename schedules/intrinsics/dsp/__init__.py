@@ -21,13 +21,13 @@ from .dense import (
 )
 from .depthwise import Window, depthwise_plane, plane_stages
 from .depthwise_pairs import LANES as ROW_LANES
-from .depthwise_pairs import DepthwiseRow, RowOperands, RowTile, pack_pairs
+from .depthwise_pairs import DepthwiseRow, RowOperands, RowTile, edge_biases, in_slots, pack_pairs
 from .depthwise_parts import plane_parts
 from .direct import MAX_SUM, direct_product, direct_stages, direct_strip, pack_scaled, scaled_bias
 from .elementwise import ExtremeVector, Offsets, SumVector
 from .epilogue import AWAY, Epilogue, epilogue_of, factor_epilogue
 from .matrix import matrix_strip, strip_instructions, strip_stages
-from .panel import MAX_PIXELS, MIN_PIXELS, panel_bias, panel_instructions, panel_stages, panel_strip
+from .panel import panel_bias, panel_instructions, panel_sizes, panel_stages, panel_strip
 from .pixels import LANES as SUM_LANES
 from .pixels import longest_run, sum_instructions, sum_pixels
 from .planes import (
@@ -66,10 +66,8 @@ __all__ = [
     "DENSE_CALL_INSTRUCTIONS",
     "ENTRIES",
     "LANES",
-    "MAX_PIXELS",
     "MAX_SUM",
     "MIN_BAND_BYTES",
-    "MIN_PIXELS",
     "MIN_SCRATCH",
     "ROWS",
     "ROW_LANES",
@@ -101,6 +99,7 @@ __all__ = [
     "direct_stages",
     "direct_strip",
     "divides",
+    "edge_biases",
     "epilogue_of",
     "expand_instructions",
     "expand_stage",
@@ -109,6 +108,7 @@ __all__ = [
     "fill_function",
     "fill_planes",
     "fill_stage",
+    "in_slots",
     "longest_run",
     "matrix_strip",
     "pack_pairs",
@@ -117,6 +117,7 @@ __all__ = [
     "pack_windows",
     "panel_bias",
     "panel_instructions",
+    "panel_sizes",
     "panel_stages",
     "panel_strip",
     "pixel_pairs",

@@ -1,14 +1,15 @@
-"""Three to five pixels by one channel: a panel of all pixels in scratch, weights straight from flash.
+"""A few pixels by one channel: a panel of all pixels in scratch, weights straight from flash.
 
 With so few pixels the tile of two by two computes some of them twice or, for every channel pair, sets up a call that
 is as long as its products. Here a call computes all channels of the pixels, and a list load brings one word of each
-pixel: with weights as `direct.py` scales them 27 instructions do 40 products of five pixels, 22 do 32 of four.
-Without scaling a word of weights becomes its even and its odd bytes, which is 15 instructions for 20 products.
+pixel: with weights as `direct.py` scales them 27 instructions do 40 products of five pixels, 23 do 32 of four. Words of
+seven pixels need two loads beside as many sums: 40 instructions for 56 products. Without scaling a word of weights
+becomes its even and its odd bytes, which is 15 instructions for 20 products.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
@@ -16,47 +17,100 @@ from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 from ... import script
 from ...kernel import Array, MicroKernel
 from .assembly import Intrinsic, Unrolled, naked_function
-from .epilogue import Accumulator, Epilogue
+from .epilogue import AWAY, Accumulator, Epilogue
 from .scratch import SCALED_GROUPS
+from .stores import neighbour_stores
 
 # Pixels that have an accumulator and an operand each, beside two words of weights and two pointers.
 MIN_PIXELS, MAX_PIXELS = 3, 5
+# Pixels whose accumulators leave room for one word of weights, and for so many words of pixels at a time.
+MOST_SCALED_PIXELS, _WIDE_WORDS = 7, 4
 _SCALE = 8
 
 
-def _loop(pixels: int, scaled: bool, compact: bool) -> Unrolled:
-    """Products of a step: two groups when scaled, one when not. r0 walks over the panel, r1 over weights."""
-    sums = [f"r{2 + pixel}" for pixel in range(pixels)]
-    data = [f"r{7 + pixel}" for pixel in range(pixels)]
-    load = f"ldmia r0!, {{{data[0]}-{data[-1]}}}"
+def panel_sizes(scaled: bool) -> list[int]:
+    """Numbers of pixels that a panel can have, the largest first."""
+    sizes = list(range(MAX_PIXELS, MIN_PIXELS - 1, -1))
+    return [MOST_SCALED_PIXELS, *sizes] if scaled else sizes
 
-    def multiply(weights: str) -> list[str]:
-        return [
-            load,
-            *(f"smlad {one}, {word}, {weights}, {one}" for one, word in zip(sums, data, strict=True)),
-        ]
 
-    if not scaled:
-        step = [
-            "ldr lr, [r1], #4",
-            "sxtb16 r12, lr",
-            *multiply("r12"),
-            "sxtb16 lr, lr, ror #8",
-            *multiply("lr"),
-        ]
-        return Unrolled(step, 4 if compact else 8)
-    step = ["ldrd r12, lr, [r1], #8"]
-    for weights in ("r12", "lr"):
-        step += [*multiply(weights), f"sxtb16 {weights}, {weights}", *multiply(weights)]
-    return Unrolled(step, 1 if compact else 4)
+@dataclass(frozen=True)
+class _Loop:
+    """What is multiplied: two groups in a step when scaled, one when not.
+
+    r0 walks over the panel, r1 over weights; r2 and up are sums, the registers behind them words of pixels, and what is
+    left words of weights.
+    """
+
+    pixels: int
+    scaled: bool
+    compact: bool
+
+    @property
+    def sums(self) -> list[str]:
+        """An accumulator of each pixel."""
+        return [f"r{2 + pixel}" for pixel in range(self.pixels)]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether words of all pixels do not fit beside their sums."""
+        return self.pixels > MAX_PIXELS
+
+    @property
+    def first_free(self) -> int:
+        """Number of the first register behind the sums that the epilogue may use, of six up to r12."""
+        return 9 if self.is_wide else 7
+
+    def _multiply(self, weights: str, bias: str = "") -> list[str]:
+        """A word of each pixel times one of weights; the sums begin with a register if it is named."""
+        lines, room = [], _WIDE_WORDS if self.is_wide else self.pixels
+        for first in range(0, self.pixels, room):
+            sums = self.sums[first : first + room]
+            data = [f"r{self.first_free + pixel}" for pixel in range(len(sums))]
+            lines.append(f"ldmia r0!, {{{data[0]}-{data[-1]}}}")
+            lines += [
+                f"smlad {one}, {word}, {weights}, {bias or one}" for one, word in zip(sums, data, strict=True)
+            ]
+        return lines
+
+    def _begin(self, bias: str = "") -> list[str]:
+        """The first products of a step."""
+        if not self.scaled:
+            return ["ldr lr, [r1], #4", "sxtb16 r12, lr", *self._multiply("r12", bias)]
+        if self.is_wide:
+            return ["ldr lr, [r1], #4", *self._multiply("lr", bias)]
+        return ["ldrd r12, lr, [r1], #8", *self._multiply("r12", bias)]
+
+    @property
+    def ahead(self) -> list[str]:
+        """The first products of the first step: the sum that is touched last holds the bias, and is what all add to."""
+        return self._begin(self.sums[-1])
+
+    @property
+    def unrolled(self) -> Unrolled:
+        """The loop; it is entered behind what is `ahead`."""
+        if not self.scaled:
+            step = [*self._begin(), "sxtb16 lr, lr, ror #8", *self._multiply("lr")]
+            return Unrolled(step, 4 if self.compact else 8)
+        first, second = ("lr", "lr") if self.is_wide else ("r12", "lr")
+        half = [f"sxtb16 {first}, {first}", *self._multiply(first)]
+        again = self._begin() if self.is_wide else self._multiply(second)
+        step = [*self._begin(), *half, *again, f"sxtb16 {second}, {second}", *self._multiply(second)]
+        return Unrolled(step, 1 if self.compact else 3 if self.is_wide else 4)
+
+    def entry(self, groups: int) -> int:
+        """Where the loop is entered, in bytes from its start, as an address of Thumb code."""
+        steps = groups // SCALED_GROUPS if self.scaled else groups
+        return self.unrolled.entry(steps) + 4 * len(self.ahead)
 
 
 def panel_instructions(pixels: int, groups: int, channels: int, scaled: bool, compact: bool) -> float:
     """Instructions of one call beside requantisation and stores, with the caller's."""
-    loop = _loop(pixels, scaled, compact)
+    loop = _Loop(pixels, scaled, compact)
     steps = groups // SCALED_GROUPS if scaled else groups
-    channel = 17 + pixels * (2 if scaled else 1) + len(loop.step) * steps + 3 * loop.passes(steps)
-    return 50 + channels * channel
+    products = len(loop.unrolled.step) * steps + 3 * loop.unrolled.passes(steps)
+    frame = 19 if loop.is_wide else 15
+    return 50 + channels * (frame + (pixels if scaled else 0) + products)
 
 
 def panel_bias(epilogue: Epilogue, weight: Array | None) -> Epilogue | None:
@@ -147,8 +201,7 @@ def panel_strip(
     """All channels of some pixels; see `panel_stages`. compact: by little code."""
     micro_kernel = _panel_function(pixels, epilogue, scaled, compact)
     function, form = micro_kernel.name, (pixels, groups, channels, scaled)
-    loop = _loop(pixels, scaled, compact)
-    entry = loop.entry(groups // SCALED_GROUPS if scaled else groups)
+    entry = _Loop(pixels, scaled, compact).entry(groups)
     reduction, origin = 8 * pixels * groups + (entry << 16), epilogue.origin
 
     def build() -> tuple[Any, Any]:
@@ -196,14 +249,14 @@ def panel_strip(
 
 
 def _panel_function(pixels: int, epilogue: Epilogue, scaled: bool, compact: bool) -> MicroKernel:
-    """r0 walks over the panel, r1 over weights; r2 and up are sums, r7 and up a word of each pixel.
+    """The frame, upwards from the stack pointer: panel, table, output, channels, origin, end of the table; end of the
+    panel and where the loop is entered.
 
-    The frame, upwards from the stack pointer: table, output, channels, origin; panel and where the loop is entered;
-    ends of panel and table.
+    At the start of every channel r0 is at the panel and another register at the channel's row of the table.
     """
-    sums = [f"r{2 + pixel}" for pixel in range(pixels)]
+    loop = _Loop(pixels, scaled, compact)
+    sums, table = loop.sums, f"r{loop.first_free}"
     shift = epilogue.bits - (_SCALE if scaled else 0)
-    loop = _loop(pixels, scaled, compact)
     lines = [
         "push {r4-r11, lr}",
         "ldrd r4, r5, [sp, #36]",
@@ -213,26 +266,15 @@ def _panel_function(pixels: int, epilogue: Epilogue, scaled: bool, compact: bool
         "add r8, r0",
         "adr r9, 2f",
         "add r9, r9, r5, lsr #16",
-        "push {r7}",
-        "push {r0, r8, r9}",
-        "push {r2, r3, r4, r6}",
+        "push {r0, r2-r4, r6-r9}",
+        f"mov {table}, r2",
         "1:",
-        "ldr r12, [sp]",
-        "ldr lr, [r12]",
-        "ldr r0, [sp, #16]",
-        *(f"{'asr' if shift >= 0 else 'lsl'} {one}, lr, #{abs(shift)}" for one in sums),
-        "ldr pc, [sp, #24]",
-        *loop.body(2, ["ldr r7, [sp, #20]", "cmp r0, r7"]),
-        "ldmia sp, {r7-r10}",
-        "ldrd r11, r12, [r7], #8",
-        *epilogue.unpack("r11", "r11", "r10", "lr"),
-        *(f"asr {one}, {one}, #{_SCALE}" for one in sums if scaled),
-        *epilogue.requantize([Accumulator(one, "r12", "r11", "lr") for one in sums], ("r0", "r10")),
-        *_stores(sums),
-        "adds r8, #1",
-        "strd r7, r8, [sp]",
-        "ldr r10, [sp, #28]",
-        "cmp r7, r10",
+        f"ldr {sums[-1]}, [{table}]",
+        f"{'asr' if shift >= 0 else 'lsl'} {sums[-1]}, {sums[-1]}, #{abs(shift)}",
+        *loop.ahead,
+        "ldr pc, [sp, #28]",
+        *loop.unrolled.body(2, [f"ldr {table}, [sp, #24]", f"cmp r0, {table}"]),
+        *(_finish_wide if loop.is_wide else _finish)(loop, epilogue),
         "bne 1b",
         "add sp, #32",
         "pop {r4-r11, pc}",
@@ -245,8 +287,43 @@ def _panel_function(pixels: int, epilogue: Epilogue, scaled: bool, compact: bool
     return naked_function(f"tinyml_dsp_{kind}_panel{pixels}_{epilogue.key}", parameters, lines)
 
 
-def _stores(sums: Sequence[str]) -> list[str]:
-    """A channel of neighbouring pixels: r8 is the place of the first, r9 the distance, r0 free."""
-    places = ["[r8]", "[r8, r9]", "[r8, r9, lsl #1]", "[r0, r9, lsl #1]", "[r8, r9, lsl #2]"]
-    stores = [f"strb {one}, {place}" for one, place in zip(sums, places, strict=False)]
-    return [*(["add r0, r8, r9"] if len(sums) > 3 else []), *stores]
+def _requantize(loop: _Loop, epilogue: Epilogue) -> list[str]:
+    """Sums to outputs; r11 and r12 hold a row of the table, r10 the origin."""
+    return [
+        *epilogue.unpack("r11", "r11", "r10", "lr"),
+        *(f"asr {one}, {one}, #{_SCALE}" for one in loop.sums if loop.scaled),
+        *epilogue.requantize([Accumulator(one, "r12", "r11", "lr") for one in loop.sums], ("r0", "r10")),
+        *(["ldr r0, [sp]"] if epilogue.form == AWAY else []),
+    ]
+
+
+def _finish(loop: _Loop, epilogue: Epilogue) -> list[str]:
+    """Requantise and store a channel of all pixels, go on to the next and compare for the last."""
+    # What nothing is shifted by can hold where the table ends.
+    end = "r10" if epilogue.has_shifts else "lr"
+    return [
+        f"ldmia sp, {{r0, r7-r10{'' if epilogue.has_shifts else ', lr'}}}",
+        "ldrd r11, r12, [r7], #8",
+        *_requantize(loop, epilogue),
+        *neighbour_stores(loop.sums, "r8", "r9", "r10"),
+        "adds r8, #1",
+        "strd r7, r8, [sp, #4]",
+        *([f"ldr {end}, [sp, #20]"] if epilogue.has_shifts else []),
+        f"cmp r7, {end}",
+    ]
+
+
+def _finish_wide(loop: _Loop, epilogue: Epilogue) -> list[str]:
+    """The same with fewer registers."""
+    return [
+        "ldrd r0, r9, [sp]",
+        "ldr r10, [sp, #16]",
+        "ldrd r11, r12, [r9], #8",
+        *_requantize(loop, epilogue),
+        "ldrd r10, r11, [sp, #8]",
+        *neighbour_stores(loop.sums, "r10", "r11", "r12"),
+        "adds r10, #1",
+        "strd r9, r10, [sp, #4]",
+        "ldr r10, [sp, #20]",
+        "cmp r9, r10",
+    ]
