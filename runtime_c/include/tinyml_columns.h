@@ -121,6 +121,32 @@ TINYML_INLINE void tinyml_copy_pixels(int8_t *to, int32_t to_step, const int8_t 
         }
         return;
     }
+#elif defined(__thumb__)
+    if (words && pixel <= 64) {
+        for (; count > 0; --count, to += to_step - pixel, from += from_step - pixel) {
+            if (pixel >= 16) {
+                TINYML_COPY_LIST(to, from, "{r3-r6}");
+            }
+            if (pixel >= 32) {
+                TINYML_COPY_LIST(to, from, "{r3-r6}");
+            }
+            if (pixel >= 48) {
+                TINYML_COPY_LIST(to, from, "{r3-r6}");
+            }
+            if (pixel >= 64) {
+                TINYML_COPY_LIST(to, from, "{r3-r6}");
+            }
+            if (pixel & 8) {
+                TINYML_COPY_LIST(to, from, "{r3, r4}");
+            }
+            if (pixel & 4) {
+                tinyml_put_word(to, tinyml_word(from));
+                to += 4;
+                from += 4;
+            }
+        }
+        return;
+    }
 #elif !defined(__riscv_vector)
     if (words && pixel <= 16) {
         for (; count > 0; --count, to += to_step, from += from_step) {

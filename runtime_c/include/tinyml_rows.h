@@ -100,6 +100,16 @@ TINYML_INLINE void tinyml_move_vectors(int8_t *to, const int8_t *from, int32_t b
 }
 #endif
 
+#if defined(__thumb__) && !defined(__ARM_FEATURE_MVE)
+/* Copy words by a list of registers, of r3 to r6, and go on behind them. */
+#define TINYML_COPY_LIST(to, from, list)                                                                               \
+    __asm__ volatile("ldmia %1!, " list "\n\t"                                                                         \
+                     "stmia %0!, " list                                                                                \
+                     : "+l"(to), "+l"(from)                                                                            \
+                     :                                                                                                 \
+                     : "r3", "r4", "r5", "r6", "memory")
+#endif
+
 /* Copy upwards; the two places may overlap when `to` is the lower one. */
 TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes)
 {
@@ -119,13 +129,8 @@ TINYML_ROWS void tinyml_move_bytes(int8_t *to, const int8_t *from, int32_t bytes
     if ((((uintptr_t)to | (uintptr_t)from) & 3u) == 0u) {
 #if defined(__thumb__)
         for (; bytes >= 32; bytes -= 32) {
-            __asm__ volatile("ldmia %1!, {r3-r6}\n\t"
-                             "stmia %0!, {r3-r6}\n\t"
-                             "ldmia %1!, {r3-r6}\n\t"
-                             "stmia %0!, {r3-r6}"
-                             : "+l"(to), "+l"(from)
-                             :
-                             : "r3", "r4", "r5", "r6", "memory");
+            TINYML_COPY_LIST(to, from, "{r3-r6}");
+            TINYML_COPY_LIST(to, from, "{r3-r6}");
         }
 #else
         for (; bytes >= 32; bytes -= 32, to += 32, from += 32) {
