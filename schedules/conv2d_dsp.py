@@ -22,6 +22,8 @@ from .pareto import undominated
 from .requantize import accumulator_limits
 
 MAX_SCRATCH_BYTES = 4864
+# The same of a panel: of a deep layer even a few pixels are more, and a step may leave so much free.
+MAX_PANEL_BYTES = 16 * 1024
 MAX_BLOCK = 64
 # Neighbouring pixels' outputs are within a store's offset.
 MAX_CHANNELS = 2040
@@ -266,7 +268,7 @@ def _divisions(geometry: Geometry, products: list[str]) -> Iterator[Blocks]:
             blocks = blocks_of(geometry, rows, columns, product)
             if not applies(product, blocks.windows):
                 continue
-            if _scratch(geometry, blocks) <= MAX_SCRATCH_BYTES:
+            if _scratch(geometry, blocks) <= (MAX_PANEL_BYTES if product in PANELS else MAX_SCRATCH_BYTES):
                 yield blocks
 
 

@@ -15,7 +15,16 @@ from typing import Any
 from tvm.script import tirx as T  # noqa: N812 - TVMScript's own name
 
 from . import script
-from .conv2d_dsp import PLAIN_PANEL, SCALED_PANEL, Geometry, applies, blocks_of, fits_24_bits, geometry_of
+from .conv2d_dsp import (
+    MAX_PANEL_BYTES,
+    PLAIN_PANEL,
+    SCALED_PANEL,
+    Geometry,
+    applies,
+    blocks_of,
+    fits_24_bits,
+    geometry_of,
+)
 from .intrinsics import dsp
 from .kernel import Candidate, Kernel, MicroKernel, Problem
 from .pareto import undominated
@@ -113,8 +122,10 @@ def _layers(geometry: Geometry, channels: int, product: str) -> Iterator[_Layer]
             _Panels(0, many, blocks_of(geometry, 1, larger, product).windows),
             _Panels(many * larger, few, blocks_of(geometry, 1, smaller, product).windows),
         )
-        if all(one.windows.by_words and applies(product, one.windows) for one in panels):
-            yield _Layer(depth, pixels, channels, panels)
+        layer = _Layer(depth, pixels, channels, panels)
+        fits = all(one.windows.by_words and applies(product, one.windows) for one in panels)
+        if fits and layer.scratch <= MAX_PANEL_BYTES:
+            yield layer
 
 
 def _candidate(problem: Problem, layer: _Layer, common: dsp.Epilogue) -> Candidate | None:
