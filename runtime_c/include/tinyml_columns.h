@@ -206,9 +206,9 @@ TINYML_ROWS void tinyml_get_columns_at_edges(int8_t *to, const int8_t *image, in
     if (high < rows || wide < columns) {
         tinyml_fill_bytes(to, value, columns * step);
     }
-    if (high > 0 && wide > 0) {
-        to += (first - column) * step + (begin - row) * pixel;
-        tinyml_turn(to, pixel, step, from, pitch, pixel, high, wide, pixel);
+    to += (first - column) * step + (begin - row) * pixel;
+    for (int32_t count = wide; count > 0; --count, to += step, from += pixel) {
+        tinyml_copy_rows(to, pixel, from, pitch, high, pixel);
     }
 }
 
@@ -234,9 +234,10 @@ TINYML_ROWS void tinyml_put_columns_at_edges(int8_t *image, int32_t pitch, const
                                              int32_t columns, int32_t row, int32_t rows, int32_t top, int32_t height)
 {
     const int32_t begin = tinyml_most(row, -top), high = tinyml_least(row + rows, height - top) - begin;
-    if (high > 0 && columns > 0) {
-        tinyml_turn(image + begin * pitch, pitch, pixel, from + (begin - row) * pixel, pixel, rows * pixel, high, columns,
-                    pixel);
+    image += begin * pitch;
+    from += (begin - row) * pixel;
+    for (; columns > 0; --columns, image += pixel, from += rows * pixel) {
+        tinyml_copy_rows(image, pitch, from, pixel, high, pixel);
     }
 }
 
