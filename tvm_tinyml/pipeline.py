@@ -51,6 +51,7 @@ from .transform import (
     FoldInputZeroPoint,
     FoldPad,
     Footprint,
+    GroupChannels,
     JoinUnary,
     MaterializeOutputs,
     MergeClamps,
@@ -172,10 +173,23 @@ def passes(config: TargetConfig) -> Sequence[Any]:
 
 def passes_for_plans(config: TargetConfig) -> list[Any]:
     """The passes that leave the module in whose terms patch plans speak."""
+    return [*_common_passes(config), *_passes_after_common()]
+
+
+def _common_passes(config: TargetConfig) -> list[Any]:
+    """Those that modules for plans and for operators in turn begin with."""
     # Tensors inside other tensors have no rows of their own to stream.
-    common = [one for one in passes(config) if one.info.name != "ShareBuffers"]
-    # A region may end in a reduction over the image, whose rows need not be there at once.
-    return [*common, AccumulatePixels()]
+    return [one for one in passes(config) if one.info.name != "ShareBuffers"]
+
+
+def _passes_after_common() -> list[Any]:
+    """Those that only modules for plans go through."""
+    return [
+        # A region may end in a reduction over the image, whose rows need not be there at once.
+        AccumulatePixels(),
+        # After AccumulatePixels: sums that would take more than all rows of what they are made of.
+        GroupChannels(),
+    ]
 
 
 def compile_module(
@@ -355,7 +369,7 @@ class _Transformed:
 
     @cached_property
     def _common(self) -> _Passed:
-        return self._imported.through(passes_for_plans(self._config)[:-1], self._config)
+        return self._imported.through(_common_passes(self._config), self._config)
 
     @cached_property
     def plain(self) -> _Passed:
@@ -365,7 +379,7 @@ class _Transformed:
     @cached_property
     def for_plans(self) -> _Passed:
         """For patch plans."""
-        return self._common.through(passes_for_plans(self._config)[-1:], self._config)
+        return self._common.through(_passes_after_common(), self._config)
 
 
 def _footprint(module: Any, config: TargetConfig) -> Footprint:

@@ -13,6 +13,7 @@ from .fold_constants import FoldConstants
 from .fold_input_zero_point import FoldInputZeroPoint
 from .fold_pad import FoldPad
 from .footprint import Footprint
+from .group_channels import GroupChannels
 from .join_unary import JoinUnary
 from .materialize_outputs import MaterializeOutputs
 from .merge_clamps import MergeClamps
@@ -32,6 +33,7 @@ __all__ = [
     "FoldInputZeroPoint",
     "FoldPad",
     "Footprint",
+    "GroupChannels",
     "JoinUnary",
     "MaterializeOutputs",
     "MergeClamps",
