@@ -20,6 +20,7 @@ from tvm_tinyml.transform import (
     FoldConstants,
     FoldInputZeroPoint,
     FoldPad,
+    GroupChannels,
     JoinUnary,
     MaterializeOutputs,
     MergeClamps,
@@ -42,6 +43,7 @@ PASSES = {
     "MaterializeOutputs": MaterializeOutputs(),
     "ScheduleForMemory": ScheduleForMemory(),
     "AccumulatePixels": AccumulatePixels(),
+    "GroupChannels": GroupChannels(),
     "ShareBuffers": ShareBuffers(4),
 }
 CLEAN_UP = tvm.transform.Sequential(list(PASSES.values()))

@@ -25,12 +25,10 @@ _MAX_GROUPS = 32
 def GroupChannels() -> Any:  # noqa: N802
     """Needs sums as AccumulatePixels leaves them; guarantees groups where they take no more memory than rows could.
 
-    Nothing but the sums may read the image of the convolution, and nothing but `scale_sum` the sums. The results of the
-    groups are concatenated.
+    The convolution is the only reader of its input, the sums are that of its image, and `scale_sum` is that of the
+    sums. The results of the groups are concatenated.
     """
-    return graph_pass(
-        "GroupChannels", lambda graph: sum(_group(graph, node) for node in list(graph.calls))
-    )
+    return graph_pass("GroupChannels", lambda graph: sum(_group(graph, node) for node in list(graph.calls)))
 
 
 def _group(graph: Graph, convolution: Call) -> bool:
@@ -39,18 +37,20 @@ def _group(graph: Graph, convolution: Call) -> bool:
     if total is None or scaled is None or scaled.operator.name != "scale_sum":
         return False
     channels = convolution.spec.shape[-1]
+    source, *operands = convolution.inputs
     group = channels_of_group(convolution)
-    constant = all(isinstance(value, Constant) for value in convolution.inputs[1:])
-    if group is None or not constant or convolution.spec.shape[0] != 1:
+    alone = convolution.spec.shape[0] == 1 and graph.only_user(source) is convolution
+    if group is None or not alone or not all(isinstance(value, Constant) for value in operands):
         return False
     place = graph.calls.index(convolution)
     parts: list[Call] = []
     for first in range(0, channels, group):
-        part: Value = convolution.inputs[0]
+        made = source
         for call in (convolution, total, scaled):
-            part = _part_of(graph, call, part, slice(first, first + group))
+            part = _part_of(graph, call, made, slice(first, first + group))
             graph.calls.insert(place, part)
             place += 1
+            made = part
         parts.append(part)
     attrs = {key: scaled.attrs[key] for key in ("name", "tensor", "scale", "zero_point")}
     axis = {"axis": len(scaled.spec.shape) - 1}
@@ -60,9 +60,9 @@ def _group(graph: Graph, convolution: Call) -> bool:
 
 
 def channels_of_group(convolution: Call) -> int | None:
-    """Most channels at a time that take no more memory than sums of all; None for all at once, or too many groups.
+    """Most channels at a time that take no more memory than sums of all; None where there are none or too many groups.
 
-    Rows need the sums, four bytes for each channel, and something of the convolution's input and output at the same time.
+    Rows need four bytes for the sum of each channel, and something of the convolution's input and output beside them.
     """
     _, height, width, channels = convolution.spec.shape
     pixels = height * width
