@@ -1,12 +1,13 @@
 """Convolution without padding on Arm MVE: im2col straight from the image, then strips over many output rows at once.
 
-For strides, which leave out pixels that a strip would have to step over: gathered, the pixels of several rows make one
-strip, and its weights are read once for all of them. Segments of whole vectors only, so that no byte behind the image
-is read.
+For strides, which leave out pixels that a strip would have to step over, and for few channels: gathered, the pixels of
+several rows make one strip, and its weights are read once for all of them. No byte behind the image is read: where
+segments are not whole vectors, loads from the last row of a window are masked.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -35,12 +36,15 @@ from .wide_mve import WideRow
 
 
 def plan_im2col_direct(problem: Problem, epilogue: Epilogue) -> list[Candidate]:
-    """Plan conv2d without padding whose kernel rows are whole vectors; nothing for all others."""
+    """Plan conv2d without padding; nothing for all others."""
     _, image_rows, image_columns, depth = problem.shapes["data"]
     _, height, width, channels = problem.output_shape
     pitch = image_columns * depth
-    windows = windows_of(problem, problem.attrs["dilation"][0] * pitch)
-    if any(problem.attrs["padding"]) or windows.segment % VECTOR or channels < 2:
+    windows = replace(windows_of(problem, problem.attrs["dilation"][0] * pitch), inside=True)
+    if any(problem.attrs["padding"]) or channels < 2:
+        return []
+    if windows.tail and (pitch < VECTOR or windows.step == windows.pitch):
+        # What is loaded too much of the other rows may be longer than a row, or windows lie side by side already.
         return []
     frame, plane = FRAMES[problem.objective], problem.output_plane
     strip = Strip(1, windows.depth, 0, windows.pitch, True, epilogue.how, frame=frame, plane=plane)

@@ -9,6 +9,7 @@ from tests.schedules.layers_dsp import extreme, random_convolution, random_round
 from tests.schedules.layers_rvv import convolution
 from tests.support.layers import LayerCase, assert_layers_exact, build_layers
 from tvm_tinyml.schedules import conv2d_mve, pointwise_mve
+from tvm_tinyml.schedules.intrinsics.mve.im2col import Windows, im2col_kernel
 from tvm_tinyml.schedules.wide_mve import wide_rows
 
 TARGET = "tinyml -mcpu=cortex-m55"
@@ -34,6 +35,8 @@ def ways(generator: np.random.Generator) -> list[tuple[LayerCase, str]]:
         ((3, 3, 40), 6, (3, 3), (1, 1), "mve im2col"),
         ((7, 9, 32), 5, (1, 1), (2, 2), "mve direct im2col"),
         ((9, 8, 16), 24, (3, 2), (3, 2), "mve direct im2col, wide"),
+        ((9, 24, 3), 16, (3, 3), (3, 3), "mve direct im2col, wide"),
+        ((6, 12, 7), 6, (3, 3), (3, 3), "mve direct im2col, wide"),
         ((2, 4, 64), 8, (1, 1), (1, 1), "mve pointwise, wide"),
         ((1, 5, 64), 64, (1, 1), (1, 1), "mve pointwise, wide"),
     ]
@@ -69,6 +72,18 @@ def test_every_epilogue_is_exact(rounding: str) -> None:
     for case in cases[1::2]:
         case.attrs.update(zero_point=5, clamp_min=-128, clamp_max=127)  # type: ignore[attr-defined]
     assert_layers_exact(cases, TARGET)
+
+
+def test_windows_of_an_image_read_nothing_behind_its_last_row() -> None:
+    # Segments of 9 bytes, and of 16 and 5.
+    for segment, pieces in ((9, 1), (21, 2)):
+        windows = Windows(3, 69, 1, 3, segment, 6, -(-3 * segment // 4) * 4, inside=True)
+        source = im2col_kernel(windows).source
+        loads = [line for line in source.splitlines() if "vldrb" in line]
+        assert len(loads) == 3 * pieces
+        # The last piece of the last row; what is read too much of the others are pixels of the rows below.
+        assert ["vldrbt" in line for line in loads] == [False] * (3 * pieces - 1) + [True]
+        assert f"#{segment % 16}" in source.split("vctp.8")[0].rsplit("movs r3", 1)[1]
 
 
 def test_extreme_values_are_exact() -> None:
