@@ -152,6 +152,9 @@ def extra_instructions(plain: Estimate, streamed: Estimate) -> float:
         if before is not None and known:
             # Of another operator as well: what makes a mean of a sum comes after the sum, which is a layer of its own.
             extra -= before.instructions
+    # What the plain model computes by other layers: a convolution of which plans make several.
+    replaced = (plain.layers[name].instructions for name in plain.layers.keys() - streamed.layers.keys())
+    extra -= sum(instructions for instructions in replaced if isfinite(instructions))
     return extra / total if total else float("inf")
 
 

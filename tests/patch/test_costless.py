@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from math import inf
 from typing import Any
@@ -60,6 +61,12 @@ def test_what_has_no_estimate_is_charged_to_the_plan_alone() -> None:
     # What is left of a layer that a region takes in another form, like a mean of which the sum is streamed.
     rest = LayerEstimate("scale_sum", 100, 10, 0, streamed=False)
     assert extra_instructions(PLAIN, estimate(rest, SOFT)) == pytest.approx(-0.99)
+
+
+def test_layers_that_a_plan_computes_as_several_others_are_not_charged_twice() -> None:
+    halves = {f"conv_{half}": LayerEstimate("conv2d", 5_100, 50, 450, streamed=False) for half in "ab"}
+    split = replace(PLAIN, layers=halves | {"soft": SOFT})
+    assert extra_instructions(PLAIN, split) == pytest.approx(0.02)
 
 
 def test_the_plan_that_saves_the_most_for_what_it_costs_is_taken() -> None:

@@ -99,6 +99,12 @@ def test_inputs_that_somebody_else_reads_stay() -> None:
     assert_unchanged(AccumulatePixels()(builder.module(*means)), GroupChannels())
 
 
+def test_more_groups_than_are_worth_their_calls_stay() -> None:
+    builder = ModuleBuilder()
+    wide = convolved(builder, builder.parameter(1, 8, 8, 16), 17 * 16 * 2)
+    assert_unchanged(AccumulatePixels()(builder.module(averaged(builder, wide))), GroupChannels())
+
+
 def test_several_images_stay() -> None:
     builder = ModuleBuilder()
     wide = convolved(builder, builder.parameter(2, 4, 3, 2), 96)

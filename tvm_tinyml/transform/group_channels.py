@@ -18,8 +18,8 @@ from .dataflow import Call, Constant, Graph, Value, graph_pass
 _BLOCK = 16
 """Channels of a group are a multiple of it: those that kernels of any core handle at once."""
 
-_MAX_GROUPS = 32
-"""Each group is two or three calls, each of which costs code."""
+_MAX_GROUPS = 16
+"""Each group is three calls, and each call costs code."""
 
 
 def GroupChannels() -> Any:  # noqa: N802
