@@ -18,15 +18,17 @@ def first_fit(
 
     placed: offsets of the blocks that are not in `order`.
     """
-    offsets = [-1] * len(problem.blocks)
+    offsets, spacing = [-1] * len(problem.blocks), problem.spacing
     for index, start in (placed or {}).items():
         offsets[index] = start
     for index in order:
         # Starts strictly inside one of these ranges would be too close to a block that is already placed.
         forbidden = sorted(
-            (offsets[other] - distance, offsets[other] + problem.spacing[other][index])
-            for other, distance in problem.spacing[index].items()
-            if offsets[other] >= 0
+            [
+                (at - distance, at + spacing[other][index])
+                for other, distance in spacing[index].items()
+                if (at := offsets[other]) >= 0
+            ]
         )
         alignment = problem.blocks[index].alignment
         start = 0

@@ -21,17 +21,17 @@ from ..errors import PlanError
 from .bands import segment_operation, sweep
 from .chains import Chains, ChainSearch, Figures, Line, Run, chosen, grown, joined
 from .costs import calls_of, handed_on
-from .footprint import Block, block_of, region_macs
+from .footprint import Block, region_macs, useful_block
 from .geometry import COLUMNS, PIXEL, RANK, ROWS, Columns, Operation, Read, full_columns, strip_columns
 from .network import Network
 from .overwriting import rows_done
-from .parts import Part, Parts, strips_of
+from .parts import Part, Parts, Sharing, strips_of
 from .plan import Region, Segment
 from .pulling import pulling, pulls_of
 from .region import accumulated, pixel_bytes
 from .rows import stream_rows
 from .sweeps import Sweeps
-from .workspace import may_settle, settles_at_start, sweep_bytes
+from .workspace import Workspace, may_settle, settles_at_start, sweep_bytes
 
 BAND_ROWS = (1, 2, 3, 4, 6, 8)
 """Rows of a band that are tried."""
@@ -439,17 +439,31 @@ class BandParts:
         banded = {name for segment in segments for name in segment.operators}
         rows = {name: 1 for name in names if name not in banded}
         region = Region(names, strip, rows, tuple(segments))
+
+        def useful(workspace: Workspace, nbytes: int) -> bool:
+            beside = self.parts.live[begin] + self.parts.size[network.nodes[end - 1].tensor] + nbytes
+            most = int(self._ceiling(np.array(region_macs(network, region, workspace)), begin, end))
+            return beside < most or beside - self._shared(begin, workspace).nbytes < most
+
         try:
-            found = block_of(network, region, settings, self.parts.costs, self.known)
+            found = useful_block(network, region, settings, self.parts.costs, self.known, useful)
         except PlanError:
             return
-        yield from self._placed(begin, end, region, found)
-        candidates = tuple(may_settle(found.workspace.operations).values())
+        if found is not None:
+            yield from self._placed(begin, end, region, found)
+        candidates = tuple(may_settle([unit for run in runs for unit in run.units]).values())
         if candidates:
             settling = replace(region, settling=candidates)
-            smaller = block_of(network, settling, settings, self.parts.costs, self.known)
-            if smaller.nbytes < found.nbytes:
+            smaller = useful_block(network, settling, settings, self.parts.costs, self.known, useful)
+            if smaller is not None and (found is None or smaller.nbytes < found.nbytes):
                 yield from self._placed(begin, end, settling, smaller)
+
+    def _shared(self, begin: int, workspace: Workspace) -> Sharing:
+        """What the output of a region can have in common with an input."""
+        if workspace.strips > 1:
+            return Sharing()
+        done = rows_done(workspace.operations, workspace.stream)
+        return self.parts.sharing(begin, workspace.operations, done)
 
     def _placed(self, begin: int, end: int, region: Region, found: Block) -> Iterator[Part]:
         """A region beside its input and over it, with one column at a time and with more."""
@@ -462,14 +476,10 @@ class BandParts:
             peak, macs, calls, begin, end, strip, region.segments, output, cost=cost, settling=region.settling
         )
         yield from self.sweeps.of(part, region, workspace, self.room)
-        if workspace.strips == 1:
-            done = rows_done(workspace.operations, workspace.stream)
-            shared = self.parts.sharing(begin, workspace.operations, done)
-            if shared.nbytes:
-                over = part._replace(
-                    peak=peak - shared.nbytes, source=shared.source, distance=shared.distance
-                )
-                yield from self.sweeps.of(over, region, workspace, self.room)
+        shared = self._shared(begin, workspace)
+        if shared.nbytes:
+            over = part._replace(peak=peak - shared.nbytes, source=shared.source, distance=shared.distance)
+            yield from self.sweeps.of(over, region, workspace, self.room)
 
 
 def band_rows(height: int) -> list[int]:

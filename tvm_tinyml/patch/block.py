@@ -85,10 +85,11 @@ def place(
     problem = _problem(spans, alignment)
     offsets = _offsets(spans, problem)
     size, least = problem.arena_bytes(offsets), _needed(spans)
+    turned = _Turned(problem)
     for way in face_each_other(spans) if size > least else ():
         if size <= max(least, way.least):
             break
-        changed = _turned(problem, way.spans)
+        changed = turned.problem_of(way.spans)
         for order in _above(way.spans, way.lower):
             found = first_fit(changed, order)
             if changed.arena_bytes(found) < size:
@@ -107,6 +108,19 @@ def place(
     named = dict(zip((one.name for one in spans), offsets, strict=True))
     cuts = tuple(_cuts(spans, offsets))
     return Placed(named, size, frozenset(settled), cuts, frozenset(raised))
+
+
+def least_bytes(
+    buffers: Sequence[Buffer],
+    operations: int,
+    alignment: int,
+    inner: Sequence[tuple[int, Sequence[Buffer], int]],
+) -> int:
+    """Bytes that the block of `place` takes at least."""
+    spans = list(_spans(buffers, operations, alignment, inner))
+    # The first way to let buffers face each other saves the most.
+    way = next(face_each_other(spans), None)
+    return max(_needed(spans), _whole(spans) if way is None else way.least)
 
 
 def _cuts(spans: Sequence[Span], offsets: Sequence[int]) -> Iterator[int]:
@@ -174,20 +188,34 @@ def _problem(spans: Sequence[Span], alignment: int) -> PlacementProblem:
             if one.meets(other):
                 spacing[index][number] = one.beside(other)
                 spacing[number][index] = other.beside(one)
-    end = max((one.last for one in spans), default=-1)
-    whole = sum(one.nbytes for one in spans if one.last - one.first == end)
     blocks = tuple(Block(one.name, one.nbytes, alignment, one.first, one.last) for one in spans)
-    return PlacementProblem(blocks, tuple(spacing), alignment, least=max(whole, _needed(spans)))
+    return PlacementProblem(blocks, tuple(spacing), alignment, least=max(_whole(spans), _needed(spans)))
 
 
-def _turned(problem: PlacementProblem, spans: Sequence[Span]) -> PlacementProblem:
-    """The problem of the same spans, of which others are raised now."""
-    spacing = [dict(row) for row in problem.spacing]
-    for index, one in enumerate(spans):
-        for number in spacing[index] if one.raised or one.hung else ():
-            spacing[index][number] = one.beside(spans[number])
-            spacing[number][index] = spans[number].beside(one)
-    return replace(problem, spacing=tuple(spacing))
+class _Turned:
+    """Problems of the same spans of which some are raised; distances between two of them are kept."""
+
+    def __init__(self, problem: PlacementProblem) -> None:
+        self.problem = problem
+        self.known: dict[tuple[int, int, bool, bool], tuple[int, int]] = {}
+
+    def problem_of(self, spans: Sequence[Span]) -> PlacementProblem:
+        """The problem where those spans are raised that are now."""
+        spacing = [dict(row) for row in self.problem.spacing]
+        for index, one in enumerate(spans):
+            for number in spacing[index] if one.raised else ():
+                other = spans[number]
+                key = index, number, one.raised, other.raised
+                if key not in self.known:
+                    self.known[key] = one.beside(other), other.beside(one)
+                spacing[index][number], spacing[number][index] = self.known[key]
+        return replace(self.problem, spacing=tuple(spacing))
+
+
+def _whole(spans: Sequence[Span]) -> int:
+    """Bytes of what is there all the time."""
+    end = max((one.last for one in spans), default=-1)
+    return sum(one.nbytes for one in spans if one.last - one.first == end)
 
 
 def _needed(spans: Sequence[Span]) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -143,16 +143,33 @@ def block_of(
     known: dict[Region, Block] | None = None,
 ) -> Block:
     """A region with its figures; known: as in `footprint`. PlanError when it cannot run."""
-    if known is not None and region in known:
-        return known[region]
-    workspace = region_workspace(
-        network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
-    )
-    placed = workspace.place(settings.alignment)
-    found = Block(workspace, placed.arena_bytes, placed.cuts, region_cost(network, workspace, costs))
-    if known is not None:
-        known[region] = found
+    found = useful_block(network, region, settings, costs, {} if known is None else known, lambda *_: True)
+    assert found is not None
     return found
+
+
+def useful_block(
+    network: Network,
+    region: Region,
+    settings: Settings,
+    costs: Costs,
+    known: dict[Region, Block],
+    useful: Callable[[Workspace, int], bool],
+) -> Block | None:
+    """`block_of` of a region, or None where it is of no use: placing its buffers takes long.
+
+    useful: of a workspace and the bytes that it takes at least, whether the region may be.
+    """
+    if region not in known:
+        workspace = region_workspace(
+            network, region, settings.pulled, settings.scratch, whole_rows=settings.whole_rows
+        )
+        if not useful(workspace, workspace.least_bytes(settings.alignment)):
+            return None
+        placed = workspace.place(settings.alignment)
+        cost = region_cost(network, workspace, costs)
+        known[region] = Block(workspace, placed.arena_bytes, placed.cuts, cost)
+    return known[region]
 
 
 def _permissions(network: Network, nodes: Sequence[Node], workspace: Workspace) -> Iterator[InPlace]:
