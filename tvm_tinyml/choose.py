@@ -90,19 +90,13 @@ class CallInstructions:
     """Estimated instructions of single calls of layers, by the schedule rules of a target; nothing is built.
 
     constants: of every layer, by its name. Layers that differ in their constants alone are asked about once.
-    known: what rules said before for the same target; new answers are added.
     """
 
-    def __init__(
-        self,
-        config: TargetConfig,
-        constants: Mapping[str, Sequence[Array | None]],
-        known: dict[Hashable, float] | None = None,
-    ) -> None:
+    def __init__(self, config: TargetConfig, constants: Mapping[str, Sequence[Array | None]]) -> None:
         self.config = config
         self.constants = constants
         self.limit = scratch_limit(config, streams=True)
-        self._known = {} if known is None else known
+        self._known: dict[Hashable, float] = {}
 
     def __call__(self, stage: Stage) -> float:
         """Of the fastest schedule that is allowed its scratch; without an estimate, a lot for every element."""

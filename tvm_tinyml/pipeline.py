@@ -7,7 +7,7 @@ TensorIR function, and the planner gives every tensor its place in one arena.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, TypeAlias
@@ -294,13 +294,13 @@ def _search(module: Any, config: TargetConfig, count: Count | None) -> Lowered:
         front = _front(module, config)
         return _lowered(module, config, front.within(front.plans[0].arena_bytes).plan, count=count)
     scratch: dict[str, int] = {}
-    known: dict[Hashable, float] = {}
+    searched: PatchFront | None = None
     reserve = scratch_limit(config, streams=True)
     kept: tuple[float, Lowered] | None = None
     for _ in range(SEARCHES):
         try:
-            front = _front(module, config, scratch=scratch, known=known)
-            found = _within(front, limit, reserve)
+            searched = _front(module, config) if searched is None else searched.with_scratch(scratch)
+            found = _within(searched, limit, reserve)
         except PlanError as error:
             if kept is not None:
                 break
@@ -441,13 +441,12 @@ def _front(
     *,
     max_factor: float = MAX_FACTOR,
     scratch: Mapping[str, int] | None = None,
-    known: dict[Hashable, float] | None = None,
 ) -> PatchFront:
-    """`patch_front` of a module that the passes have left; known: as in `CallInstructions`."""
+    """`patch_front` of a module that the passes have left."""
     graph = Graph.read(module["main"])
     network = network_of(graph, keeps_inputs=config.keeps_inputs)
     settings = plan_settings(network, config, scratch=scratch)
-    of_call = CallInstructions(config, constants_of(graph), known)
+    of_call = CallInstructions(config, constants_of(graph))
     settings = replace(settings, costs=Instructions(network, of_call, moving(config), of_call.in_planes))
     return PatchFront.search(network, settings, max_factor=max_factor)
 

@@ -8,6 +8,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -271,3 +272,16 @@ def test_five_hundred_tensors_are_planned_and_verified_quickly() -> None:
     verify(program, plan(program, method="greedy"))
     # Measured 0.2 s; this is a guard against quadratic growth, not a benchmark.
     assert time.perf_counter() - start < 5.0
+
+
+@given(programs(max_steps=20, alignments=(4,)), st.randoms(use_true_random=False))
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+def test_the_arena_does_not_depend_on_the_order_of_the_tensors(program: Program, random: Random) -> None:
+    tensors = list(program.tensors)
+    random.shuffle(tensors)
+    other = replace(program, tensors=tuple(tensors))
+    # With little effort the exact search ends anywhere: what it tries must be the same as well.
+    for method, effort in (("greedy", 0), ("exact", 60)):
+        made, again = (plan(one, method=method, effort=effort) for one in (program, other))
+        verify(other, again)
+        assert made.arena_bytes == again.arena_bytes

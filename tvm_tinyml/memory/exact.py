@@ -39,12 +39,14 @@ def place_exactly(
     time_limit: float,
     effort: int = EFFORT,
     enough: int = 0,
+    most: int | None = None,
 ) -> ExactPlacement:
     """Improve `incumbent` until it is proven optimal or the budget is spent.
 
     incumbent: byte offset of every block in a valid placement.
     time_limit: seconds. effort: blocks looked at, over all capacities tried.
     enough: bytes below which no capacity is tried.
+    most: bytes above which a placement is of no use: where none within them is found first, there is no other search.
     """
     deadline = time.monotonic() + time_limit
     granule = problem.granule
@@ -53,6 +55,16 @@ def place_exactly(
     # Capacities below this are proven too small, or have used up their share of the budget.
     open_from = target = max(proven, enough // granule * granule)
     remaining = effort
+    if most is not None and most < problem.arena_bytes(best):
+        budget = Budget(max(1, effort // 3), deadline)
+        try:
+            offsets = _place_in(problem, most // granule * granule, budget) if proven <= most else None
+        except OutOfBudgetError:
+            offsets = None
+        if offsets is None:
+            return ExactPlacement(best, proven)
+        best = offsets
+        remaining -= budget.spent
     while open_from < problem.arena_bytes(best) and remaining > 0 and time.monotonic() < deadline:
         budget = Budget(max(1, remaining // 3), deadline)
         try:

@@ -20,6 +20,7 @@ def plan(
     time_limit: float = 10.0,
     effort: int = EFFORT,
     enough: int | None = None,
+    most: int | None = None,
 ) -> MemoryPlan:
     """Plan the arena of `program`.
 
@@ -31,6 +32,8 @@ def plan(
     effort: that count, in blocks looked at.
     enough: bytes of an arena that the caller does not want to beat: the exact search is left out where greedy needs no
         more than that, and where no placement can.
+    most: bytes of an arena beyond which a plan is of no use to the caller: the exact search ends where it finds none
+        within them.
 
     Raises PlanError for an unknown method or a negative time limit.
     """
@@ -47,7 +50,9 @@ def plan(
         settled = enough is not None and (arena <= enough or lower_bound > enough)
         least = max(lower_bound, problem.lower_bound())
         if method == "exact" or (method == "auto" and arena > least and not settled):
-            result = place_exactly(problem, offsets, time_limit=time_limit, effort=effort, enough=enough or 0)
+            result = place_exactly(
+                problem, offsets, time_limit=time_limit, effort=effort, enough=enough or 0, most=most
+            )
             offsets, used = result.offsets, "exact"
             # Of two ways to join blocks none proves anything about the other.
             lower_bound = result.lower_bound if len(problems) == 1 else lower_bound
@@ -80,24 +85,28 @@ def plan_in_pieces(
     keep_all: bool = False,
     effort: int = EFFORT,
     enough: int | None = None,
+    most: int | None = None,
 ) -> tuple[Program, MemoryPlan]:
     """Plan the arena of `program` or, where its scratch leaves gaps in one piece, of the same with scratch in pieces.
 
     Arguments as for `plan`. Returns the program that was planned and its plan.
     """
-    whole = plan(program, method=method, keep_all=keep_all, effort=effort, enough=enough)
+    whole = plan(program, method=method, keep_all=keep_all, effort=effort, enough=enough, most=most)
     # What is proven of the whole says nothing of pieces.
     needed = PlacementProblem.of_program(program, keep_all=keep_all, relaxed=True).lower_bound()
     settled = whole.arena_bytes <= max(needed, enough or 0)
     if settled or all(not buffer.cuts for step in program.steps for buffer in step.scratch):
         return program, whole
     divided = program.divided
-    pieces = plan(divided, method=method, keep_all=keep_all, effort=effort, enough=enough)
+    pieces = plan(divided, method=method, keep_all=keep_all, effort=effort, enough=enough, most=most)
     return (divided, pieces) if pieces.arena_bytes < whole.arena_bytes else (program, whole)
 
 
 def _problems(program: Program, keep_all: bool) -> list[PlacementProblem]:
-    """The problem, and the one in which outputs begin where inputs did, if there are such."""
-    apart = PlacementProblem.of_program(program, keep_all=keep_all)
-    joined = PlacementProblem.of_program(program, keep_all=keep_all, joined=True)
+    """The problem, and the one in which outputs begin where inputs did, if there are such.
+
+    In an order of their own: a search and a build that name the same tensors in another order get the same arena.
+    """
+    apart = PlacementProblem.of_program(program, keep_all=keep_all).ordered
+    joined = PlacementProblem.of_program(program, keep_all=keep_all, joined=True).ordered
     return [apart] if len(joined.blocks) == len(apart.blocks) else [joined, apart]

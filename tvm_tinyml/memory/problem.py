@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tvm_tinyml.memory.liveness import Lifetime, lifetimes, scratch_lifetimes
 from tvm_tinyml.memory.program import Program, Tensor
@@ -87,6 +87,40 @@ class PlacementProblem:
                 spacing[lower][upper] = min(spacing[lower][upper], round_up(max(0, distance), granule))
         return PlacementProblem(blocks, tuple(spacing), granule, index)
 
+    @property
+    def ordered(self) -> PlacementProblem:
+        """The same problem with its blocks in an order that does not depend on the one they came in.
+
+        They go by lifetime and size. Blocks alike in both are told apart by what they may share bytes with, and what
+        that may share bytes with, as far as it takes; what is still alike then may change places.
+        """
+        ranks = _ranks([(one.first == one.last, one.first, one.last, -one.nbytes) for one in self.blocks])
+        known = 0
+        while known < len(set(ranks)):
+            known = len(set(ranks))
+            beside: list[list[tuple[int, int, int]]] = [[] for _ in ranks]
+            for lower, upper in self.sharing:
+                distance = self.spacing[lower][upper]
+                beside[lower].append((0, distance, ranks[upper]))
+                beside[upper].append((1, distance, ranks[lower]))
+            ranks = _ranks(
+                [
+                    (rank, block.alignment, sorted(others))
+                    for rank, block, others in zip(ranks, self.blocks, beside, strict=True)
+                ]
+            )
+        order = sorted(range(len(ranks)), key=ranks.__getitem__)
+        place = {index: number for number, index in enumerate(order)}
+        return PlacementProblem(
+            tuple(self.blocks[index] for index in order),
+            tuple(
+                {place[other]: distance for other, distance in self.spacing[index].items()} for index in order
+            ),
+            self.granule,
+            {name: place[index] for name, index in self.block_of.items()},
+            self.least,
+        )
+
     @cached_property
     def sharing(self) -> tuple[tuple[int, int], ...]:
         """Pairs (lower, upper) of blocks which may overlap in place."""
@@ -140,6 +174,15 @@ class PlacementProblem:
 def round_up(value: int, multiple: int) -> int:
     """Least multiple of `multiple` that is not below `value`."""
     return -(-value // multiple) * multiple
+
+
+def _ranks(keys: Sequence[Any]) -> list[int]:
+    """The place of every key among the different ones."""
+    order = sorted(range(len(keys)), key=keys.__getitem__)
+    ranks = [0] * len(keys)
+    for before, index in zip([None, *order], order, strict=False):
+        ranks[index] = 0 if before is None else ranks[before] + (keys[index] != keys[before])
+    return ranks
 
 
 def _disjoint_spacing(blocks: tuple[Block, ...]) -> list[dict[int, int]]:

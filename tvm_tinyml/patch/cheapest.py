@@ -23,6 +23,7 @@ from .parts import Part, Parts
 from .paths import Staircase
 from .plan import PatchPlan, Region
 from .region import region_operations
+from .runs import Runs
 
 PACES = (2, 4)
 """Rows per call of the last operator of a region that are tried beside one."""
@@ -61,6 +62,7 @@ class Cheapest:
     """Plans by cost.
 
     found: parts by the cut where they end, in rows one by one. known: regions met before; new ones are added.
+    runs: of the network.
     """
 
     def __init__(
@@ -69,14 +71,22 @@ class Cheapest:
         settings: Settings,
         found: Sequence[Sequence[Part]],
         known: dict[Region, Block],
+        runs: Runs,
     ) -> None:
         self.network = network
         self.settings = settings
         self.single = found
         self.known = known
+        self.runs = runs
         self._every: list[list[Part]] = []
         self._banded: dict[int, list[list[Part]]] = {}
         self._most = -1
+
+    def with_scratch(self, scratch: Mapping[str, int]) -> dict[Region, Block]:
+        """Regions met so far whose operators need as much scratch with other settings."""
+        old = self.settings.scratch
+        changed = {name for name in {*old, *scratch} if old.get(name, 0) != scratch.get(name, 0)}
+        return {region: block for region, block in self.known.items() if changed.isdisjoint(region.operators)}
 
     def parts(self, most: int) -> list[list[Part]]:
         """All parts with peaks of at most so many bytes, those with several rows per call included, and some others."""
@@ -107,7 +117,7 @@ class Cheapest:
         """All parts, and regions with bands that cost little within an arena."""
         if arena_bytes not in self._banded:
             source = Parts(self.network, self.settings)
-            bands = BandParts(source, [Bound(0, arena_bytes + 1)], self.known, arena_bytes)
+            bands = BandParts(source, [Bound(0, arena_bytes + 1)], self.known, self.runs, arena_bytes)
             settled = settled_cuts(self.network, self.single, max(arena_bytes // SMALL, source.live[0]))
             self._banded[arena_bytes] = [
                 [*parts, *bands.ending(end, settled[end])]
@@ -142,8 +152,16 @@ class Cheapest:
         patch_plan = plan_along(self.network, way)
         found = footprint(self.network, patch_plan, self.settings, self.known, enough=arena_bytes)
         if arena_bytes < found.arena_bytes <= NEAR * arena_bytes:
-            effort = CLOSER_LOOK * EFFORT
-            found = footprint(self.network, patch_plan, self.settings, self.known, effort, enough=arena_bytes)
+            closer = footprint(
+                self.network,
+                patch_plan,
+                self.settings,
+                self.known,
+                CLOSER_LOOK * EFFORT,
+                enough=arena_bytes,
+                most=arena_bytes,
+            )
+            return min(found, closer, key=lambda one: one.arena_bytes)
         return found
 
     def _ways(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 from ..errors import PlanError
 from .cheapest import Cheapest
@@ -39,7 +40,18 @@ class PatchFront:
     @classmethod
     def search(cls, network: Network, settings: Settings, *, max_factor: float = MAX_FACTOR) -> PatchFront:
         """Front of a network; see `pareto_front`."""
-        plans, cheapest = searched(network, settings, max_factor=max_factor)
+        return cls._searched(network, settings, max_factor, None)
+
+    def with_scratch(self, scratch: Mapping[str, int]) -> PatchFront:
+        """The front where kernels need other scratch; what does not depend on it is not searched again."""
+        settings = replace(self.settings, scratch=scratch)
+        return self._searched(self.network, settings, self.max_factor, self.cheapest)
+
+    @classmethod
+    def _searched(
+        cls, network: Network, settings: Settings, max_factor: float, before: Cheapest | None
+    ) -> PatchFront:
+        plans, cheapest = searched(network, settings, max_factor=max_factor, before=before)
         return cls(network, settings, tuple(plans), max_factor, cheapest, cheapest.known)
 
     def taller(self, number: int) -> PlanFigures:

@@ -95,11 +95,13 @@ def footprint(
     known: dict[Region, Block] | None = None,
     effort: int = EFFORT,
     enough: int | None = None,
+    most: int | None = None,
 ) -> PlanFigures:
     """Figures of a plan, from the memory planner.
 
     known: regions met in other plans of the same network and settings; new ones are added.
-    enough: bytes of an arena that need not be beaten; effort: of the memory planner. See `memory.plan`.
+    enough: bytes of an arena that need not be beaten, most: beyond which it is of no use; effort: of the memory
+        planner. See `memory.plan`.
 
     A region is one step of the program; its line buffers and windows are scratch of that step, in one block or in
     pieces.
@@ -131,7 +133,7 @@ def footprint(
         calls += workspace.calls
         cost += own_cost
     program = names.program(steps, patch_plan)
-    program, memory = plan_in_pieces(program, effort=effort, enough=enough)
+    program, memory = plan_in_pieces(program, effort=effort, enough=enough, most=most)
     return PlanFigures(patch_plan, program, memory, macs, sum(network.macs), calls, cost)
 
 

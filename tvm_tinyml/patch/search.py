@@ -24,6 +24,7 @@ from .network import Network
 from .parts import ENDLESS, Part, Parts
 from .paths import Path, at_start, joined, linked, unbeaten
 from .plan import PatchPlan, Region
+from .runs import Runs
 
 MAX_FACTOR = 1.6
 """Work that plans may do, as a multiple of the plain network's; beyond it memory hardly falls."""
@@ -57,6 +58,7 @@ def searched(
     bands: bool = True,
     settling: bool = True,
     most: int | None = None,
+    before: Cheapest | None = None,
 ) -> tuple[list[PlanFigures], Cheapest]:
     """The front of `pareto_front`, and plans by cost from the same parts.
 
@@ -64,15 +66,21 @@ def searched(
     bands: whether regions may have segments, which takes most of the time.
     settling: whether line buffers give up channel planes where that saves memory (`plan.Region`).
     most: bytes of an arena that is small enough; where there can be none, only the least work is returned.
+    before: of an earlier search with the same network and settings but other scratch, of which much holds here as well.
     Raises PlanError when no plan keeps the settings.
     """
     evaluate = _Evaluation(network, settings)
+    if before is None:
+        runs = Runs(network, settings.pulled, settings.costs_of(network))
+    else:
+        runs = before.runs
+        evaluate.known |= before.with_scratch(settings.scratch)
     search = _Search(network, settings, max_factor, settling=settling)
     paths = search.paths()
     if most is not None and paths and min(path.peak for path in paths) > most:
-        return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts, evaluate.known)
+        return evaluate.front(paths[:1]), Cheapest(network, settings, search.parts, evaluate.known, runs)
     front = evaluate.front(paths)
-    if bands and front and search.add_bands(front, evaluate.known):
+    if bands and front and search.add_bands(front, evaluate.known, runs):
         front = evaluate.front(search.paths(front, apart=True), known=front)
         front = evaluate.front(search.paths(front), known=front)
     if evaluate.missed:
@@ -81,7 +89,7 @@ def searched(
         raise PlanError(
             "patch plan: an input that is fetched by rows is read by an operator that needs all of it"
         )
-    return front, Cheapest(network, settings, search.parts, evaluate.known)
+    return front, Cheapest(network, settings, search.parts, evaluate.known, runs)
 
 
 class _Evaluation:
@@ -114,18 +122,21 @@ class _Evaluation:
                 add(later.pop())
             if front and path.peak >= front[-1].arena_bytes:
                 continue
-            found = self._placed(plan_along(self.network, path), effort)
+            most = front[-1].arena_bytes - 1 if front else None
+            found = self._placed(plan_along(self.network, path), effort, most)
             self.missed |= found.arena_bytes > path.peak
             add(found)
         while later:
             add(later.pop())
         return front
 
-    def _placed(self, patch_plan: PatchPlan, effort: int) -> PlanFigures:
-        """Figures of a plan, placed once."""
+    def _placed(self, patch_plan: PatchPlan, effort: int, most: int | None) -> PlanFigures:
+        """Figures of a plan, placed once: what was of no use to a front is of none to a better one."""
         key = patch_plan.regions
         if key not in self.placed:
-            self.placed[key] = footprint(self.network, patch_plan, self.settings, self.known, effort)
+            self.placed[key] = footprint(
+                self.network, patch_plan, self.settings, self.known, effort, most=most
+            )
         return self.placed[key]
 
 
@@ -143,11 +154,11 @@ class _Search:
         self.made = ["", *(node.tensor for node in network.nodes)]
         self.allowed = (max_factor - 1) * self.plain[-1]
 
-    def add_bands(self, front: Sequence[PlanFigures], known: dict[Region, Block]) -> bool:
-        """Add regions with bands that may improve a front; whether there are any. known: as in `BandParts`."""
+    def add_bands(self, front: Sequence[PlanFigures], known: dict[Region, Block], runs: Runs) -> bool:
+        """Add regions with bands that may improve a front; whether there are any. known, runs: as in `BandParts`."""
         network = self.all_parts.network
         bounds = [Bound(found.macs, found.arena_bytes) for found in front]
-        bands = BandParts(self.all_parts, bounds, known)
+        bands = BandParts(self.all_parts, bounds, known, runs)
         # No plan needs less than what is there before the first operator.
         most = max(front[-1].arena_bytes // SMALL, self.all_parts.live[0])
         settled = settled_cuts(network, self.parts, most)

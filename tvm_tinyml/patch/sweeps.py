@@ -7,7 +7,7 @@ leaves free of an arena.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -36,11 +36,12 @@ class Sweeps:
     """Segments of a network with more and more columns at a time."""
 
     network: Network
-    settings: Settings
     costs: Costs
-    _known: dict[tuple[str, str, int, int, int | None], list[Figures]] = field(default_factory=dict)
+    _known: dict[Hashable, list[Figures]] = field(default_factory=dict)
 
-    def of(self, part: Part, region: Region, workspace: Workspace, arena_bytes: int | None) -> Iterator[Part]:
+    def of(
+        self, part: Part, region: Region, workspace: Workspace, settings: Settings, arena_bytes: int | None
+    ) -> Iterator[Part]:
         """A part with segments, and the cheapest with more columns at a time in an arena of so many bytes, if any.
 
         region, workspace: of the part. The peak of the second one is about right.
@@ -50,7 +51,7 @@ class Sweeps:
             return
         segments, most, cost, macs = [], 0, part.cost, part.macs
         for segment, index in zip(part.segments, sorted(workspace.sweeps), strict=True):
-            one, *wider = self._figures(region, workspace, index)
+            one, *wider = self._figures(region, workspace, index, settings)
             room = arena_bytes - part.peak + one.nbytes
             best = min((one, *(way for way in wider if way.nbytes <= room)), key=lambda way: way.cost)
             segments.append(replace(segment, columns=best.columns))
@@ -60,14 +61,15 @@ class Sweeps:
         if cost < part.cost:
             yield part._replace(peak=part.peak + most, macs=macs, segments=tuple(segments), cost=cost)
 
-    def _figures(self, region: Region, workspace: Workspace, index: int) -> list[Figures]:
+    def _figures(self, region: Region, workspace: Workspace, index: int, settings: Settings) -> list[Figures]:
         """Of the segment that is operation `index` of a region, with one column at a time first."""
         operation = workspace.operations[index]
         columns = workspace.columns[operation.output]
         output = columns if columns.step else None
         # How many columns there are matters, not where.
         width = columns.width if output else None
-        key = operation.members[0].name, operation.name, operation.rows, operation.lead, width
+        scratch = tuple(settings.scratch.get(member.name, 0) for member in operation.members)
+        key = operation.members[0].name, operation.name, operation.rows, operation.lead, width, scratch
         if key not in self._known:
             found = self._known[key] = []
             for count in (1, *(one for one in COLUMNS_AT_ONCE if one <= columns.width)):
@@ -75,10 +77,10 @@ class Sweeps:
                     replace(operation, sweep=count),
                     output,
                     self.network.specs,
-                    self.settings.scratch,
+                    settings.scratch,
                     buffered=operation.output in workspace.stream.buffers,
                 )
-                nbytes = swept.place(self.settings.alignment).arena_bytes
+                nbytes = swept.place(settings.alignment).arena_bytes
                 cost = region_cost(self.network, swept, self.costs, swapped=True)
                 found.append(Figures(count, nbytes, cost, region_macs(self.network, region, swept)))
         return self._known[key]

@@ -91,7 +91,9 @@ class _Growth:
         if after.nbytes > self.limit or (not more_calls and after.workspace.calls > before.workspace.calls):
             return False
         changed = _replaced(self.found.plan, old, new)
-        candidate = footprint(self.network, changed, self.settings, self.known, self.effort, self.limit)
+        candidate = footprint(
+            self.network, changed, self.settings, self.known, self.effort, enough=self.limit, most=self.limit
+        )
         if candidate.macs > self.macs or candidate.arena_bytes > self.limit:
             return False
         self.found = candidate
