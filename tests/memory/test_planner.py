@@ -274,14 +274,24 @@ def test_five_hundred_tensors_are_planned_and_verified_quickly() -> None:
     assert time.perf_counter() - start < 5.0
 
 
-@given(programs(max_steps=20, alignments=(4,)), st.randoms(use_true_random=False))
+CROWDED = st.lists(
+    st.tuples(st.integers(0, 10), st.integers(0, 6), st.integers(1, 8)).map(
+        lambda t: (t[0], t[0] + t[1], t[2])
+    ),
+    min_size=20,
+    max_size=30,
+).map(from_intervals)
+"""Many tensors, of which some are equal in size and begin together, so that their order may decide."""
+
+
+@given(st.one_of(CROWDED, programs(alignments=(4,))), st.randoms(use_true_random=False))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_arena_does_not_depend_on_the_order_of_the_tensors(program: Program, random: Random) -> None:
     tensors = list(program.tensors)
     random.shuffle(tensors)
     other = replace(program, tensors=tuple(tensors))
     # With little effort the exact search ends anywhere: what it tries must be the same as well.
-    for method, effort in (("greedy", 0), ("exact", 60)):
+    for method, effort in (("greedy", 0), ("exact", 40)):
         made, again = (plan(one, method=method, effort=effort) for one in (program, other))
         verify(other, again)
         assert made.arena_bytes == again.arena_bytes
