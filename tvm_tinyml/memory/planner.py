@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tvm_tinyml.errors import PlanError
 from tvm_tinyml.memory.exact import EFFORT, place_exactly
 from tvm_tinyml.memory.greedy import place_greedily
@@ -103,10 +105,18 @@ def plan_in_pieces(
 
 
 def _problems(program: Program, keep_all: bool) -> list[PlacementProblem]:
-    """The problem, and the one in which outputs begin where inputs did, if there are such.
+    """The problem; where outputs may begin where inputs did, also with those that do, and with none that does.
 
     In an order of their own: a search and a build that name the same tensors in another order get the same arena.
     """
     apart = PlacementProblem.of_program(program, keep_all=keep_all).ordered
     joined = PlacementProblem.of_program(program, keep_all=keep_all, joined=True).ordered
-    return [apart] if len(joined.blocks) == len(apart.blocks) else [joined, apart]
+    if len(joined.blocks) == len(apart.blocks):
+        return [apart]
+    # A search that ends before it is done may go astray on a freedom that only its part of a network needs.
+    fixed = [
+        replace(step, inplace=tuple(one for one in step.inplace if not one.same_place))
+        for step in program.steps
+    ]
+    strict = PlacementProblem.of_program(replace(program, steps=tuple(fixed)), keep_all=keep_all).ordered
+    return [joined, apart, strict]
