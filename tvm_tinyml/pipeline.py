@@ -237,7 +237,7 @@ def compile_module(
     verify_overlaps(compiled.model, compiled.plan)
     for region in compiled.model.regions:
         verify_region(region.shape, region.buffers, compiled.plan)
-        verify_block(region)
+        verify_block(region, plan=compiled.plan)
     if not keep_all:
         _check_budgets(compiled, config)
     return compiled

@@ -462,6 +462,16 @@ TINYML_ROWS int32_t tinyml_settle_rows(int8_t *line, int32_t pitch, int32_t firs
     return keep <= first ? first : tinyml_drop_rows(line, pitch, first, end, keep);
 }
 
+/* Move the rows of a line buffer, so many bytes, from `line` to `to` unless they are there: down, or to bytes that they do
+ * not come from. Returns `to`. */
+static inline int8_t *tinyml_shift_rows(int8_t *to, int8_t *line, int32_t bytes)
+{
+    if (to != line) {
+        tinyml_move_bytes(to, line, bytes);
+    }
+    return to;
+}
+
 /* Make room for `made` rows at the end of a line buffer whose rows, `first` to `end` - 1, lie there: those from `keep` on
  * move towards the start. Returns the row that its first place is for from now on. */
 TINYML_ROWS int32_t tinyml_raise_rows(int8_t *line, int32_t pitch, int32_t first, int32_t end, int32_t keep,

@@ -74,6 +74,13 @@ def test_a_pair_that_shares_bytes_counts_with_its_common_extent(distance: int, e
     assert bound(Program(tensors, (step,), ("in", "kept"), ("out", "kept"))) == expected
 
 
+def test_an_output_over_an_input_and_scratch_counts_with_what_all_take() -> None:
+    tensors = (Tensor("in", 64, 16), Tensor("out", 48, 16))
+    inplace = (InPlace("in", "out", 16), InPlace("lines", "out", 32))
+    step = Step("region", ("in",), ("out",), (Tensor("lines", 32, 16),), inplace)
+    assert bound(Program(tensors, (step,), ("in",), ("out",))) == 64 + 32 + 16
+
+
 def test_a_permission_counts_only_where_the_input_dies() -> None:
     tensors = (Tensor("in", 64, 16), Tensor("out", 64, 16))
     step = Step("relu", ("in",), ("out",), inplace=(InPlace("in", "out"),))

@@ -183,6 +183,22 @@ def test_an_output_keeps_its_distance_from_the_input_it_overwrites() -> None:
     assert (made.arena_bytes, made.offsets["out"], made.offsets["in"]) == (76, 0, 12)
 
 
+def test_an_output_lies_over_scratch_that_is_done_with_at_its_distance() -> None:
+    tensors = (Tensor("in", 32, 4), Tensor("out", 64, 4))
+    inplace = (InPlace("lines", "out", 48), InPlace("lines.0", "out", 40), InPlace("lines.1", "out", 64))
+    lines = Tensor("lines", 96, 4, (32,))
+    step = Step("region_0", ("in",), ("out",), (lines,), inplace)
+    program = Program(tensors, (step,), ("in",), ("out",))
+    made = plan(program)
+    verify(program, made)
+    assert made.arena_bytes == 32 + 48 + 96
+    pieces = plan(program.divided)
+    verify(program.divided, pieces)
+    assert pieces.arena_bytes == 32 + 40 + 96
+    apart = replace(program, steps=(replace(step, inplace=()),))
+    assert plan(apart).arena_bytes == 32 + 64 + 96
+
+
 @given(st.lists(st.tuples(st.integers(1, 64), st.integers(0, 16)), min_size=2, max_size=6))
 @settings(max_examples=100, deadline=None)
 def test_in_place_steps_compute_correctly_on_real_bytes(stages: list[tuple[int, int]]) -> None:

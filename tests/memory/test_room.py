@@ -28,3 +28,11 @@ def test_an_output_over_its_input_and_buffers_of_a_step_count_as_what_they_take(
     assert scratch_room(program, 0, 200) == [0]
     assert scratch_room(program, 50, 200) == [50]
     assert scratch_room(program, 500, 200) == [72]
+
+
+def test_scratch_under_an_output_counts_once() -> None:
+    tensors = (Tensor("x", 100, 4), Tensor("y", 60, 4))
+    step = Step("region", ("x",), ("y",), (Tensor("lines", 80, 4),), (InPlace("lines", "y", 40),))
+    program = Program(tensors, (step,), ("x",), ("y",))
+    assert scratch_room(program, 0, 300) == [0]
+    assert scratch_room(program, 500, 300) == [300 - (100 + 60 + 80 - 20)]

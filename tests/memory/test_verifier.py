@@ -102,6 +102,19 @@ def test_scratch_may_not_lie_on_a_tensor_of_its_step() -> None:
         verify(program, placed(program, {"image": 0, "joined": 64, "classes": 160, "mean": 176}, im2col=112))
 
 
+@pytest.mark.parametrize(("start", "fits"), [(16, False), (32, True), (48, True)])
+def test_an_output_may_lie_over_scratch_at_the_distance_that_is_permitted(start: int, fits: bool) -> None:
+    tensors = (Tensor("in", 16, 16), Tensor("out", 64, 16))
+    step = Step("region", ("in",), ("out",), (Tensor("im2col", 64, 16),), (InPlace("im2col", "out", 32),))
+    program = Program(tensors, (step,), ("in",), ("out",))
+    plan = placed(program, {"in": 240, "out": 0}, im2col=start)
+    if fits:
+        verify(program, plan)
+    else:
+        with pytest.raises(PlanError, match="uses 'out' and 'im2col' at once"):
+            verify(program, plan)
+
+
 def test_scratch_may_not_lie_on_a_tensor_that_waits() -> None:
     program = concatenation()
     message = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -42,7 +43,8 @@ def test_units_are_segments_and_operators_of_none() -> None:
     middle, end = Segment(("b", "c"), 4, 1, 3), Segment(("e",), 2, 2)
     whole = Region(("a", "b", "c", "d", "e"), 8, {"a": 1, "d": 2}, (middle, end), ("d",))
     assert list(whole.units) == [(("a",), None), (("b", "c"), middle), (("d",), None), (("e",), end)]
-    assert PatchPlan.from_json(PatchPlan(whole.operators, (whole,)).to_json()).regions == (whole,)
+    for region in (whole, replace(whole, floating=True)):
+        assert PatchPlan.from_json(PatchPlan(region.operators, (region,)).to_json()).regions == (region,)
 
 
 @pytest.mark.parametrize(

@@ -168,6 +168,7 @@ def _point(front: Any, number: int, executed: Executed | None) -> dict[str, Any]
                     for one in region.segments
                 ],
                 "settling": list(region.settling),
+                "floating": region.floating,
             }
             for region in found.plan.regions
         ],

@@ -1,8 +1,9 @@
 """Replays the function of a streamed region on a symbolic block: no call finds rows on which something else lies.
 
 `patch/block.py` lets line buffers, and what single calls need besides, share bytes, some of them only as long as rows
-move in time. Nothing of that is used here but the offsets. Every byte of the block says what was stored there last,
-rows move as the printed function moves them, and what a call reads is asked of the windows of its operation.
+move in time, and the output lie over what is done with. Nothing of that is used here but the offsets. Every byte of the
+block says what was stored there last, rows move as the printed function moves them, and what a call reads is asked of
+the windows of its operation.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import numpy as np
 
 from tvm_tinyml.dialect.relax_api import Array
 from tvm_tinyml.errors import PlanError
+from tvm_tinyml.memory import MemoryPlan
 from tvm_tinyml.patch.block import Placed
 from tvm_tinyml.patch.geometry import Read
 from tvm_tinyml.patch.region import pixel_bytes
@@ -21,9 +23,10 @@ from tvm_tinyml.patch.region import pixel_bytes
 from .streaming import StreamedRegion
 
 
-def verify_block(region: StreamedRegion, block: Placed | None = None) -> None:
+def verify_block(region: StreamedRegion, block: Placed | None = None, plan: MemoryPlan | None = None) -> None:
     """Raise PlanError if a region with its buffers where `block` says, its own one, would lose a row.
 
+    plan: says where the block and the output are; without it the output is elsewhere.
     One strip is replayed: the next one begins with no rows in memory. The error names the region by its last operator,
     the operator that reads, the tensor and the rows.
     """
@@ -33,9 +36,42 @@ def verify_block(region: StreamedRegion, block: Placed | None = None) -> None:
     if region.pieces:
         pieces = [(start, piece.nbytes) for start, piece in zip(region.pieces, region.buffers, strict=True)]
     try:
-        _Replay(region, placed, _Memory(pieces), name).run()
+        _Replay(region, placed, _Memory(pieces), name, _output(region, plan)).run()
     except IndexError:
         raise PlanError(f"memory plan: rows of the region to {name!r} lie outside of its block") from None
+
+
+@dataclass
+class _Output:
+    """Rows of the output of a region: where the first one begins in its block, and bytes of each.
+
+    at_once: whether the first call writes to all of them. number: of the first row in memory.
+    """
+
+    start: int
+    pitch: int
+    rows: int
+    at_once: bool
+    number: int = 0
+
+    def bytes_in(self, memory: _Memory, begin: int, end: int) -> tuple[Array, Array]:
+        """Bytes of the block that some rows take, and their numbers there."""
+        places = np.arange(self.start + begin * self.pitch, self.start + end * self.pitch)
+        places = places[(places >= 0) & (places < len(memory.bytes))]
+        places = places[memory.inside[places]]
+        return places, self.number + (places - self.start) // self.pitch
+
+
+def _output(region: StreamedRegion, plan: MemoryPlan | None) -> _Output | None:
+    """The output of a region that has memory in the arena."""
+    shape = region.shape
+    if plan is None or shape.output not in plan.offsets or not region.buffers:
+        return None
+    start = plan.offsets[shape.output] - min(plan.scratch_offsets[one.name] for one in region.buffers)
+    spec, last = shape.specs[shape.output], shape.operations[-1]
+    at_once = last.accumulates or not shape.whole
+    rows = 1 if at_once else last.height
+    return _Output(start, spec.nbytes // rows, rows, at_once)
 
 
 class _Memory:
@@ -105,11 +141,21 @@ class _Line:
 class _Replay:
     """One strip of a region, or one band of a segment.
 
-    block, memory: of the region. output: the operator that errors name the region by.
+    block, memory: of the region. output: the operator that errors name the region by. made: where its output is.
     """
 
-    def __init__(self, region: StreamedRegion, block: Placed, memory: _Memory, output: str) -> None:
+    def __init__(
+        self,
+        region: StreamedRegion,
+        block: Placed,
+        memory: _Memory,
+        output: str,
+        made: _Output | None = None,
+    ) -> None:
         self.region, self.block, self.memory, self.output = region, block, memory, output
+        self.made = made
+        if made is not None:
+            made.number = memory.numbered(made.rows)
         self.operations = region.shape.operations
         self.lines = {tensor: self._line(tensor) for tensor in region.shape.stream.buffers}
         self.done = [0] * len(self.operations)
@@ -144,10 +190,14 @@ class _Replay:
 
     def run(self) -> None:
         """All calls, in their order."""
+        events = self.region.shape.stream.events
         for one in self.lines.values():
+            one.start = self._begin(one, events[0].operation)
             self._store(one, -one.above, one.above)
-        for event in self.region.shape.stream.events:
+        for event in events:
             index, operation = event.operation, self.operations[event.operation]
+            for one in self.lines.values():
+                self._shift(one, index)
             line, begin = self.lines.get(operation.output), self.done[index]
             rows = 1 if event.fills else operation.made(begin)
             if line is not None:
@@ -156,12 +206,19 @@ class _Replay:
                 if line is not None:
                     self._store(line, begin, 1)
                 self.done[index] += 1
+                for read in operation.reads:
+                    if read.tensor in self.block.lifts:
+                        self._settle(self.lines[read.tensor])
                 continue
             self._call(index, line, begin, rows)
             self.done[index] = min(begin + rows, operation.height)
             for tensor in dict.fromkeys(read.tensor for read in operation.reads):
                 if tensor in self.lines:
                     self._settle(self.lines[tensor])
+        if self.made is not None:
+            places, numbers = self.made.bytes_in(self.memory, 0, self.made.rows)
+            if not np.array_equal(self.memory.bytes[places], numbers):
+                self._refuse(len(self.operations) - 1, "rows of the output")
 
     def _call(self, index: int, line: _Line | None, begin: int, rows: int) -> None:
         """A call may write before it has read everything: all that it needs is there afterwards as well."""
@@ -173,6 +230,10 @@ class _Replay:
             self._store(line, begin, rows)
         if index - self.region.fetches in self.region.segments:
             self._sweep(index - self.region.fetches)
+        if self.made is not None and index == len(self.operations) - 1:
+            made = (0, 1) if self.made.at_once else (begin, min(begin + rows, self.made.rows))
+            places, numbers = self.made.bytes_in(self.memory, *made)
+            self.memory.bytes[places] = numbers
         self._check_windows(index)
         if line is not None:
             self._check(line, begin, rows, index)
@@ -218,6 +279,21 @@ class _Replay:
         if line.settles and not line.refills and needed > line.first:
             end = self.done[line.maker]
             self._move(line, min(needed, end), end, min(needed, end))
+
+    def _begin(self, line: _Line, index: int) -> int:
+        """Where a line buffer begins while an operation runs."""
+        lifts = self.block.lifts.get(line.tensor)
+        return self.block.offsets[line.tensor] + (0 if lifts is None else lifts[index])
+
+    def _shift(self, line: _Line, index: int) -> None:
+        """Before a call: rows of a line buffer that floats move, those that come first to begin with."""
+        begin, start = line.start, self._begin(line, index)
+        if start != begin:
+            size = (self.done[line.maker] - line.first) * line.step
+            if begin < start < begin + size:
+                self._refuse(index, f"rows of {line.tensor!r} moved up")
+            self.memory.store(start, self.memory.bytes[begin : begin + size].copy())
+            line.start = start
 
     def _needed(self, line: _Line) -> int:
         """First row that some reader will read next."""

@@ -133,7 +133,8 @@ class LoweredModel:
             reads, writes = inside(call.arguments), inside([call.output])
             scratch = tuple(Tensor(buffer.name, buffer.nbytes, alignment) for buffer in call.scratch)
             permissions = (*call.inplace, *self._permissions(call))
-        inplace = (one for one in permissions if one.input in reads and one.output in writes)
+        sources = {*reads, *(piece.name for buffer in scratch for piece in (buffer, *buffer.pieces))}
+        inplace = (one for one in permissions if one.input in sources and one.output in writes)
         return Step(
             call.symbol if isinstance(call, StreamedRegion) else call.name,
             reads,

@@ -11,6 +11,7 @@ from tvm_tinyml.patch.region import pixel_bytes
 from tvm_tinyml.patch.workspace import row_bytes
 
 from .constants import c_type
+from .floating_source import FloatingLines
 from .idle_rows import without_idle_rows
 from .order_source import statements_in_order
 from .streaming import WORKSPACE, StreamedRegion
@@ -66,13 +67,15 @@ class RegionBody:
         self.lines = {tensor: _maker(region, tensor) for tensor in self.shape.stream.buffers}
         self.moving = {tensor: made for tensor, made in self.lines.items() if not region.refills(tensor)}
         self.block = region.block if block is None else block
+        self.floating = FloatingLines(self.shape, self.lines, self.block, self._keep)
         self.filled = {event.operation for event in self.shape.stream.events if event.fills}
 
     def statements(self) -> Iterator[tuple[int, str]]:
         if self.fetches:
             yield 1, "int status;"
         for tensor, made in self.lines.items():
-            yield 1, f"int8_t *const line_{made} = {plus(WORKSPACE, self.block.offsets[tensor])};"
+            if tensor not in self.floating.lifts:
+                yield 1, f"int8_t *const line_{made} = {plus(WORKSPACE, self.block.offsets[tensor])};"
         depth = 1
         if self._repeats:
             yield 1, f"for (int32_t strip = 0; strip < {self.shape.strips}; ++strip) {{"
@@ -88,11 +91,17 @@ class RegionBody:
     def _calls(self) -> dict[int, list[str]]:
         """Statements by what stands for them in the order of calls."""
         layers = len(self.region.layers)
-        found = {start: list(self._call(index)) for index, start in enumerate(self.region.starts)}
-        found |= {layers + number: list(self._fetch(number)) for number in range(self.fetches)}
-        return found | {
-            layers + self.fetches + number: list(self._fill(number)) for number in sorted(self.filled)
+        shifted = self.floating.shifted
+        found = {
+            start: [*shifted(self.fetches + index), *self._call(index)]
+            for index, start in enumerate(self.region.starts)
         }
+        for number in range(self.fetches):
+            found[layers + number] = [*shifted(number), *self._fetch(number)]
+        for number in sorted(self.filled):
+            passed = self.floating.passed(number)
+            found[layers + self.fetches + number] = [*shifted(number), *self._fill(number), *passed]
+        return found
 
     @property
     def _repeats(self) -> bool:
@@ -111,6 +120,7 @@ class RegionBody:
         """Declarations: next row of every layer, first row in every line buffer; rows above the image."""
         rows = ", ".join(f"row_{number} = 0" for number in range(len(self.shape.operations)))
         yield f"int32_t {rows};"
+        yield from self.floating.declared()
         buffers = self.shape.stream.buffers
         # Where rows lie at the end, those above the image do.
         begins = {

@@ -13,6 +13,7 @@ from functools import cached_property
 
 from tvm_tinyml.memory import InPlace, MemoryPlan, Tensor
 from tvm_tinyml.patch.block import Buffer, Placed
+from tvm_tinyml.patch.floating import shifts
 from tvm_tinyml.patch.geometry import ROWS, Read, read_columns
 from tvm_tinyml.patch.overwriting import overwrite_distance, rows_done
 from tvm_tinyml.patch.region import RegionShape, SegmentStage, Stage
@@ -24,6 +25,7 @@ from tvm_tinyml.patch.workspace import (
     columns_in_place,
     fetched_row,
     line_buffers,
+    output_row,
     row_bytes,
 )
 
@@ -173,7 +175,16 @@ class StreamedRegion:
             if self.fetched(index).beside
         ]
         sweeps = {self.fetches + index: segment.space for index, segment in self.segments.items()}
-        return Workspace(operations, shape.strips, shape.columns, shape.stream, (*lines, *parts), sweeps)
+        return Workspace(
+            operations,
+            shape.strips,
+            shape.columns,
+            shape.stream,
+            (*lines, *parts),
+            sweeps,
+            output_row=output_row(operations, shape.specs[shape.output], shape.strips),
+            floating=shape.floating,
+        )
 
     @property
     def buffers(self) -> tuple[Tensor, ...]:
@@ -181,7 +192,7 @@ class StreamedRegion:
         size = self._placed.arena_bytes
         if not size:
             return ()
-        block = Tensor(f"{self.symbol}.{WORKSPACE}", size, self.alignment, self._placed.cuts)
+        block = Tensor(self.block_name, size, self.alignment, self._placed.cuts)
         return block.pieces if self.pieces else (block,)
 
     @property
@@ -199,19 +210,26 @@ class StreamedRegion:
 
     @property
     def permissions(self) -> tuple[InPlace, ...]:
-        """Inputs whose dead rows the output may overwrite."""
+        """Inputs, and buffers, whose dead rows the output may overwrite."""
         if not self.shape.whole:
             return ()
+        over = self._placed.permissions(self.block_name, self.shape.output) if self.buffers else ()
         operations = self.shape.operations
         done = rows_done(operations, self.shape.stream)
         read = [tensor for node in self.shape.nodes for tensor in node.inputs]
         members = [member for one in operations for member in one.members or (one,)]
         by_rows = [one.tensor for operation in members for one in operation.reads]
-        return tuple(
+        inputs = (
             InPlace(tensor, self.shape.output, overwrite_distance(operations, done, tensor, self.shape.specs))
             for tensor in self.shape.inputs
             if read.count(tensor) == by_rows.count(tensor)
         )
+        return (*inputs, *over)
+
+    @property
+    def block_name(self) -> str:
+        """Name of the block in a memory program."""
+        return f"{self.symbol}.{WORKSPACE}"
 
     @property
     def moved_bytes(self) -> int:
@@ -244,6 +262,9 @@ class StreamedRegion:
                 else:
                     rows = buffer.rows - (0 if event.fills else operation.rows)
                     total += rows * shape.pitch(operation.output)
+        held = {one.name: one.held for one in self.space.buffers}
+        for tensor, lifts in self.block.lifts.items():
+            total += sum(held[tensor][index] for index in shifts(shape.stream, lifts))
         return total * shape.strips
 
     def slots(self, tensor: str) -> int:

@@ -161,12 +161,14 @@ class PlacementProblem:
         outputs = {lower for lower, _ in pairs}
         sources = {upper for _, upper in pairs}
         bound = _stacked_bytes(size for index, size in sizes.items() if index not in sources)
-        for lower, upper in pairs:
-            # Sharing or not, the pair takes at least this much; the rest is disjoint from both, and from one another.
-            together = max(sizes[lower][0], sizes[upper][0] + self.spacing[lower][upper])
-            beside = {upper} | {other for output, other in pairs if output == lower}
+        for lower in outputs:
+            # Sharing or not, an output and what it may lie over take at least this much, because the latter share
+            # nothing among themselves; the rest is disjoint from all of them, and from one another.
+            beside = {upper for output, upper in pairs if output == lower}
+            apart = min(self.spacing[lower][upper] for upper in beside)
+            together = max(sizes[lower][0], sum(sizes[upper][0] for upper in beside) + apart)
             rest = [size for index, size in sizes.items() if index not in outputs | beside]
-            alignment = min(sizes[lower][1], sizes[upper][1])
+            alignment = min(sizes[index][1] for index in {lower, *beside})
             bound = max(bound, _stacked_bytes([*rest, (together, alignment)]))
         return bound
 
@@ -207,15 +209,17 @@ class Permission(NamedTuple):
 
 
 def usable_permissions(program: Program, spans: dict[str, Lifetime]) -> Iterable[Permission]:
-    """Yield the permissions that may be used."""
+    """Yield the permissions that may be used; those of tensors and scratch that have no span are left out."""
     for time, step in enumerate(program.steps):
         for permission in step.inplace:
             output, output_offset = program.place(permission.output)
             source, source_offset = program.place(permission.input)
+            if source not in spans:
+                continue
             dies_here = spans[source].last == time and spans[output].first == time
             # The permission speaks of one view of each root; other views used by the step are not covered.
             alone = (
-                _names_in(program, step.reads, source) == 1 and _names_in(program, step.writes, output) == 1
+                _names_in(program, step.reads, source) <= 1 and _names_in(program, step.writes, output) == 1
             )
             if dies_here and alone and source != output:
                 moved = output_offset - source_offset

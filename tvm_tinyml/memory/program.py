@@ -69,14 +69,15 @@ class Tensor:
 
 
 class InPlace(NamedTuple):
-    """Permission for a step to overwrite one of its inputs while it still reads it.
+    """Permission for a step to overwrite one of its inputs, or its scratch, while it still reads it.
 
     The step stays correct whenever address(output) + distance <= address(input): it never writes an output
     byte that lies more than `distance` bytes ahead of the input bytes it has finished with, both counted from
     the start of their tensor. An element-wise step that walks both in ascending order has distance 0, a
     convolution that needs some finished rows again has a positive one (the overwrite rule of vMCU and MCUNet).
     With `same_place` it also stays correct where both begin at the same address, whatever the distance.
-    The permission is used only where the input dies in that step; elsewhere it has no effect.
+    The permission is used only where the input dies in that step; elsewhere it has no effect. `input` may be
+    scratch of the step as well, or a piece of it, which counts where the scratch has been taken apart.
     """
 
     input: str
@@ -92,7 +93,7 @@ class Step:
     name: unique among the steps; a trailing `_<number>` is taken as an index when drawings group steps.
     reads, writes: names of tensors or views.
     scratch: buffers needed during this step only.
-    inplace: pairs of a read and a written tensor which may share bytes.
+    inplace: pairs of a read tensor, or scratch, and a written one which may share bytes.
     """
 
     name: str
@@ -151,10 +152,12 @@ class Program:
     @property
     def divided(self) -> Program:
         """The same program with every scratch buffer in its pieces."""
-        steps = [
-            replace(step, scratch=tuple(piece for buffer in step.scratch for piece in buffer.pieces))
-            for step in self.steps
-        ]
+        steps = []
+        for step in self.steps:
+            apart = {buffer.name for buffer in step.scratch if buffer.cuts}
+            pieces = tuple(piece for buffer in step.scratch for piece in buffer.pieces)
+            inplace = tuple(one for one in step.inplace if one.input not in apart)
+            steps.append(replace(step, scratch=pieces, inplace=inplace))
         return replace(self, steps=tuple(steps))
 
     def place(self, name: str) -> tuple[str, int]:
@@ -238,8 +241,10 @@ class Program:
 
     def _check_inplace(self) -> None:
         for step in self.steps:
+            sources = {*step.reads, *(buffer.name for buffer in step.scratch)}
+            sources |= {piece.name for buffer in step.scratch for piece in buffer.pieces}
             for permission in step.inplace:
-                if permission.input not in step.reads or permission.output not in step.writes:
+                if permission.input not in sources or permission.output not in step.writes:
                     raise PlanError(
                         f"memory program: step {step.name!r} permits {permission.output!r} in place of "
                         f"{permission.input!r}, but does not read the one and write the other"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tvm_tinyml.memory.liveness import lifetimes
 from tvm_tinyml.memory.problem import usable_permissions
-from tvm_tinyml.memory.program import Program
+from tvm_tinyml.memory.program import Program, Step
 
 
 def live_bytes(program: Program) -> list[int]:
@@ -36,8 +36,18 @@ def scratch_room(program: Program, extra: int, limit: int | None) -> list[int]:
     limit: bytes of the arena, None when there is no limit.
     """
     live = [
-        tensors + sum(buffer.nbytes for buffer in step.scratch)
+        tensors + sum(buffer.nbytes for buffer in step.scratch) - _written_over(program, step)
         for tensors, step in zip(live_bytes(program), program.steps, strict=True)
     ]
     most = max(live, default=0) + extra
     return [(most if limit is None else min(most, limit)) - one for one in live]
+
+
+def _written_over(program: Program, step: Step) -> int:
+    """Bytes that an output of a step may have in common with its scratch, at most."""
+    scratch = {buffer.name: buffer.nbytes for buffer in step.scratch}
+    common = [0]
+    for source, output, distance, _ in step.inplace:
+        if source in scratch:
+            common.append(min(program.by_name[output].nbytes - distance, scratch[source]))
+    return max(common)

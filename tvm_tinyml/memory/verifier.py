@@ -137,7 +137,10 @@ def _check_read(program: Program, plan: MemoryPlan, arena: _Arena, name: str, re
 
 
 def _check_within_step(step: Step, size: Mapping[str, int], plan: MemoryPlan) -> None:
-    """Everything a step touches is in use at the same time, so only reads may overlap each other."""
+    """Everything a step touches is in use at the same time, so only reads may overlap each other.
+
+    Where it permits an output to overwrite something else, that must lie far enough above.
+    """
     reads = [(name, plan.offsets[name], size[name]) for name in dict.fromkeys(step.reads)]
     writes = [(name, plan.offsets[name], size[name]) for name in step.writes]
     writes += [(buffer.name, plan.scratch_offsets[buffer.name], buffer.nbytes) for buffer in step.scratch]
@@ -147,9 +150,10 @@ def _check_within_step(step: Step, size: Mapping[str, int], plan: MemoryPlan) ->
     )
     for (one, one_start, one_size), (other, other_start, other_size) in pairs:
         start, end = max(one_start, other_start), min(one_start + one_size, other_start + other_size)
+        starts = {one: one_start, other: other_start}
         permitted = any(
-            (one, other) == (source, output)
-            and (other_start + distance <= one_start or (same_place and other_start == one_start))
+            {one, other} == {source, output}
+            and (starts[output] + distance <= starts[source] or (same_place and other_start == one_start))
             for source, output, distance, same_place in step.inplace
         )
         if start < end and not permitted:

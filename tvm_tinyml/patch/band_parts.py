@@ -265,7 +265,7 @@ class BandParts:
         network = self.network
         workspace, cost, strip = found.workspace, found.cost, region.strip
         output = self.parts.size[network.nodes[end - 1].tensor]
-        peak = self.parts.live[begin] + output + found.nbytes
+        peak = self.parts.live[begin] + output + found.beside(output)
         macs, calls = region_macs(network, region, workspace), workspace.calls
         part = Part(
             peak, macs, calls, begin, end, strip, region.segments, output, cost=cost, settling=region.settling
@@ -273,5 +273,6 @@ class BandParts:
         yield from self.runs.sweeps.of(part, region, workspace, self.settings, self.room)
         shared = self._shared(begin, workspace)
         if shared.nbytes:
-            over = part._replace(peak=peak - shared.nbytes, source=shared.source, distance=shared.distance)
+            peak = self.parts.live[begin] + output + found.nbytes - shared.nbytes
+            over = part._replace(peak=peak, source=shared.source, distance=shared.distance)
             yield from self.runs.sweeps.of(over, region, workspace, self.settings, self.room)

@@ -6,21 +6,24 @@ its end is free, and buffers of single operators, or of one band of a segment, m
 the rule of `memory.problem`: how far apart two starts must be depends on which of the two is the lower one.
 
 The rows of another line buffer may lie there as well if they lie at its own end: two that are full at different times
-then face each other like two stacks (`facing.py`).
+then face each other like two stacks (`facing.py`). A third one may float between them (`floating.py`).
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import permutations
+from itertools import accumulate, permutations
+from types import MappingProxyType
 from typing import NamedTuple
 
+from ..memory import InPlace, Tensor
 from ..memory.exact import place_exactly
 from ..memory.greedy import first_fit
 from ..memory.problem import Block, PlacementProblem, round_up
 from .facing import Span, face_each_other
+from .floating import afloat
 
 EFFORT = 300
 """Of the exact search, for the block of one region."""
@@ -53,6 +56,9 @@ class Placed(NamedTuple):
     settled: buffers whose free end others use: their rows have to move to the start as soon as that is possible.
     raised: buffers whose free start others use: their rows have to lie at the end at all times.
     cuts: bytes between which no buffer lies on both sides, upwards, at which the block may be taken apart.
+    lifts: of line buffers that float (`floating.py`), how high above their offsets they lie while each operation runs.
+    below: of every piece between the cuts, how many bytes below it the output of the region has to begin, at least;
+        empty where the output may not lie over any of it.
     """
 
     offsets: dict[str, int]
@@ -60,6 +66,42 @@ class Placed(NamedTuple):
     settled: frozenset[str]
     cuts: tuple[int, ...] = ()
     raised: frozenset[str] = frozenset()
+    below: tuple[int, ...] = ()
+    lifts: Mapping[str, tuple[int, ...]] = MappingProxyType({})
+
+    @property
+    def distance(self) -> int | None:
+        """How many bytes below the block in one piece the output has to begin, at least; None as for `below`."""
+        if not self.below:
+            return None
+        return max(below - begin for below, begin in zip(self.below, (0, *self.cuts), strict=True))
+
+    def permissions(self, block: str, output: str) -> Iterator[InPlace]:
+        """Where `output` may lie over the scratch `block` of a program, in one piece or taken apart."""
+        if self.distance is None:
+            return
+        whole = Tensor(block, self.arena_bytes, 1, self.cuts)
+        yield InPlace(block, output, max(0, self.distance))
+        if self.cuts:
+            for piece, below in zip(whole.pieces, self.below, strict=True):
+                yield InPlace(piece.name, output, below)
+
+    def beside(self, written: Mapping[str, int]) -> Placed:
+        """The same with the pieces in the order in which they are done with, so that an output may lie over them.
+
+        written: bytes of the output that are made when each buffer is used for the last time.
+        """
+        begins, ends = (0, *self.cuts), (*self.cuts, self.arena_bytes)
+        below = [0] * len(begins)
+        for name, offset in self.offsets.items():
+            piece = bisect_right(begins, offset) - 1
+            below[piece] = max(below[piece], written[name] - (offset - begins[piece]))
+        order = sorted(range(len(begins)), key=below.__getitem__)
+        sizes = [ends[piece] - begins[piece] for piece in order]
+        tops = list(accumulate(sizes))
+        starts = dict(zip(order, (0, *tops), strict=False))
+        moved = self.apart([starts[piece] for piece in range(len(begins))])
+        return moved._replace(cuts=tuple(tops[:-1]), below=tuple(below[piece] for piece in order))
 
     def apart(self, starts: Sequence[int]) -> Placed:
         """The same with the pieces between the cuts at other places."""
@@ -76,24 +118,91 @@ def place(
     operations: int,
     alignment: int,
     inner: Sequence[tuple[int, Sequence[Buffer], int]],
+    *,
+    floating: bool = False,
+    written: Mapping[str, int] | None = None,
 ) -> Placed:
     """Offsets of the buffers of a region of so many operations.
 
     inner: those of its segments: the position of each, its buffers, and how many operations it has.
+    floating: whether a line buffer may float on another one.
+    written: as in `Placed.beside`, where the output may lie over buffers: what it needs below them counts as well.
     """
-    spans = list(_spans(buffers, operations, alignment, inner))
+    every = list(_spans(buffers, operations, alignment, inner))
+    placed = _smallest(buffers, every, alignment, floating=floating, written=written or {})
+    return placed.beside(written) if written and every else placed
+
+
+def _smallest(
+    buffers: Sequence[Buffer],
+    every: Sequence[Span],
+    alignment: int,
+    *,
+    floating: bool,
+    written: Mapping[str, int],
+) -> Placed:
+    """The best block of all spans, floating ones included; written: empty where the output does not count."""
+    least = _needed(every) + min(written.values(), default=0)
+    best, chosen = _arranged(every, alignment, least, written), None
+    lines = {one.name for one in buffers if one.held}
+    for way in afloat(every, lines) if floating and best.size > least else ():
+        both = max(written.get(way.lower.name, 0), written.get(way.upper.name, 0))
+        found = _arranged(way.spans, alignment, least, {**written, way.lower.name: both} if written else {})
+        if found.size < best.size:
+            best, chosen = found, way
+    placed = _placed(best)
+    if chosen is None:
+        return placed
+    lower, upper = chosen.lower.name, chosen.upper.name
+    (held,) = (one.held for one in buffers if one.name == lower)
+    lifts = tuple(round_up(size, alignment) for size in held)
+    return placed._replace(
+        offsets=placed.offsets | {upper: placed.offsets[lower]},
+        settled=placed.settled | {lower, upper},
+        lifts={upper: lifts},
+    )
+
+
+class _Arranged(NamedTuple):
+    """Spans, the problem that they are and its best solution.
+
+    size: bytes of the block, and how far below it an output has to begin that lies over it.
+    """
+
+    spans: Sequence[Span]
+    problem: PlacementProblem
+    offsets: list[int]
+    size: int
+
+
+def _arranged(spans: Sequence[Span], alignment: int, least: int, written: Mapping[str, int]) -> _Arranged:
+    """Spans in a block, some of which may face each other; least: `size` in any case."""
+
+    def found(spans: Sequence[Span], problem: PlacementProblem, offsets: list[int]) -> _Arranged:
+        size = problem.arena_bytes(offsets)
+        if written:
+            named = dict(zip((one.name for one in spans), offsets, strict=True))
+            placed = Placed(named, size, frozenset(), tuple(_cuts(spans, offsets))).beside(written)
+            size += max(0, placed.distance or 0)
+        return _Arranged(spans, problem, offsets, size)
+
     problem = _problem(spans, alignment)
-    offsets = _offsets(spans, problem)
-    size, least = problem.arena_bytes(offsets), _needed(spans)
-    turned = _Turned(problem)
-    for way in face_each_other(spans) if size > least else ():
-        if size <= max(least, way.least):
+    best = found(spans, problem, _offsets(spans, problem))
+    above, turned = min(written.values(), default=0), _Turned(problem)
+    for way in face_each_other(spans) if best.size > least else ():
+        if best.size <= max(least, way.least + above):
             break
         changed = turned.problem_of(way.spans)
         for order in _above(way.spans, way.lower):
-            found = first_fit(changed, order)
-            if changed.arena_bytes(found) < size:
-                spans, problem, offsets, size = way.spans, changed, found, changed.arena_bytes(found)
+            other = found(way.spans, changed, first_fit(changed, order))
+            if other.size < best.size:
+                best = other
+    return best
+
+
+def _placed(best: _Arranged) -> Placed:
+    """Where everything lies, and what that asks of line buffers."""
+    spans, problem, offsets, _ = best
     settled, raised = set(), set()
     for index, one in enumerate(spans):
         for number, distance in problem.spacing[index].items():
@@ -107,7 +216,7 @@ def place(
                 raised.add(other.name)
     named = dict(zip((one.name for one in spans), offsets, strict=True))
     cuts = tuple(_cuts(spans, offsets))
-    return Placed(named, size, frozenset(settled), cuts, frozenset(raised))
+    return Placed(named, problem.arena_bytes(offsets), frozenset(settled), cuts, frozenset(raised))
 
 
 def least_bytes(

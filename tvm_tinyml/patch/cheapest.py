@@ -227,7 +227,7 @@ def _region_of(network: Network, part: Part) -> Region:
     names = tuple(node.name for node in network.nodes[part.begin : part.end])
     banded = {name for segment in part.segments for name in segment.operators}
     rows = {name: 1 for name in names if name not in banded}
-    region = Region(names, part.strip, rows, part.segments, part.settling)
+    region = Region(names, part.strip, rows, part.segments, part.settling, part.floating)
     return region if part.rows == 1 else in_pace(network, region, part.rows)
 
 

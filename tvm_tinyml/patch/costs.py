@@ -16,7 +16,8 @@ from math import inf, isfinite
 from typing import NamedTuple, Protocol
 
 from ..errors import PlanError
-from .block import Buffer
+from .block import Buffer, Placed
+from .floating import shifts
 from .geometry import PIXEL, Columns, Operation, Read, read_columns
 from .network import Network
 from .region import Stage, operation_of, pixel_bytes, stage_of
@@ -296,6 +297,16 @@ def region_cost(network: Network, workspace: Workspace, costs: Costs, *, swapped
         total -= _saved_by_planes(network, workspace, costs)
     own = 0.0 if swapped else costs.moving.region
     return own + workspace.strips * (total + _moving(network, workspace, costs.moving, swapped))
+
+
+def floating_cost(workspace: Workspace, placed: Placed, moving: Moving) -> float:
+    """What moves line buffers that float."""
+    total = 0.0
+    held = {one.name: one.held for one in workspace.buffers}
+    for tensor, lifts in placed.lifts.items():
+        for index in shifts(workspace.stream, lifts):
+            total += moving.copy + held[tensor][index] * moving.byte
+    return workspace.strips * total
 
 
 def _saved_by_planes(network: Network, workspace: Workspace, costs: Costs) -> float:

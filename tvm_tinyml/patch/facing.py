@@ -9,7 +9,7 @@ most: what single operators need must find its place as well.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import permutations
+from itertools import permutations, product
 from operator import add
 from typing import NamedTuple
 
@@ -91,19 +91,19 @@ def face_each_other(spans: Sequence[Span]) -> Iterator[Facing]:
     """Ways to let spans face each other, those that save the most first; none where no two can."""
     end = max((one.last for one in spans), default=-1)
     always = [index for index, one in enumerate(spans) if one.first == 0 and one.last == end]
-    free = [index for index in always if spans[index].hung and min(spans[index].held) < spans[index].nbytes]
+    free = [index for index in always if min(spans[index].held) < spans[index].nbytes]
     free.sort(key=lambda index: min(spans[index].held) - spans[index].nbytes)
     whole = sum(spans[index].nbytes for index in always)
     for saved, pairs in _matchings(spans, sorted(free[:MATCHED])):
         paired = {index for pair in pairs for index in pair}
         rest = [index for index in always if index not in paired]
         for stack in permutations(pairs) if len(pairs) <= STACKED else [pairs]:
-            for turn in (1, -1):
+            ways = ([way for way in (pair, pair[::-1]) if spans[way[1]].hung] for pair in stack)
+            for way in product(*ways):
                 turned = list(spans)
-                for pair in stack:
-                    upper = pair[::turn][1]
+                for _, upper in way:
                     turned[upper] = turned[upper]._replace(raised=True)
-                lower = [*rest, *(index for pair in stack for index in pair[::turn])]
+                lower = [*rest, *(index for pair in way for index in pair)]
                 yield Facing(turned, lower, whole - saved)
 
 
@@ -111,7 +111,9 @@ def _matchings(spans: Sequence[Span], free: Sequence[int]) -> Iterator[tuple[int
     """Bytes that pairs of spans save together, many, and those pairs; those that save the most first."""
 
     def saved(one: int, other: int) -> int:
-        lower, upper = spans[free[one]], spans[free[other]]
+        lower, upper = sorted((spans[free[one]], spans[free[other]]), key=lambda span: len(span.hung) > 0)
+        if not upper.hung:
+            return 0
         together = max(held + hung for held, hung in zip(lower.held, upper.hung, strict=True))
         return lower.nbytes + upper.nbytes - max(together, lower.nbytes, upper.nbytes)
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..memory import InPlace, MemoryPlan, Program, Step, Tensor, plan_in_pieces
-from .costs import Costs, Work, region_cost
+from .block import Placed
+from .costs import Costs, Work, floating_cost, region_cost
 from .geometry import Operation
 from .network import Network
 from .overwriting import overwrite_distance, rows_done
@@ -76,12 +77,21 @@ class PlanFigures:
 
 
 class Block(NamedTuple):
-    """A region's workspace, the bytes it takes and where they can be taken apart, and what its calls cost."""
+    """A region's workspace, where its buffers lie, and what its calls cost."""
 
     workspace: Workspace
-    nbytes: int
-    cuts: tuple[int, ...]
+    placed: Placed
     cost: float
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that it takes."""
+        return self.placed.arena_bytes
+
+    def beside(self, output_bytes: int) -> int:
+        """Bytes that it takes beside its output, which lies over what is done with."""
+        distance = output_bytes if self.placed.distance is None else max(0, self.placed.distance)
+        return max(0, self.nbytes - max(0, output_bytes - distance))
 
 
 EFFORT = 20_000
@@ -121,14 +131,16 @@ def footprint(
                 own = _scratch(f"{node.name}.scratch", settings.scratch.get(node.name, 0), settings)
                 steps.append(Step(node.name, names.inside(node.inputs), names.inside([node.tensor]), own))
             continue
-        workspace, size, cuts, own_cost = block_of(network, region, settings, costs, known)
+        workspace, placed, own_cost = block_of(network, region, settings, costs, known)
         made = {node.tensor for node in nodes}
         outside = [tensor for node in nodes for tensor in node.inputs if tensor not in made]
-        scratch = _scratch(f"{region.operators[-1]}.workspace", size, settings, cuts)
+        scratch = _scratch(f"{region.operators[-1]}.workspace", placed.arena_bytes, settings, placed.cuts)
         reads, writes = names.inside(outside), names.inside([nodes[-1].tensor])
-        inplace = tuple(_permissions(network, nodes, workspace)) if settings.overwrite else ()
-        usable = tuple(one for one in inplace if one.input in reads and one.output in writes)
-        steps.append(Step(nodes[-1].name, reads, writes, scratch, usable))
+        inplace = list(_permissions(network, nodes, workspace)) if settings.overwrite else []
+        usable = [one for one in inplace if one.input in reads]
+        usable += [one for block in scratch for one in placed.permissions(block.name, nodes[-1].tensor)]
+        usable = [one for one in usable if one.output in writes]
+        steps.append(Step(nodes[-1].name, reads, writes, scratch, tuple(usable)))
         macs += region_macs(network, region, workspace)
         calls += workspace.calls
         cost += own_cost
@@ -169,8 +181,8 @@ def useful_block(
         if not useful(workspace, workspace.least_bytes(settings.alignment)):
             return None
         placed = workspace.place(settings.alignment)
-        cost = region_cost(network, workspace, costs)
-        known[region] = Block(workspace, placed.arena_bytes, placed.cuts, cost)
+        cost = region_cost(network, workspace, costs) + floating_cost(workspace, placed, costs.moving)
+        known[region] = Block(workspace, placed, cost)
     return known[region]
 
 
@@ -222,6 +234,7 @@ def region_workspace(
         scratch or {},
         whole_rows=whole_rows,
         settling=frozenset(region.settling),
+        floating=region.floating,
     )
 
 

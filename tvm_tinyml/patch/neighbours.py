@@ -39,4 +39,5 @@ def _changed(network: Network, region: Region) -> Iterator[tuple[Region, ...]]:
 
 def _only(region: Region, operators: tuple[str, ...], strip: int) -> Region:
     rows = {name: region.rows[name] for name in operators}
-    return Region(operators, strip, rows, settling=tuple(one for one in region.settling if one in rows))
+    settling = tuple(one for one in region.settling if one in rows)
+    return Region(operators, strip, rows, settling=settling, floating=region.floating)

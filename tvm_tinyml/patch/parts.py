@@ -16,6 +16,7 @@ from ..errors import PlanError
 from ..memory.problem import round_up
 from .costs import calls_of, handed_on, line_moves
 from .facing import MATCHED, bytes_saved
+from .floating import stacked_bytes
 from .footprint import Settings, overwritable
 from .geometry import Columns, Operation, full_columns, keeping_pace, strip_columns
 from .network import Network
@@ -23,13 +24,14 @@ from .overwriting import overwrite_distance, rows_done
 from .plan import Segment
 from .pulling import pulling, pulls_of
 from .region import operation_of, pixel_bytes
-from .rows import stream_rows
+from .rows import rows_after, stream_rows, users_of
 from .workspace import (
     WORD,
     buffer_spans,
     fetched_row,
     made_bytes,
     may_settle,
+    output_row,
     rises,
     settles_at_start,
     shifted_bytes,
@@ -50,6 +52,7 @@ class Part(NamedTuple):
     rows: that the last operator makes per call, with which the others keep pace. cost: estimated (`Settings.costs`).
     settling: operators of the region that are `settling` (`plan.Region`): none, all that can be, or the one that
         saves the most, as what others put into the free end of one line buffer leaves little for that of another one.
+    floating: whether a line buffer floats on another one, which is tried where all are settling that can be.
     """
 
     peak: int
@@ -65,6 +68,7 @@ class Part(NamedTuple):
     rows: int = 1
     cost: float = 0.0
     settling: tuple[str, ...] = ()
+    floating: bool = False
 
     def reach(self, made: str, source_bytes: int) -> tuple[int, int]:
         """Least end of its output, as `paths.Paths` counts it: the first number, or that of `made` and the second one.
@@ -205,6 +209,7 @@ class _Regions:
         }
         self.may_settle = may_settle(self.operations)
         self.done = rows_done(self.operations, stream)
+        self.rows_after = rows_after(self.operations, stream)
 
     def moves(self, tensor: str, pitch: int) -> float:
         """Cost of keeping a line buffer with rows of `pitch` bytes, in one strip."""
@@ -246,14 +251,19 @@ class _Regions:
             output = owner.size[last.output]
             beside = owner.live[begin] + output
             shared = Sharing()
+            over = 0
             if whole:
                 shared = owner.sharing(begin, self.operations[index:], self.done[:, index:])
-            for tensors, nbytes in load.ways(index):
-                if most is not None and beside + nbytes - shared.nbytes > most:
+                running = [*self.operations[: self.pulls], *self.operations[index:]]
+                row = output_row(running, specs[last.output], strips)
+                over = max(0, output - load.distance(row)) if row and output else 0
+            for tensors, nbytes, floating in load.ways(index):
+                over = min(over, nbytes)
+                if most is not None and beside + nbytes - max(over, shared.nbytes) > most:
                     continue
                 lost = sum(price.saved.get(tensor, 0.0) for tensor in tensors) if tensors else 0.0
                 part = Part(
-                    beside + nbytes,
+                    beside + nbytes - over,
                     macs,
                     calls,
                     begin,
@@ -263,13 +273,13 @@ class _Regions:
                     rows=self.pace,
                     cost=price.found + strips * load.moving + lost,
                     settling=tuple(self.may_settle[tensor] for tensor in tensors),
+                    floating=floating,
                 )
                 if index < len(self.operations) - 1 or load.fetches:
                     yield part
                 if shared.nbytes:
-                    yield part._replace(
-                        peak=part.peak - shared.nbytes, source=shared.source, distance=shared.distance
-                    )
+                    peak = beside + nbytes - shared.nbytes
+                    yield part._replace(peak=peak, source=shared.source, distance=shared.distance)
 
 
 class _Price:
@@ -310,6 +320,7 @@ class _Price:
 class _Load:
     """Bytes of the buffers of a region that grows towards its front, and cost of moving rows in one strip.
 
+    lines: rows of the output that are made when each line buffer is used for the last time, and its bytes.
     settled: line buffers in use at all times of which only those bytes are taken that are needed, with all their bytes
         and those while each operation runs; planar: those of which that holds if their makers are settling.
     """
@@ -322,6 +333,7 @@ class _Load:
         self.by_position = [0] * len(regions.operations)
         self.windows: dict[str, list[tuple[int, int, int]]] = {}
         self.held: set[str] = set()
+        self.lines: list[tuple[int, int]] = []
         self.settled: dict[str, tuple[int, Array]] = {}
         self.planar: dict[str, tuple[int, Array]] = {}
 
@@ -330,10 +342,11 @@ class _Load:
         """Whether rows of an input are fetched."""
         return not self.held.isdisjoint(self.regions.owner.settings.pulled)
 
-    def ways(self, first: int) -> Iterator[tuple[tuple[str, ...], int]]:
+    def ways(self, first: int) -> Iterator[tuple[tuple[str, ...], int, bool]]:
         """Most bytes of a region that begins with operation `first`, and the tensors whose makers are settling then.
 
-        At first while no operator is settling, then while the one does that saves the most, then while all do.
+        At first while no operator is settling, then while the one does that saves the most, then while all do, then
+        with a line buffer that floats, which the last value says.
         """
         operations = self.regions.operations
         pulls = [index for index in range(self.regions.pulls) if operations[index].output in self.held]
@@ -342,7 +355,7 @@ class _Load:
         free = {tensor: size - held[running] for tensor, (size, held) in self.planar.items()}
         kept = self.kept - self._facing(running, ())
         peak = max(kept, int(needed.max()))
-        yield (), peak
+        yield (), peak, False
         best, settling = peak, ""
         for tensor, unused in free.items():
             # What it is at its fullest moment it takes in any case.
@@ -350,20 +363,40 @@ class _Load:
             if less < best:
                 best, settling = less, tensor
         if settling:
-            yield (settling,), best
+            yield (settling,), best, False
+        every, least = tuple(free), int((needed - sum(free.values())).max())
         if len(free) > 1:
-            every = tuple(free)
-            less = max(self.kept - self._facing(running, every), int((needed - sum(free.values())).max()))
+            less = max(self.kept - self._facing(running, every), least)
             if less < best:
-                yield every, less
+                best = less
+                yield every, less, False
+        if best > least:
+            less = max(self.kept - self._facing(running, every, floating=True), least)
+            if less < best:
+                yield every, less, True
 
-    def _facing(self, running: Sequence[int], settling: Sequence[str]) -> int:
-        """Bytes that line buffers save that face each other; settling: of those that may hold planes."""
+    def _facing(self, running: Sequence[int], settling: Sequence[str], *, floating: bool = False) -> int:
+        """Bytes that line buffers save that face each other; settling: of those that may hold planes.
+
+        floating: whether one may float between two.
+        """
         lines = [*self.settled.values(), *(self.planar[tensor] for tensor in settling)]
         lines = sorted(lines, key=lambda line: int(line[1].min()) - line[0])[:MATCHED]
         if len(lines) < 2:
             return 0
-        return bytes_saved([size for size, _ in lines], np.stack([held[running] for _, held in lines]))
+        sizes, held = [size for size, _ in lines], np.stack([held[running] for _, held in lines])
+        return sum(sizes) - stacked_bytes(sizes, held) if floating else bytes_saved(sizes, held)
+
+    def distance(self, row: int) -> int:
+        """How far below the line buffers an output with rows of so many bytes has to begin, at least.
+
+        They lie one above the other in the order in which they are done with.
+        """
+        distance = above = 0
+        for rows, size in sorted(self.lines):
+            distance = max(distance, rows * row - above)
+            above += size
+        return distance if self.lines else ENDLESS
 
     def add(self, index: int, nbytes: int) -> None:
         """Count bytes that are needed while one operation runs."""
@@ -430,6 +463,8 @@ class _Load:
         self.moving += self.regions.moves(tensor, row)
         self.put_at_words(tensor, row)
         size = owner.aligned(self.regions.rows[tensor] * row)
+        users = users_of(self.regions.operations, tensor)
+        self.lines.append((max(self.regions.rows_after[index] for index in users), size))
         if first < 0:
             self.kept += size
         settled = row % WORD == 0 and tensor in self.regions.settled

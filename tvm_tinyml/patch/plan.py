@@ -60,6 +60,7 @@ class Region:
     segments: runs of the operators that make bands together, in execution order.
     settling: operators of no segment whose line buffers never hold channel planes, though one other may read all they
         make: rows that are needed can move to the start, and others use the end.
+    floating: whether a line buffer may lie on the rows of another one and move as those come and go.
 
     Raises PlanError when they do not fit together.
     """
@@ -69,6 +70,7 @@ class Region:
     rows: Mapping[str, int] = field(hash=False)
     segments: tuple[Segment, ...] = ()
     settling: tuple[str, ...] = ()
+    floating: bool = False
 
     @property
     def units(self) -> Iterator[tuple[tuple[str, ...], Segment | None]]:
@@ -168,6 +170,7 @@ class PatchPlan:
                         for one in row["segments"]
                     ),
                     tuple(row["settling"]),
+                    bool(row.get("floating", False)),
                 )
                 for row in document["regions"]
             )

@@ -135,7 +135,7 @@ class RegionShape:
     stream: of `operations`.
     borders: value of the elements outside the image, by tensor; tensors without such a value are left out.
     pulls: operations that fetch rows of inputs of the model; whole_rows: of the whole width, even for strips.
-    settling: as in `plan.Region`.
+    settling, floating: as in `plan.Region`.
     """
 
     stages: tuple[Stage | SegmentStage, ...]
@@ -147,6 +147,7 @@ class RegionShape:
     pulls: tuple[Operation, ...] = ()
     whole_rows: bool = False
     settling: frozenset[str] = frozenset()
+    floating: bool = False
 
     @cached_property
     def operations(self) -> tuple[Operation, ...]:
@@ -270,6 +271,7 @@ def shape_region(
         pulls=pulls,
         whole_rows=whole_rows,
         settling=frozenset(region.settling),
+        floating=region.floating,
     )
 
 

@@ -127,6 +127,29 @@ def stream_rows(operations: Sequence[Operation]) -> RowStream:
     return RowStream(tuple(operations), order.events, buffers, held, order)
 
 
+def users_of(operations: Sequence[Operation], tensor: str) -> list[int]:
+    """Positions of who makes a tensor and of its readers."""
+    return [
+        index
+        for index, one in enumerate(operations)
+        if one.output == tensor or any(read.tensor == tensor for read in one.reads)
+    ]
+
+
+def rows_after(operations: Sequence[Operation], stream: RowStream, *, fills: bool = True) -> list[int]:
+    """Rows that the last operation has made when each operation has run for the last time.
+
+    fills: or when the last row below the image of what it makes has been filled.
+    """
+    rows, last = [0] * len(operations), operations[-1]
+    for event in stream.events:
+        if event.operation == len(operations) - 1:
+            rows[-1] = min(rows[-1] + last.made(rows[-1]), last.height)
+        if fills or not event.fills:
+            rows[event.operation] = rows[-1]
+    return rows
+
+
 @dataclass(frozen=True)
 class _Order:
     """What a `RowStream` says, of operations by their positions.

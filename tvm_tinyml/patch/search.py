@@ -207,7 +207,7 @@ class _Search:
 def _small(parts: Sequence[Part], *, settling: bool) -> list[Part]:
     """Of parts that differ in what is settling alone the one with the least memory, or those where nothing is."""
     if not settling:
-        return [part for part in parts if not part.settling]
+        return [part for part in parts if not part.settling and not part.floating]
     least: dict[tuple[int, int, str], Part] = {}
     for part in parts:
         # Those with more operators that are settling come later and need less.

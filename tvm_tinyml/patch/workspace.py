@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 from ..dialect.relax_api import TensorSpec
@@ -27,7 +28,7 @@ from .geometry import (
 )
 from .pulling import pulling, pulls_of
 from .region import pixel_bytes
-from .rows import RowStream, stream_rows
+from .rows import RowStream, rows_after, stream_rows, users_of
 
 WORD = 4
 """Bytes."""
@@ -211,7 +212,8 @@ class Workspace:
     operations: in order; fetching rows of an input is one of them.
     strips: how often the rows run; columns: of every tensor made or fetched.
     sweeps: what segments need besides while they run, by their position: one band of them.
-    settling: as in `plan.Region`.
+    settling, floating: as in `plan.Region`.
+    output_row: as of the function of that name.
     """
 
     operations: tuple[Operation, ...]
@@ -221,6 +223,8 @@ class Workspace:
     buffers: tuple[Buffer, ...]
     sweeps: Mapping[int, Workspace] = field(default_factory=dict)
     settling: frozenset[str] = frozenset()
+    output_row: int = 0
+    floating: bool = False
 
     @property
     def calls(self) -> int:
@@ -233,7 +237,15 @@ class Workspace:
 
     def place(self, alignment: int) -> Placed:
         """Offsets of all buffers in one block, those of segments included."""
-        return place(self.buffers, len(self.operations), alignment, self._inner)
+        written = self.written if self.output_row else None
+        return place(
+            self.buffers,
+            len(self.operations),
+            alignment,
+            self._inner,
+            floating=self.floating,
+            written=written,
+        )
 
     def least_bytes(self, alignment: int) -> int:
         """Bytes that such a block takes at least; much faster."""
@@ -242,6 +254,22 @@ class Workspace:
     @property
     def _inner(self) -> list[tuple[int, Sequence[Buffer], int]]:
         return [(index, one.buffers, len(one.operations)) for index, one in self.sweeps.items()]
+
+    @cached_property
+    def written(self) -> dict[str, int]:
+        """Bytes of the output that are made when each buffer is used for the last time, by that call as well."""
+        rows = rows_after(self.operations, self.stream)
+        called = rows_after(self.operations, self.stream, fills=False)
+        found = {}
+        for one in self.buffers:
+            if one.name in self.stream.buffers:
+                most = max(rows[index] for index in users_of(self.operations, one.name))
+            else:
+                most = max(called[one.first : one.last + 1])
+            found[one.name] = self.output_row * most
+        for index, band in self.sweeps.items():
+            found |= dict.fromkeys((one.name for one in band.buffers), self.output_row * called[index])
+        return found
 
 
 def workspace_of(
@@ -253,12 +281,13 @@ def workspace_of(
     *,
     whole_rows: bool = False,
     settling: frozenset[str] = frozenset(),
+    floating: bool = False,
 ) -> Workspace:
     """Workspace of a region of `operations` for strips of `strip` columns.
 
     specs: types of all tensors. pulled: inputs of the model that are fetched row by row.
     scratch: bytes that a call of an operation needs for itself, by its name.
-    whole_rows: rows are fetched over the whole width, also for strips. settling: as in `plan.Region`.
+    whole_rows: rows are fetched over the whole width, also for strips. settling, floating: as in `plan.Region`.
     Raises PlanError when readers of a tensor drift apart.
     """
     fetched = pulls_of(operations, pulled)
@@ -287,7 +316,19 @@ def workspace_of(
             if one.beside
         ),
     )
-    return Workspace(every, strips, columns, stream, buffers, sweeps, settling)
+    row = output_row(every, specs[every[-1].output], strips)
+    return Workspace(every, strips, columns, stream, buffers, sweeps, settling, row, floating)
+
+
+def output_row(operations: Sequence[Operation], spec: TensorSpec, strips: int) -> int:
+    """Bytes of a row of the output of a region that lies over what is done with; 0 where none does.
+
+    Not where strips write all rows again, nor where it may lie over an input: that leaves less, and the memory planner
+    finds its way with fewer choices.
+    """
+    made = {one.output for one in operations}
+    reads_memory = any(read.tensor not in made for one in operations for read in one.reads)
+    return 0 if strips > 1 or reads_memory or operations[-1].accumulates else row_bytes(spec)
 
 
 def sweep_workspace(
