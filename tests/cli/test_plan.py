@@ -107,7 +107,7 @@ def test_front_as_data_falls_in_memory_and_rises_in_work() -> None:
         assert [point["next"] is None for point in points] == [False] * (len(points) - 1) + [True]
     assert rows["points"][-1]["arena_bytes"] <= held["points"][-1]["arena_bytes"]
     region = rows["points"][-1]["regions"][0]
-    assert set(region) == {"operators", "strip", "rows", "segments", "settling"}
+    assert set(region) == {"operators", "strip", "rows", "segments", "settling", "floating"}
     in_bands = [name for segment in region["segments"] for name in segment["operators"]]
     assert sorted(region["operators"]) == sorted([*region["rows"], *in_bands])
 
